@@ -1,0 +1,43 @@
+"""What a corpus hands on: a source that can be read, and the raw clip read from it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+
+@dataclass
+class RawClip:
+    """A clip as recorded or drawn.
+
+    frames: RGB pictures (h, w, 3) uint8, an iterable read once; fps: pictures a second;
+    audio: mono at 16 kHz in [-1, 1], or None when the clip has no sound;
+    landmarks: the 68 points in pixels where they are known exactly (drawn clips), else None;
+    notes: what reading had to repair, one phrase each.
+    """
+
+    frames: Iterable[np.ndarray]
+    fps: float
+    audio: Float[np.ndarray, " samples"] | None
+    landmarks: Float[np.ndarray, "n 68 2"] | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One clip of a corpus, not read yet. `path` is None for a drawn clip.
+
+    `reader` must be picklable (a function or a partial of one): preparation runs in processes.
+    """
+
+    speaker: str
+    utterance: str
+    split: str
+    path: Path | None
+    reader: Callable[[], RawClip]
+
+    def read(self) -> RawClip:
+        """Read the clip (UserError when it cannot be read)."""
+        return self.reader()
