@@ -1,0 +1,176 @@
+"""Figures and clips that survive GitHub, print and an untrusted notebook.
+
+Every file carries its profile in its name (`curves_smoke.png`, `curves_grid.png`): results of the
+smoke profile never stand where real ones are read. Beside it lies a JSON with where it came from.
+"""
+
+import base64
+import io
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from PIL import Image
+
+from amie_core.config import figures_dir
+
+# Okabe and Ito's colours, told apart in greyscale by the markers beside them.
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+STYLE = {
+    "svg.hashsalt": "amie",  # else the ids in an SVG change with every call
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9,
+}
+SCREEN_DPI = 80  # of what a notebook stores
+PRINT_DPI = 160  # of what figures/ holds
+
+Frame = UInt8[np.ndarray, "h w 3"]
+
+
+def spread(count: int, of: int) -> list[int]:
+    """Indices of `count` frames spread evenly over a clip of `of` frames, first and last included.
+
+    Fewer where the clip is shorter.
+    """
+    if of < 1:
+        raise ValueError("no frames to show")
+    return sorted({round(i) for i in np.linspace(0, of - 1, min(count, of))})
+
+
+def contact_sheet(frames: Sequence[Frame], count: int = 8, columns: int = 8, size: int = 96) -> Frame:
+    """`count` frames spread evenly over the clip, `size` px wide each, as one picture."""
+    chosen = [frames[i] for i in spread(count, len(frames))]
+    height = round(size * chosen[0].shape[0] / chosen[0].shape[1])
+    small = [cv2.resize(frame, (size, height), interpolation=cv2.INTER_AREA) for frame in chosen]
+    blank = np.full((height, size, 3), 255, np.uint8)
+    columns = min(columns, len(small))
+    small += [blank] * (-len(small) % columns)
+    rows = [np.hstack(small[i : i + columns]) for i in range(0, len(small), columns)]
+    return np.vstack(rows)
+
+
+def png(picture: Frame, colours: int | None = None) -> bytes:
+    """A picture as PNG, the same bytes every time; with `colours`, a palette makes it a third."""
+    image = Image.fromarray(picture)
+    if colours:
+        image = image.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+class Shown:
+    """What a cell shows: outputs in order, each a MIME type and its data, with text beside them.
+
+    They are separate outputs, because a page that plays no video drops that output as a whole.
+    """
+
+    def __init__(self, alt: str, outputs: Iterable[tuple[str, str]]) -> None:
+        self.alt = alt
+        self.outputs = list(outputs)
+
+    def __repr__(self) -> str:
+        return self.alt
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        for kind, data in self.outputs:
+            metadata = {kind: {"alt": self.alt}} if kind == "image/png" else {}
+            display({kind: data, "text/plain": self.alt}, metadata=metadata, raw=True)
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def picture(image: Frame, alt: str) -> Shown:
+    """A picture as a notebook shows it, with its alternative text."""
+    return Shown(alt, [("image/png", _text(png(image, colours=128)))])
+
+
+def clip_html(
+    clip: Path | Sequence[Frame],
+    audio: Path | None = None,
+    *,
+    alt: str,
+    size: int = 192,
+    count: int = 8,
+) -> Shown:
+    """A clip that plays in JupyterLab, and its contact sheet for pages that play none.
+
+    clip: a video file, or frames (h, w, 3) uint8 at 25 a second with `audio`, a sound file.
+    `<video src="data:…">` outlives the cleaning that untrusted notebooks get; `<source>` does not.
+    """
+    from tempfile import TemporaryDirectory
+
+    from amie_core.data.video import VideoWriter, read_video
+
+    if isinstance(clip, Path):
+        data, frames = clip.read_bytes(), list(read_video(clip).frames)
+    else:
+        frames = [cv2.resize(f, (size, size), interpolation=cv2.INTER_AREA) for f in clip]
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "clip.mp4"
+            with VideoWriter(file, size, audio=audio) as writer:
+                for frame in frames:
+                    writer.write(frame)
+            data = file.read_bytes()
+    player = (
+        f'<video controls width="{size}" aria-label="{alt}" '
+        f'src="data:video/mp4;base64,{_text(data)}"></video>'
+    )
+    sheet = png(contact_sheet(frames, count), colours=128)
+    return Shown(alt, [("text/html", player), ("image/png", _text(sheet))])
+
+
+def figure(width: float = 7.0, height: float = 2.6) -> Figure:
+    """An empty figure in the house style (inches), unknown to pyplot: nothing shows it twice."""
+    with rc_context(STYLE):
+        return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(
+    fig: Figure, name: str, provenance: dict[str, Any], *, alt: str, vector: bool = False
+) -> Shown:
+    """Write NAME_PROFILE.png, .json (and .svg when `vector`) to figures/, and show the figure.
+
+    provenance: at least "profile"; also corpus, split, seed, commit. PNG and SVG have the same
+    bytes whenever the figure has the same content.
+    """
+    target = figures_dir() / f"{name}_{provenance['profile']}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    parts = [f"{key} {provenance[key]}" for key in ("profile", "corpus", "split", "seed")
+             if provenance.get(key) not in (None, "")]  # fmt: skip
+    fig.supxlabel(", ".join(parts), fontsize=6, color="0.4", x=0.995, ha="right")
+    with rc_context(STYLE):
+        fig.savefig(target.with_suffix(".png"), dpi=PRINT_DPI, metadata={"Software": None})
+        if vector:
+            fig.savefig(target.with_suffix(".svg"), metadata={"Date": None})
+        buffer = io.BytesIO()
+        fig.savefig(buffer, dpi=SCREEN_DPI, format="png")
+    target.with_suffix(".json").write_text(json.dumps({"alt": alt, **provenance}, indent=2) + "\n")
+    return picture(np.asarray(Image.open(buffer).convert("RGB")), alt)
+
+
+def save_table(table: Any, name: str, provenance: dict[str, Any]) -> Shown:
+    """Write a pandas table as NAME_PROFILE.csv, .md and .json to figures/, and show it."""
+    target = figures_dir() / f"{name}_{provenance['profile']}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(target.with_suffix(".csv"))
+    lines = [[table.index.name or "", *table.columns], ["---"] * (table.shape[1] + 1)]
+    lines += [[index, *row] for index, row in zip(table.index, table.values.tolist(), strict=True)]
+    text = "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+    target.with_suffix(".md").write_text(text + "\n")
+    target.with_suffix(".json").write_text(json.dumps(provenance, indent=2) + "\n")
+    return Shown(f"table {name}", [("text/html", table.to_html(border=0))])
