@@ -47,7 +47,9 @@ def spread(count: int, of: int) -> list[int]:
     return sorted({round(i) for i in np.linspace(0, of - 1, min(count, of))})
 
 
-def contact_sheet(frames: Sequence[Frame], count: int = 8, columns: int = 8, size: int = 96) -> Frame:
+def contact_sheet(
+    frames: Sequence[Frame], count: int = 8, columns: int = 8, size: int = 96
+) -> Frame:
     """`count` frames spread evenly over the clip, `size` px wide each, as one picture."""
     chosen = [frames[i] for i in spread(count, len(frames))]
     height = round(size * chosen[0].shape[0] / chosen[0].shape[1])

@@ -1,0 +1,125 @@
+"""What the notebooks share: checked parameters, the prepared corpus and the trained run of them."""
+
+import ast
+import dataclasses
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from amie_core.config import PROFILES, Profile, run_key, workspace
+from amie_core.errors import UserError
+
+INJECTED = "# Parameters"  # first line of the cell that papermill puts behind the parameters cell
+
+
+def injected_names(cells: list[str]) -> set[str]:
+    """Names that papermill's injected cell assigns; `cells` are the sources run so far (`In`)."""
+    assigned = [
+        node
+        for cell in cells
+        if cell.startswith(INJECTED)
+        for node in ast.parse(cell).body
+        if isinstance(node, ast.Assign)
+    ]
+    return {name.id for node in assigned for name in node.targets if isinstance(name, ast.Name)}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters of a notebook. A misspelt or unusable one is refused.
+
+    profile: smoke, grid or lrw; data: folder of the raw corpus, empty for the embedded one;
+    seed: of training and of sampling.
+    """
+
+    profile: str = "smoke"
+    data: str = ""
+    seed: int = 0
+
+    @classmethod
+    def of(cls, namespace: Mapping[str, Any]) -> Self:
+        """The settings in a notebook's globals (UserError for unknown or unusable ones).
+
+        papermill itself accepts any name: here a name that is no field is an error.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        unknown = injected_names(list(namespace.get("In", []))) - set(names)
+        if unknown:
+            raise UserError(f"unknown parameter {min(unknown)!r}: this notebook has {names}")
+        return cls(**{name: namespace[name] for name in names if name in namespace})
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if type(value) is not field.type:
+                wanted = getattr(field.type, "__name__", field.type)
+                raise UserError(f"parameter {field.name} must be {wanted}, it is {value!r}")
+        if self.profile not in PROFILES:
+            raise UserError(f"unknown profile {self.profile!r}: choose one of {list(PROFILES)}")
+        if self.data and not Path(self.data).is_dir():
+            raise UserError(f"no folder {self.data!r}: data is the folder of the raw corpus")
+        if not self.data and self.scale.corpus != "synthetic":
+            raise UserError(f"profile {self.profile} needs data=FOLDER of {self.scale.corpus}")
+
+    @property
+    def scale(self) -> Profile:
+        """The profile itself."""
+        return PROFILES[self.profile]
+
+    @property
+    def corpus(self) -> str:
+        """The corpus that these settings read: the profile's, or any folder given to smoke."""
+        return "folder" if self.data and self.profile == "smoke" else self.scale.corpus
+
+
+def prepared(settings: Settings) -> Path:
+    """The prepared corpus of these settings; made, or resumed, when it is not complete."""
+    from amie_core.data.prepare import prepare
+
+    scale = settings.scale
+    root = Path(settings.data).resolve() if settings.data else None
+    source = root.name if root else f"{scale.identities}x{scale.utterances}"
+    out = workspace() / "prepared" / f"{settings.corpus}-{source}-{scale.mfcc_rate}"
+    prepare(
+        settings.corpus, root, out, mfcc_rate=scale.mfcc_rate,
+        identities=scale.identities, utterances=scale.utterances,
+    )  # fmt: skip
+    return out
+
+
+def trained(settings: Settings) -> Path:
+    """The run of these settings; trained, or resumed, when it is not finished."""
+    from amie_core.data.store import digest
+    from amie_core.train import train
+
+    data = prepared(settings)
+    key = run_key(settings.scale, settings.seed, digest(data))
+    out = workspace() / "runs" / f"{settings.profile}-ours-{settings.seed}-{key}"
+    if not (out / "done.json").exists():
+        train(settings.profile, data, out, seed=settings.seed)
+    return out
+
+
+def commit() -> str:
+    """The commit of the code, with a + when files differ from it; "unknown" outside git."""
+    here = Path(__file__).resolve().parent
+    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=8"]
+    try:
+        done = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return done.stdout.strip() or "unknown"
+
+
+def provenance(settings: Settings, split: str = "", **more: Any) -> dict[str, Any]:
+    """What stands beside every number shown: profile, corpus, split, seed, commit."""
+    return {
+        "profile": settings.profile,
+        "corpus": settings.corpus,
+        "split": split,
+        "seed": settings.seed,
+        "commit": commit(),
+        **more,
+    }
