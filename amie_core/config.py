@@ -1,6 +1,6 @@
 """Every setting of an experiment, in frozen dataclasses; the profiles; Table 3 as deltas.
 
-What the paper states is marked `stated` here; all the rest was chosen (paper.LEDGER has the reasons).
+What the paper states is marked `stated`; all the rest was chosen (paper.LEDGER has the reasons).
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ MFCC_RATES = (16_000, 5_000)  # Hz; 5000 is what the paper states
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Sizes of the networks. `width` channels at full resolution, doubled a level, to `max_width`."""
+    """Sizes of the networks: `width` channels at full size, doubled a level, up to `max_width`."""
 
     image_size: int = 64  # px, a power of two
     width: int = 16
@@ -82,7 +82,7 @@ class TrainConfig:
     lr_end: float = 0.1
     clip: float = 1.0  # gradient norm
     ema: float = 0.995
-    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"  # auto: bf16 on GPUs that have it
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"  # auto: bf16 where the hardware has it
     compile: bool = False
     augment: bool = True  # colour and mirror
     speaker_power: float = 0.5  # a speaker with n clips is drawn with weight n**power

@@ -1,0 +1,113 @@
+"""Runs on disk: safetensors and JSON, written to one side and renamed, so never half there."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from amie_core.config import ModelConfig, from_dict
+from amie_core.errors import UserError
+from amie_core.model.attention import FineMask
+from amie_core.model.generator import Generator
+
+GENERATOR = "generator.safetensors"  # EMA weights of G and the fine mask, settings in the header
+STATE = "state.safetensors"  # everything that a resumed run needs
+
+
+def commit() -> str:
+    """The repository's commit, with "+" when the tree is changed; "unknown" outside git."""
+    here = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, timeout=10)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        head = git("rev-parse", "--short=10", "HEAD")
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".")
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return f"{head}{'+' if changed else ''}" if head else "unknown"
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON whole or not at all (UserError when the folder cannot be written)."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(json.dumps(content, indent=1) + "\n")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f"cannot write {path}: {error.strerror}") from None
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+    """Write tensors and their JSON header whole or not at all (UserError when it cannot)."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    try:
+        save_file(plain, part, metadata={"amie": json.dumps(meta)})
+        part.replace(path)
+    except (OSError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f"cannot write {path}: {error}") from None
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and JSON header of a file of ours (UserError when missing, damaged or foreign)."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; `amie train` makes one")
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = json.loads((file.metadata() or {})["amie"])
+            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"{path}: not a checkpoint of this project ({reason})") from None
+
+
+def resolve(path: str | Path) -> Path:
+    """The generator file of a run folder, or the file itself."""
+    path = Path(path)
+    return path / GENERATOR if path.is_dir() else path
+
+
+def _load(module: nn.Module, tensors: dict[str, Tensor], prefix: str, path: Path) -> None:
+    own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+    try:
+        module.load_state_dict(own)
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise UserError(f"{path}: weights do not fit their own settings ({first})") from None
+
+
+def load_generator(
+    path: str | Path, device: str | torch.device = "cpu"
+) -> tuple[Generator, dict[str, Any]]:
+    """G with its EMA weights, in evaluation mode, channels last; and what it was trained with.
+
+    `path`: a run folder or a .safetensors file. Raises UserError when missing or damaged.
+    """
+    file = resolve(path)
+    tensors, meta = read_tensors(file)
+    try:
+        generator = Generator(from_dict(ModelConfig, meta["model"]))
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{file}: its header does not describe a generator ({error})") from None
+    _load(generator, tensors, "generator.", file)
+    generator = generator.to(device, memory_format=torch.channels_last).eval()
+    return generator.requires_grad_(False), meta
+
+
+def load_fine_mask(path: str | Path, device: str | torch.device = "cpu") -> FineMask:
+    """The run's fine mask predictor (UserError when missing or damaged)."""
+    file = resolve(path)
+    mask = FineMask()
+    _load(mask, read_tensors(file)[0], "fine_mask.", file)
+    return mask.to(device).eval().requires_grad_(False)

@@ -1,0 +1,83 @@
+"""Eq. 9–13 of the paper, one function an equation."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from amie_core.config import FACE_SIZE, LossConfig
+from amie_core.mutual_information.objectives import EmaDv, dv, js
+
+LIP_ROWS, LIP_COLUMNS = 80, 128  # of a lip box, in a 256 px face (data.faces.lip_box)
+
+
+def gan_discriminator(
+    real: Float[Tensor, " b"], generated: Float[Tensor, " b"]
+) -> Float[Tensor, ""]:
+    """Eq. 9 as D minimises it: −E[log D(f, a)] − E[log(1 − D(f̂, a))], from logits."""
+    return F.softplus(-real).mean() + F.softplus(generated).mean()
+
+
+def gan_generator(generated: Float[Tensor, " b"]) -> Float[Tensor, ""]:
+    """Eq. 9 for G in its non-saturating form, −E[log D(f̂, a)] (Goodfellow et al. 2014, sec. 3)."""
+    return F.softplus(-generated).mean()
+
+
+def perceptual(
+    real: Float[Tensor, "b c h w"], generated: Float[Tensor, "b c h w"]
+) -> Float[Tensor, ""]:
+    """Eq. 10: ‖φ(f) − φ(f̂)‖₂², a mean over features, so that λ1 does not depend on the size."""
+    return F.mse_loss(generated.float(), real.float())
+
+
+def crop_lips(
+    frames: Float[Tensor, "b c s s"], boxes: Int[Tensor, "b 4"]
+) -> Float[Tensor, "b c h w"]:
+    """corp(·) of Eq. 11: the lip box (top, bottom, left, right in 256ths) of each frame."""
+    size = frames.shape[-1]
+    rows, columns = LIP_ROWS * size // FACE_SIZE, LIP_COLUMNS * size // FACE_SIZE
+    top = boxes[:, 0] * size // FACE_SIZE
+    left = boxes[:, 2] * size // FACE_SIZE
+    batch = torch.arange(len(frames), device=frames.device)[:, None, None]
+    r = (top[:, None] + torch.arange(rows, device=frames.device))[:, :, None]
+    c = (left[:, None] + torch.arange(columns, device=frames.device))[:, None, :]
+    return frames.permute(0, 2, 3, 1)[batch, r, c].permute(0, 3, 1, 2)
+
+
+def lip(
+    real: Float[Tensor, "b 3 s s"], generated: Float[Tensor, "b 3 s s"], boxes: Int[Tensor, "b 4"]
+) -> Float[Tensor, ""]:
+    """Eq. 11: ‖corp(f) − corp(f̂)‖₁, a mean over the crop's pixels."""
+    return F.l1_loss(crop_lips(generated, boxes), crop_lips(real, boxes))
+
+
+def mutual_information(
+    joint: Float[Tensor, " n"],
+    marginal: Float[Tensor, " m"],
+    objective: str,
+    ema: EmaDv | None = None,
+) -> Float[Tensor, ""]:
+    """Eq. 12 from T's scores: −I(F̂, A), by Jensen–Shannon (Eq. 7) or Donsker–Varadhan (Eq. 6).
+
+    `ema` gives DV the gradient correction of MINE (Belghazi et al. 2018, sec. 3.2); it is meant
+    for T's own update, G's step takes the plain value.
+    """
+    if objective == "js":
+        return -js(joint, marginal)
+    return -(dv(joint, marginal) if ema is None else ema(joint, marginal))
+
+
+def fine_mask(
+    logits: Float[Tensor, "b 1 h h"], target: Float[Tensor, "b 1 h h"]
+) -> Float[Tensor, ""]:
+    """How far the predicted mask is from the drawn lips (not in the paper: sec. 3.3 gives none)."""
+    return F.binary_cross_entropy_with_logits(logits, target)
+
+
+def total(parts: dict[str, Tensor], weights: LossConfig) -> Float[Tensor, ""]:
+    """Eq. 13: L_GAN + λ1 L_perc + λ2 L_lip + λ3 L_mi, and the two terms that we added.
+
+    `parts` has any of gan, perceptual, lip, mi, pixel, mask; a term of weight 0 drops out.
+    """
+    terms = [getattr(weights, name) * value for name, value in parts.items()]
+    return torch.stack(terms).sum()

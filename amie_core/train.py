@@ -1,0 +1,317 @@
+"""The training loop (Lightning Fabric): runs, exact resume, logs, warnings."""
+
+import json
+import math
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from amie_core import checkpoint, config
+from amie_core.config import Profile
+from amie_core.data import store
+from amie_core.data.windows import Prefetch, Windows
+from amie_core.errors import UserError
+from amie_core.mutual_information.objectives import CHANCE_JS
+from amie_core.step import Amie, Step
+
+
+class TrainingStopped(UserError):
+    """Training met a non-finite loss; the last good checkpoint is kept."""
+
+
+def train(
+    profile: str | Profile,
+    data: str | Path,
+    out: str | Path,
+    *,
+    row: str = "ours",
+    seed: int = 0,
+    devices: int = 1,
+    steps: int | None = None,
+    changes: dict[str, Any] | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Train one run in folder `out` on the prepared clips of `data`; resume it if it was begun.
+
+    `row` names a row of Table 3; `steps` and `changes` (dotted settings) change the profile.
+    A finished run is not run again. Several `devices` are several processes (DDP): call it from
+    a script or the command line then, not from a notebook. Returns the content of done.json.
+    Raises UserError for unusable input, TrainingStopped for a non-finite loss.
+    """
+    base = config.profile(profile) if isinstance(profile, str) else profile
+    changes = dict(changes or {}) | ({"train.steps": steps} if steps else {})
+    settings = config.for_row(config.with_changes(base, changes), row)
+    data, out = Path(data), Path(out)
+    corpus = store.read_corpus(data)
+    if corpus.get("mfcc_rate", settings.mfcc_rate) != settings.mfcc_rate:
+        raise UserError(
+            f"{data}: prepared with MFCC at {corpus['mfcc_rate']} Hz, the profile wants "
+            f"{settings.mfcc_rate} Hz; prepare it again with --mfcc-rate {settings.mfcc_rate}"
+        )
+    identity = {
+        "profile": config.to_dict(settings),
+        "row": row,
+        "seed": seed,
+        "corpus": corpus.get("corpus"),
+        "data_digest": store.digest(data),
+        "key": config.run_key(settings, seed, store.digest(data)),
+    }
+    finished = _open_run(out, identity)
+    if finished:
+        return finished
+    fabric = _fabric(settings, devices)
+    return _Run(settings, identity, data, out, fabric, progress).loop()
+
+
+def _open_run(out: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
+    """Make the run's folder, or check that it holds this very run; its result if it is done."""
+    settings = out / "config.json"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if settings.exists():
+            known = json.loads(settings.read_text())
+            if known.get("key") != identity["key"]:
+                raise UserError(
+                    f"{out} holds a run with other settings, seed or data: choose another --out"
+                )
+            done = out / "done.json"
+            return json.loads(done.read_text()) if done.exists() else None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{out}: cannot be used as a run folder ({error})") from None
+    checkpoint.write_json(settings, identity | {"commit": checkpoint.commit()})
+    return None
+
+
+def _fabric(settings: Profile, devices: int) -> Fabric:
+    gpu = torch.cuda.is_available()
+    if gpu and devices > torch.cuda.device_count():
+        raise UserError(f"--devices {devices}: this machine has {torch.cuda.device_count()} GPUs")
+    precision = settings.train.precision
+    if precision == "auto":
+        precision = "bf16-mixed" if _fast_bf16(gpu) else "32-true"
+    fabric = Fabric(
+        accelerator="cuda" if gpu else "cpu",
+        devices=devices,
+        strategy="ddp" if devices > 1 else "auto",
+        precision=precision,
+    )
+    fabric.launch()
+    if gpu:
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = True
+    return fabric
+
+
+def _fast_bf16(gpu: bool) -> bool:
+    """Whether bfloat16 runs in hardware; emulated it would be slower than float32."""
+    if gpu:
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
+class _Run:
+    """One run: its networks, its folder, its loop."""
+
+    def __init__(
+        self,
+        settings: Profile,
+        identity: dict[str, Any],
+        data: Path,
+        out: Path,
+        fabric: Fabric,
+        progress: bool,
+    ) -> None:
+        self.settings, self.identity, self.data, self.out = settings, identity, data, out
+        self.fabric, self.progress = fabric, progress and fabric.is_global_zero
+        self.windows = Windows(
+            data, settings, identity["seed"], rank=fabric.global_rank,
+            device=fabric.device, progress=self.progress,
+        )  # fmt: skip
+        torch.manual_seed(identity["seed"])  # the initial weights; batches have their own seeds
+        self.amie = Amie(settings)
+        self.amie.set_standardisation(*self.windows.standardisation())
+        self.amie = fabric.to_device(self.amie).to(memory_format=torch.channels_last)
+        self.step = Step(settings, self.amie, fabric, identity["seed"])
+        self.done, self.seconds, self.waited = 0, 0.0, 0.0
+        self.smooth: dict[str, float] = {}
+        self.warned: set[str] = set()
+
+    def loop(self) -> dict[str, Any]:
+        """Train to the last step; returns what done.json holds."""
+        t = self.settings.train
+        self._resume()
+        batches = Prefetch(self.windows, self.done, t.steps)
+        bar = tqdm(
+            total=t.steps, initial=self.done, unit="step", desc="train", disable=not self.progress
+        )
+        pending: list[dict[str, Tensor]] = []
+        begun, before = time.perf_counter(), (self.seconds, self.waited)
+        try:
+            for batch in batches:
+                pending.append(self.step(batch, self.done))
+                self.done += 1
+                last = self.done == t.steps
+                save = last or self.done % t.checkpoint_every == 0
+                if save or self.done % t.log_every == 0:
+                    # Reading values waits for the device, so it is done once in a while.
+                    self.seconds = before[0] + time.perf_counter() - begun
+                    self.waited = before[1] + batches.waited
+                    self._log(pending, bar)
+                    pending = []
+                if save:
+                    self._save()
+                bar.update()
+        finally:
+            batches.close()
+            bar.close()
+        return self._finish()
+
+    def _log(self, pending: list[dict[str, Tensor]], bar: tqdm) -> None:
+        mean = {
+            name: float(torch.stack([p[name].float() for p in pending]).mean())
+            for name in pending[0]
+        }
+        broken = [name for name, value in mean.items() if not math.isfinite(value)]
+        if broken:
+            raise TrainingStopped(
+                f"{self.out}: {', '.join(broken)} not finite near step {self.done}; stopped, the "
+                f"last good checkpoint is kept. A lower train.lr or other weights may help"
+            )
+        for name, value in mean.items():
+            self.smooth[name] = 0.9 * self.smooth.get(name, value) + 0.1 * value
+        t = self.settings.train
+        rate = self._speed()
+        entry = {
+            "step": self.done,
+            "seconds": round(self.seconds, 3),
+            "frames_per_second": round(rate, 2),
+            "data_wait": round(self.waited / max(self.seconds, 1e-9), 5),
+            **{name: float(f"{value:.6g}") for name, value in mean.items()},
+        }
+        if self.fabric.is_global_zero:
+            with (self.out / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(entry) + "\n")
+            for name, value in entry.items():
+                self._board().add_scalar(name, value, self.done)
+        bar.set_postfix_str(
+            f"{rate:.0f} frames/s, data wait {entry['data_wait']:.1%}, lip {mean['lip']:.4f}, "
+            f"MI {mean['mi_js']:.3f} (chance {CHANCE_JS:.3f}), paired {mean['t_accuracy']:.0%}"
+        )
+        if self.done > 0.3 * t.steps and self.done >= 200:
+            self._warn_if("chance", self.smooth["mi_js"] < CHANCE_JS + 0.01,
+                          "T has not left chance: it sees no tie between sound and lips yet")
+            self._warn_if("d", self.smooth["d_accuracy"] > 0.98,
+                          "D has won (98 % right): G gets little from L_GAN; lower loss.gan or lr")
+            # fmt: skip
+
+    def _speed(self) -> float:
+        """Frames generated and learnt from a second, over the whole run and all devices."""
+        t = self.settings.train
+        frames = self.done * t.batch * t.unroll * self.fabric.world_size
+        return frames / max(self.seconds, 1e-9)
+
+    def _board(self) -> Any:
+        if not hasattr(self, "_writer"):
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(self.out / "tensorboard"), purge_step=self.done)
+        return self._writer
+
+    def _warn_if(self, name: str, condition: bool, text: str) -> None:
+        if condition and name not in self.warned:
+            self.warned.add(name)
+            tqdm.write(f"warning at step {self.done}: {text}")
+
+    def _meta(self) -> dict[str, Any]:
+        plain = config.to_dict(self.settings)
+        return {
+            "profile": plain["name"],
+            "corpus": self.identity["corpus"],
+            "split": "train",
+            "row": self.identity["row"],
+            "seed": self.identity["seed"],
+            "commit": checkpoint.commit(),
+            "step": self.done,
+            "steps": plain["train"]["steps"],
+            "image_size": plain["model"]["image_size"],
+            "mfcc_rate": plain["mfcc_rate"],
+            "data_digest": self.identity["data_digest"],
+            "model": plain["model"],
+        }
+
+    def _save(self) -> None:
+        """Everything of the run in one file, then the generator alone; each written whole."""
+        if not self.fabric.is_global_zero:
+            return
+        state = {f"networks.{n}": t for n, t in self.amie.state_dict().items()}
+        for name, optimizer in self.step.optimizers.items():
+            for index, values in optimizer.state_dict()["state"].items():
+                for key, value in values.items():
+                    state[f"optimizers.{name}.{index}.{key}"] = torch.as_tensor(value)
+        clock = {"seconds": self.seconds, "waited": self.waited, "smooth": self.smooth}
+        checkpoint.write_tensors(
+            self.out / checkpoint.STATE, state, {"step": self.done, "key": self.identity["key"]}
+            | clock,
+        )  # fmt: skip
+        shipped = {f"generator.{n}": t for n, t in self.amie.averaged.state_dict().items()}
+        shipped |= {f"fine_mask.{n}": t for n, t in self.amie.fine_mask.state_dict().items()}
+        checkpoint.write_tensors(self.out / checkpoint.GENERATOR, shipped, self._meta())
+
+    def _resume(self) -> None:
+        """Take up the last checkpoint, if there is one; log lines after it are dropped."""
+        if not (self.out / checkpoint.STATE).exists():
+            return
+        state, meta = checkpoint.read_tensors(self.out / checkpoint.STATE)
+        own = {n.removeprefix("networks."): t for n, t in state.items() if n[:9] == "networks."}
+        self.amie.load_state_dict(own)
+        for name, optimizer in self.step.optimizers.items():
+            plain = optimizer.state_dict()
+            prefix = f"optimizers.{name}."
+            for full, value in state.items():
+                if full.startswith(prefix):
+                    index, key = full.removeprefix(prefix).split(".")
+                    plain["state"].setdefault(int(index), {})[key] = value
+            optimizer.load_state_dict(plain)
+        self.done, self.smooth = meta["step"], meta["smooth"]
+        self.seconds, self.waited = meta["seconds"], meta["waited"]
+        log = self.out / "metrics.jsonl"
+        if log.exists() and self.fabric.is_global_zero:
+            lines = [ln for ln in log.read_text().splitlines() if ln.endswith("}")]
+            kept = [ln for ln in lines if json.loads(ln)["step"] <= self.done]
+            part = log.with_suffix(".part")
+            part.write_text("".join(f"{ln}\n" for ln in kept))
+            part.replace(log)
+
+    def _finish(self) -> dict[str, Any]:
+        result = {
+            "steps": self.done,
+            "minutes": round(self.seconds / 60, 2),
+            "frames_per_second": round(self._speed(), 1),
+            "data_wait": round(self.waited / max(self.seconds, 1e-9), 5),
+            "resident": self.windows.resident,
+            "parameters": sum(p.numel() for p in self.amie.generator.parameters()),
+            "devices": self.fabric.world_size,
+            "machine": _machine(),
+            "torch": torch.__version__,
+            "commit": checkpoint.commit(),
+            "key": self.identity["key"],
+            "last": {name: float(f"{value:.5g}") for name, value in self.smooth.items()},
+        }
+        if self.fabric.is_global_zero:
+            if hasattr(self, "_writer"):
+                self._writer.close()
+            checkpoint.write_json(self.out / "done.json", result)
+        return result
+
+
+def _machine() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{torch.get_num_threads()} CPU threads, {platform.machine()}"

@@ -1,0 +1,137 @@
+"""Shapes, the attention schedule, roll-out, and what a wrong paper would break."""
+
+import numpy as np
+import pytest
+import torch
+
+from amie_core.config import AttentionConfig, ModelConfig
+from amie_core.model import (
+    Critic,
+    Discriminator,
+    FineMask,
+    Generator,
+    coarse_coverage,
+    mask_of,
+    rate_at,
+    roll_out,
+)
+
+SMALL = ModelConfig(image_size=32, width=8, max_width=16, audio_width=8, embedding=16)
+BOXES = torch.tensor([[150, 230, 64, 192], [160, 240, 60, 188]])
+
+
+@pytest.mark.parametrize("size", [64, 128, 256])
+def test_every_image_size_from_one_config(size: int) -> None:
+    config = ModelConfig(image_size=size, width=8, max_width=16, audio_width=8, embedding=16)
+    face, window = torch.rand(2, 3, size, size), torch.randn(2, 20, 13)
+    generator = Generator(config)
+    frame = generator(generator.identity(face), window, face)
+    assert frame.shape == (2, 3, size, size)
+    joint, marginal = Critic(config)(frame, window, window)
+    assert joint.shape == marginal.shape == (2,)
+    assert Discriminator(config)(frame, window).shape == (2,)
+
+
+def test_an_untrained_residual_generator_returns_the_identity() -> None:
+    generator = Generator(SMALL)
+    face = torch.rand(1, 3, 32, 32)
+    frame = generator(generator.identity(face), torch.randn(1, 20, 13), face)
+    assert torch.allclose(frame, face)
+
+
+def test_generator_listens_to_all_three_inputs() -> None:
+    torch.manual_seed(0)
+    generator = Generator(SMALL)
+    torch.nn.init.normal_(generator.decoder.out.weight, std=0.1)
+    inputs = [torch.rand(1, 3, 32, 32), torch.randn(1, 20, 13), torch.rand(1, 3, 32, 32)]
+    for tensor in inputs:
+        tensor.requires_grad_(True)
+    face, window, previous = inputs
+    generator(generator.identity(face), window, previous).sum().backward()
+    assert all(t.grad is not None and t.grad.abs().sum() > 0 for t in inputs)
+
+
+def test_critic_shares_the_architecture_not_the_weights() -> None:
+    generator, critic = Generator(SMALL), Critic(SMALL)
+    for mine, theirs in (
+        (critic.image_encoder, generator.identity_encoder),
+        (critic.audio_encoder, generator.audio_encoder),
+    ):
+        ours, others = dict(mine.named_parameters()), dict(theirs.named_parameters())
+        assert {n: p.shape for n, p in ours.items()} == {n: p.shape for n, p in others.items()}
+        assert all(ours[n].data_ptr() != others[n].data_ptr() for n in ours)
+
+
+def test_critic_pairing_by_index_equals_encoding_the_pairs() -> None:
+    torch.manual_seed(0)
+    critic = Critic(SMALL)
+    frames, windows, negatives = torch.rand(4, 3, 32, 32), *torch.randn(2, 4, 20, 13).unbind()
+    pairing = torch.tensor([2, 0, 3, 1])
+    _, marginal = critic(frames, windows, negatives, pairing)
+    by_hand, _ = critic(frames[pairing], negatives, negatives)
+    assert torch.allclose(marginal, by_hand, atol=1e-5)
+
+
+def test_rate_schedule_is_the_papers() -> None:
+    config = AttentionConfig()
+    random = np.random.default_rng(0)
+    rates = np.array([[rate_at(p, config, random) for _ in range(50)] for p in np.arange(0, 1, 0.01)])
+    assert np.all((rates[:10] >= 0.7) & (rates[:10] <= 0.9))  # starts high
+    before_final = rates[76:80]
+    assert np.all((before_final >= 0.1) & (before_final <= 0.36))  # ends low …
+    assert np.all(np.diff(rates[:80].mean(1)) < 0.06)  # … without a jump up
+    assert np.all(rates[80:] == 1.0)  # fixed to 1 in the last epochs
+    off = AttentionConfig(enabled=False)
+    assert rate_at(0.0, off, random) == 1.0
+
+
+def test_masks() -> None:
+    coverage = coarse_coverage(BOXES, 64)
+    assert coverage.shape == (2, 1, 64, 64)
+    assert coverage[0].sum() == 20 * 32  # the box, at a quarter of 256
+    mask = mask_of(coverage, 0.3)
+    assert mask.min() == pytest.approx(0.3) and mask.max() == 1
+    assert torch.equal(mask_of(coverage, 1.0), torch.ones_like(mask))
+
+
+def test_fine_mask_stays_inside_the_coarse_area() -> None:
+    coarse = coarse_coverage(BOXES, 32)
+    coverage, logits = FineMask()(coarse, torch.rand(2, 3, 32, 32), coarse)
+    assert coverage.shape == (2, 1, 32, 32) and logits.shape == (2, 1, 16, 16)
+    assert torch.all(coverage[coarse == 0] == 0)
+    assert torch.all((coverage >= 0) & (coverage <= 1))
+
+
+def test_roll_out_feeds_back_its_own_frames() -> None:
+    torch.manual_seed(0)
+    generator = Generator(SMALL).eval()
+    torch.nn.init.normal_(generator.decoder.out.weight, std=0.05)
+    face = torch.rand(3, 32, 32)
+    windows = np.random.default_rng(0).standard_normal((5, 20, 13)).astype(np.float32)
+    whole = np.stack(list(roll_out(generator, face, [windows])))
+    chunks = np.stack(list(roll_out(generator, face, [windows[:2], windows[2:]])))
+    assert whole.shape == (5, 32, 32, 3) and whole.dtype == np.uint8
+    assert np.array_equal(whole, chunks)  # chunking changes nothing
+    with torch.no_grad():
+        code = generator.identity(face[None])
+        previous = face[None]
+        for i in range(5):
+            previous = generator(code, torch.from_numpy(windows[i : i + 1]), previous).clamp(0, 1)
+    last = previous[0].mul(255).round().permute(1, 2, 0).numpy()
+    assert np.abs(whole[-1] - last).max() <= 1
+    other = np.stack(list(roll_out(generator, face, [windows[::-1].copy()])))
+    assert not np.array_equal(other[-1], whole[-1])
+
+
+def test_roll_out_is_lazy() -> None:
+    """Frames come before all sound was read: memory does not grow with the clip."""
+    read = []
+
+    def chunks():  # noqa: ANN202
+        for i in range(100):
+            read.append(i)
+            yield np.zeros((2, 20, 13), np.float32)
+
+    frames = roll_out(Generator(SMALL), torch.rand(3, 32, 32), chunks())
+    next(frames)
+    assert len(read) == 1
