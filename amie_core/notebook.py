@@ -2,12 +2,12 @@
 
 import ast
 import dataclasses
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
+from amie_core.checkpoint import commit
 from amie_core.config import PROFILES, Profile, run_key, workspace
 from amie_core.errors import UserError
 
@@ -39,7 +39,7 @@ class Settings:
     seed: int = 0
 
     @classmethod
-    def of(cls, namespace: Mapping[str, Any]) -> Self:
+    def of(cls, namespace: Mapping[str, Any]) -> "Settings":
         """The settings in a notebook's globals (UserError for unknown or unusable ones).
 
         papermill itself accepts any name: here a name that is no field is an error.
@@ -97,20 +97,8 @@ def trained(settings: Settings) -> Path:
     data = prepared(settings)
     key = run_key(settings.scale, settings.seed, digest(data))
     out = workspace() / "runs" / f"{settings.profile}-ours-{settings.seed}-{key}"
-    if not (out / "done.json").exists():
-        train(settings.profile, data, out, seed=settings.seed)
+    train(settings.profile, data, out, seed=settings.seed)
     return out
-
-
-def commit() -> str:
-    """The commit of the code, with a + when files differ from it; "unknown" outside git."""
-    here = Path(__file__).resolve().parent
-    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=8"]
-    try:
-        done = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return done.stdout.strip() or "unknown"
 
 
 def provenance(settings: Settings, split: str = "", **more: Any) -> dict[str, Any]:

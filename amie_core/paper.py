@@ -150,19 +150,19 @@ class Equation:
 
 
 EQUATIONS = (
-    Equation(1, "mutual information of discrete variables", "amie_core.mutual_information"),
-    Equation(2, "mutual information as a KL divergence", "amie_core.mutual_information"),
-    Equation(3, "KL divergence", "amie_core.mutual_information"),
-    Equation(4, "Donsker-Varadhan representation of KL", "amie_core.mutual_information"),
-    Equation(5, "DV bound on mutual information", "amie_core.mutual_information"),
-    Equation(6, "MINE: the bound with a network T", "amie_core.mutual_information"),
-    Equation(7, "Jensen-Shannon objective of AMIE", "amie_core.mutual_information"),
-    Equation(8, "softplus", "amie_core.mutual_information"),
-    Equation(9, "GAN loss on matched pairs", "amie_core.losses"),
-    Equation(10, "perceptual loss", "amie_core.losses"),
-    Equation(11, "L1 on the lip crop", "amie_core.losses"),
-    Equation(12, "mutual information loss of G", "amie_core.losses"),
-    Equation(13, "full objective", "amie_core.losses"),
+    Equation(1, "mutual information of discrete variables", "amie_core.mutual_information.ksg"),
+    Equation(2, "mutual information as a KL divergence", "amie_core.mutual_information.ksg"),
+    Equation(3, "KL divergence", "amie_core.mutual_information.ksg"),
+    Equation(4, "Donsker-Varadhan form of KL", "amie_core.mutual_information.objectives.dv"),
+    Equation(5, "DV bound", "amie_core.mutual_information.objectives.dv"),
+    Equation(6, "MINE: DV with a network T", "amie_core.mutual_information.objectives.EmaDv"),
+    Equation(7, "Jensen-Shannon objective of AMIE", "amie_core.mutual_information.objectives.js"),
+    Equation(8, "softplus", "torch.nn.functional.softplus"),
+    Equation(9, "GAN loss on matched pairs", "amie_core.losses.gan_discriminator"),
+    Equation(10, "perceptual loss", "amie_core.losses.perceptual"),
+    Equation(11, "L1 on the lip crop", "amie_core.losses.lip"),
+    Equation(12, "mutual information loss of G", "amie_core.losses.mutual_information"),
+    Equation(13, "full objective", "amie_core.losses.total"),
 )
 
 Kind = Literal["stated", "chosen", "changed"]
@@ -212,10 +212,10 @@ LEDGER = (
            "nearer windows share sound with the frame: false negatives", "sec. 3.1"),
     Choice("objective of T", "Jensen-Shannon (Eq. 7)", "{loss.objective}, T trained on "
            "{loss.critic_pairs} pairs", "stated", "", "sec. 3.2"),
-    Choice("D", "image CNN and audio FC, concatenated, classifier",
-           "the same; mismatched real pairs are negatives too", "changed",
-           "the text asks D whether frame and audio match, Eq. 9 alone never shows it a mismatch",
+    Choice("D", "image CNN and audio FC, concatenated, classifier", "the same", "stated", "",
            "sec. 3.1"),
+    Choice("L_GAN of G", "E[log(1 - D(G))], Eq. 9", "its non-saturating form, -E[log D(G)]",
+           "changed", "gradients while D is still sure", "Goodfellow et al. 2014, sec. 3"),
     Choice("attention rate", "0.7-0.9, progressively 0.1-0.3, 1 in the last few epochs",
            "the same: {attention.hold:.0%} of training high, last {attention.final:.0%} at 1",
            "stated", "the phases' lengths are chosen", "sec. 3.3"),

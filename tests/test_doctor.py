@@ -1,0 +1,60 @@
+"""`amie doctor` and the parameters of the notebooks."""
+
+from pathlib import Path
+
+import pytest
+
+from amie_core import doctor, perceptual
+from amie_core.errors import UserError
+from amie_core.notebook import Settings, injected_names
+
+
+def test_report_names_what_is_here(capsys: pytest.CaptureFixture) -> None:
+    assert doctor.report() == 0
+    text = capsys.readouterr().out
+    for topic in ("torch", "mesh", "face-alignment", "VGG16", "CPU cores", "workspace"):
+        assert topic in text
+
+
+def test_report_says_what_a_missing_thing_costs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(perceptual, "weights_file", lambda: None)
+    monkeypatch.setattr(doctor, "version", lambda name: None if name == "papermill" else "1")
+    assert doctor.report() == 1
+    text = capsys.readouterr().out
+    assert "MISSING φ" in text and "make env" in text
+    assert "papermill missing: `make reproduce` cannot run notebooks" in text
+
+
+def test_settings_come_from_the_cell() -> None:
+    names = {"profile": "smoke", "data": "", "seed": 3, "unrelated": 1}
+    assert Settings.of(names) == Settings("smoke", "", 3)
+
+
+def test_a_misspelt_parameter_is_refused() -> None:
+    cells = ["", "profile = 'smoke'", "# Parameters\nprofil3 = 'grid'\n"]
+    assert injected_names(cells) == {"profil3"}
+    with pytest.raises(UserError, match="unknown parameter 'profil3'"):
+        Settings.of({"In": cells, "profile": "smoke"})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"profile": "smok"}, "unknown profile"),
+        ({"profile": "grid"}, "needs data"),
+        ({"seed": "3"}, "seed must be int"),
+        ({"seed": True}, "seed must be int"),
+        ({"data": "nowhere"}, "no folder"),
+    ],
+)
+def test_unusable_values_are_refused(values: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Settings(**values)
+
+
+def test_a_folder_given_to_smoke_is_any_folder(tmp_path: Path) -> None:
+    assert Settings().corpus == "synthetic"
+    assert Settings(data=str(tmp_path)).corpus == "folder"
+    assert Settings(profile="grid", data=str(tmp_path)).corpus == "grid"

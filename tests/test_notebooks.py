@@ -1,0 +1,117 @@
+"""The notebooks as they are committed: parameters, size, cells, metadata, and the workflow."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+from conftest import ROOT
+
+FOLDER = ROOT / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+# A string that begins like a path, or names a folder of the repository.
+PATHS = re.compile(
+    r"^(/|~|\.{1,2}/|[A-Za-z]:\\)|^(work|figures|notebooks|tests|shared|amie_core)/\S*$"
+)
+
+
+def _code(path: Path) -> list[nbformat.NotebookNode]:
+    notebook = nbformat.read(path, as_version=4)
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def _tags(cell: nbformat.NotebookNode) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+@each
+def test_is_valid_and_small(path: Path) -> None:
+    nbformat.validate(nbformat.read(path, as_version=4))
+    assert path.stat().st_size <= 300_000
+
+
+@each
+def test_first_code_cell_holds_the_parameters(path: Path) -> None:
+    first, *others = _code(path)
+    assert _tags(first) == ["parameters"]
+    assert not any("parameters" in _tags(cell) for cell in others)
+    names = papermill.inspect_notebook(str(path))  # what `papermill --help-notebook` prints
+    assert names["profile"]["default"].strip("\"'") == "smoke"
+    for parameter in names.values():
+        assert parameter["help"], f"{parameter['name']} has no comment"
+        assert parameter["inferred_type_name"] != "None", f"{parameter['name']} has no type"
+
+
+@each
+def test_cells_are_short_and_define_little(path: Path) -> None:
+    for cell in _code(path):
+        assert len(cell.source.splitlines()) <= 15, cell.source
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                assert node.end_lineno - node.lineno < 5, node.name
+
+
+@each
+def test_no_paths_in_cells_or_outputs(path: Path) -> None:
+    for cell in _code(path):
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not PATHS.search(node.value), node.value
+        texts = [out.get("text", "") + str(out.get("data", {}).get("text/plain", ""))
+                 for out in cell.outputs]  # fmt: skip
+        assert not re.search(r"(^|[\s'\"(])/\w+/\w+", "\n".join(texts))
+
+
+@each
+def test_metadata_is_clean(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    assert set(notebook.metadata) <= {"kernelspec", "language_info"}
+    assert notebook.metadata.kernelspec.name == "python3"
+    for cell in notebook.cells:
+        assert set(cell.metadata) <= {"tags"}
+        for output in cell.get("outputs", []):
+            assert output.output_type != "error"
+            assert not any("widget" in kind for kind in output.get("data", {}))
+
+
+@each
+def test_was_run_from_top_to_bottom(path: Path) -> None:
+    cells = _code(path)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+
+
+@each
+def test_every_picture_stands_between_sentences(path: Path) -> None:
+    cells = nbformat.read(path, as_version=4).cells
+    for at, cell in enumerate(cells):
+        if any("image/png" in out.get("data", {}) for out in cell.get("outputs", [])):
+            around = cells[at - 1].cell_type, cells[at + 1].cell_type
+            assert around == ("markdown", "markdown"), cell.source
+
+
+@each
+def test_refuses_a_misspelt_parameter(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(papermill.PapermillExecutionError, match="profil3"):
+        papermill.execute_notebook(
+            str(path), str(tmp_path / "out.ipynb"), {"profil3": "smoke"}, progress_bar=False
+        )
+
+
+def test_workflow_plans_every_notebook_once(tmp_path: Path) -> None:
+    snakefile = str(FOLDER / "Snakefile")
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--cores", "2", "--dry-run"],
+        cwd=ROOT,
+        env=os.environ | {"AMIE_WORKSPACE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    for path in NOTEBOOKS:
+        assert f"{tmp_path}/notebooks/smoke/{path.name}" in done.stdout + done.stderr
