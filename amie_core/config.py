@@ -82,7 +82,7 @@ class TrainConfig:
     lr_end: float = 0.1
     clip: float = 1.0  # gradient norm
     ema: float = 0.995
-    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"  # auto: bf16 where the hardware has it
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"  # auto: bf16 if in hardware
     compile: bool = False
     augment: bool = True  # colour and mirror
     speaker_power: float = 0.5  # a speaker with n clips is drawn with weight n**power

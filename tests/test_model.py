@@ -75,7 +75,8 @@ def test_critic_pairing_by_index_equals_encoding_the_pairs() -> None:
 def test_rate_schedule_is_the_papers() -> None:
     config = AttentionConfig()
     random = np.random.default_rng(0)
-    rates = np.array([[rate_at(p, config, random) for _ in range(50)] for p in np.arange(0, 1, 0.01)])
+    at = np.arange(0, 1, 0.01)
+    rates = np.array([[rate_at(p, config, random) for _ in range(50)] for p in at])
     assert np.all((rates[:10] >= 0.7) & (rates[:10] <= 0.9))  # starts high
     before_final = rates[76:80]
     assert np.all((before_final >= 0.1) & (before_final <= 0.36))  # ends low …

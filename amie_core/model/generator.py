@@ -149,7 +149,7 @@ class Generator(nn.Module):
 def roll_out(
     generator: Generator,
     face: Float[Tensor, "3 s s"],
-    windows: Iterable[Float[np.ndarray, "k 20 13"]],
+    windows: Iterable[Float[np.ndarray, "_ 20 13"]],
 ) -> Iterator[np.ndarray]:
     """Autoregressive generation: every frame sees the model's own last frame, the first sees I_f.
 
