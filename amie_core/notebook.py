@@ -48,14 +48,14 @@ class Settings:
         unknown = injected_names(list(namespace.get("In", []))) - set(names)
         if unknown:
             raise UserError(f"unknown parameter {min(unknown)!r}: this notebook has {names}")
-        return cls(**{name: namespace[name] for name in names if name in namespace})
+        values = {name: namespace[name] for name in names if name in namespace}
+        for field in dataclasses.fields(cls):
+            value = values.get(field.name, field.default)
+            if type(value) is not field.type:
+                raise UserError(f"{field.name} must be {field.type.__name__}, it is {value!r}")
+        return cls(**values)
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if type(value) is not field.type:
-                wanted = getattr(field.type, "__name__", field.type)
-                raise UserError(f"parameter {field.name} must be {wanted}, it is {value!r}")
         if self.profile not in PROFILES:
             raise UserError(f"unknown profile {self.profile!r}: choose one of {list(PROFILES)}")
         if self.data and not Path(self.data).is_dir():

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from amie_core.config import WINDOW
-from amie_core.data.windows import HOPS_PER_FRAME
+from amie_core.data.audio import BEFORE, HOPS
 from amie_core.mutual_information.objectives import CHANCE_JS
 from amie_core.show import MARKERS, PALETTE, Frame, figure, spread
 
@@ -68,14 +68,14 @@ def mfcc_window(frames: Sequence[Frame], mfcc: Float[np.ndarray, "hops 13"], at:
     fig = figure(7.0, 3.4)
     above, below = fig.subplots(2, 1, sharex=True, height_ratios=(1, 1.1))
     for v in range(at - 2, at + 3):
-        first = HOPS_PER_FRAME * v
-        above.imshow(frames[v], extent=(first, first + HOPS_PER_FRAME, 0, 1), aspect="auto")
+        first = HOPS * v
+        above.imshow(frames[v], extent=(first, first + HOPS, 0, 1), aspect="auto")
     above.set(yticks=[], title=f"frames {at - 2} to {at + 2}", ylim=(0, 1))
     above.add_patch(
-        Rectangle((HOPS_PER_FRAME * at, 0), HOPS_PER_FRAME, 1, fill=False, ec=PALETTE[1], lw=2.5)
+        Rectangle((HOPS * at, 0), HOPS, 1, fill=False, ec=PALETTE[1], lw=2.5)
     )
-    row = HOPS_PER_FRAME * at  # of the window's first hop, hop 4·at − 8
-    hop, margin = row - 8, 4
+    row = HOPS * at  # of the window's first hop, hop 4·at − 8
+    hop, margin = row - BEFORE, HOPS
     rows = mfcc[row - margin : row + WINDOW[0] + margin]
     scaled = (rows - mfcc.mean(0)) / (mfcc.std(0) + 1e-6)  # else c0 hides all others
     extent = (hop - margin, hop + WINDOW[0] + margin, -0.5, WINDOW[1] - 0.5)
@@ -103,7 +103,7 @@ def lip_opening(
     return fig
 
 
-def _curve(axes: Axes, records: Sequence[Mapping[str, float]], key: str, order: int) -> None:
+def _curve(axes: Axes, records: Sequence[Mapping[str, float | int]], key: str, order: int) -> None:
     """One quantity over the steps, named at its end; missing ones are left out."""
     steps = [record["step"] for record in records if key in record]
     values = [record[key] for record in records if key in record]
@@ -112,7 +112,7 @@ def _curve(axes: Axes, records: Sequence[Mapping[str, float]], key: str, order: 
                   markevery=max(1, len(steps) // 6), linewidth=1.2, label=key)  # fmt: skip
 
 
-def training_curves(records: Sequence[Mapping[str, float]]) -> Figure:
+def training_curves(records: Sequence[Mapping[str, float | int]]) -> Figure:
     """Losses, T's value against chance, what D and T get right, the attention rate.
 
     records: the lines of a run's metrics.jsonl.
@@ -135,7 +135,8 @@ def training_curves(records: Sequence[Mapping[str, float]]) -> Figure:
     _curve(rate, records, "rate", 0)
     rate.set(title="attention rate (sec. 3.3)", xlabel="step", ylim=(0, 1.05))
     for axes in (losses, mi, right):
-        axes.legend(frameon=False, fontsize=7)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, fontsize=7)
     return fig
 
 

@@ -9,11 +9,12 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from PIL import Image
@@ -34,7 +35,7 @@ STYLE = {
 SCREEN_DPI = 80  # of what a notebook stores
 PRINT_DPI = 160  # of what figures/ holds
 
-Frame = UInt8[np.ndarray, "h w 3"]
+Frame = UInt8[np.ndarray, "_ _ 3"]  # of any height and width
 
 
 def spread(count: int, of: int) -> list[int]:
@@ -103,36 +104,37 @@ def picture(image: Frame, alt: str) -> Shown:
 
 def clip_html(
     clip: Path | Sequence[Frame],
-    audio: Path | None = None,
+    audio: Float[np.ndarray, " samples"] | Path | None = None,
     *,
     alt: str,
-    size: int = 192,
+    size: int = 160,
     count: int = 8,
+    synthetic: bool = True,
 ) -> Shown:
     """A clip that plays in JupyterLab, and its contact sheet for pages that play none.
 
-    clip: a video file, or frames (h, w, 3) uint8 at 25 a second with `audio`, a sound file.
-    `<video src="data:…">` outlives the cleaning that untrusted notebooks get; `<source>` does not.
+    clip: a video file, or frames (h, h, 3) uint8 at 25 a second with `audio` (16 kHz samples or a
+    file with sound). It is stored small, `size` px wide. `synthetic` puts the tag that says so
+    into the clip. `<video src="data:…">` outlives the cleaning that untrusted notebooks get;
+    `<source>` does not.
     """
-    from tempfile import TemporaryDirectory
-
     from amie_core.data.video import VideoWriter, read_video
 
     if isinstance(clip, Path):
-        data, frames = clip.read_bytes(), list(read_video(clip).frames)
-    else:
-        frames = [cv2.resize(f, (size, size), interpolation=cv2.INTER_AREA) for f in clip]
-        with TemporaryDirectory() as folder:
-            file = Path(folder) / "clip.mp4"
-            with VideoWriter(file, size, audio=audio) as writer:
-                for frame in frames:
-                    writer.write(frame)
-            data = file.read_bytes()
+        raw = read_video(clip)
+        clip, audio = list(raw.frames), raw.audio
+    small = [cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA) for frame in clip]
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "clip.mp4"
+        with VideoWriter(file, size, audio=audio, synthetic=synthetic, crf=26) as writer:
+            for frame in small:
+                writer.write(frame)
+        data = _text(file.read_bytes())
     player = (
-        f'<video controls width="{size}" aria-label="{alt}" '
-        f'src="data:video/mp4;base64,{_text(data)}"></video>'
+        f'<video controls width="{2 * size}" aria-label="{alt}" '
+        f'src="data:video/mp4;base64,{data}"></video>'
     )
-    sheet = png(contact_sheet(frames, count), colours=128)
+    sheet = png(contact_sheet(list(clip), count), colours=128)
     return Shown(alt, [("text/html", player), ("image/png", _text(sheet))])
 
 

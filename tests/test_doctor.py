@@ -51,7 +51,7 @@ def test_a_misspelt_parameter_is_refused() -> None:
 )
 def test_unusable_values_are_refused(values: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        Settings(**values)
+        Settings.of(values)
 
 
 def test_a_folder_given_to_smoke_is_any_folder(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_clip_plays_from_its_own_source_and_has_a_sheet(capsys: pytest.CaptureFi
     shown = show.clip_html(FRAMES, alt="grey", size=32)
     (kind, player), (second, sheet) = shown.outputs
     assert (kind, second) == ("text/html", "image/png")
-    assert '<video controls width="32"' in player and "<source" not in player
+    assert '<video controls width="64"' in player and "<source" not in player
     data = player.split('base64,')[1].split('"')[0]
     assert base64.b64decode(data)[4:8] == b"ftyp"
     assert base64.b64decode(sheet)[:4] == b"\x89PNG"
