@@ -1,0 +1,233 @@
+"""The command `amie`: prepare, train, talk, evaluate, doctor.
+
+Everything heavy is imported by the command that needs it, so that --help answers at once.
+"""
+
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import arg, subcommand
+
+from amie_core.config import ABLATION, FACE_SIZE, PROFILES
+from amie_core.errors import UserError
+
+DONE, SOME_FAILED, UNUSABLE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Raw clips to prepared clips and manifest.csv; a second call resumes."""
+
+    corpus: Annotated[
+        Literal["synthetic", "grid", "lrw", "folder"],
+        arg(help="layout of the raw clips; synthetic is drawn, folder is any videos"),
+    ]
+    out: Annotated[Path, arg(help="folder of the prepared clips")]
+    root: Annotated[Path | None, arg(help="folder of the raw clips")] = None
+    jobs: Annotated[int | None, arg(help="processes; all cores when not given")] = None
+    mfcc_rate: Annotated[int, arg(help="Hz: 16000, or 5000 as in the paper")] = 16_000
+    backend: Annotated[
+        Literal["auto", "mesh", "face-alignment"], arg(help="what finds the landmarks")
+    ] = "auto"
+    identities: Annotated[int, arg(help="faces of the synthetic corpus")] = 16
+    utterances: Annotated[int, arg(help="clips a face of the synthetic corpus")] = 8
+
+    def run(self) -> int:
+        """Prepare; 1 when some clips were rejected."""
+        from amie_core.data.prepare import prepare
+
+        if self.root is None and self.corpus != "synthetic":
+            raise UserError(f"corpus {self.corpus} needs --root, the folder of its raw clips")
+        done = prepare(
+            self.corpus, self.root, self.out, jobs=self.jobs, mfcc_rate=self.mfcc_rate,
+            backend=self.backend, identities=self.identities, utterances=self.utterances,
+        )  # fmt: skip
+        print(
+            f"{self.out}: {done.ok} clips ok, {done.repaired} repaired, {done.rejected} rejected, "
+            f"{done.frames} frames, {done.seconds:.0f} s of video"
+        )
+        if done.rejected:
+            from amie_core.data.store import read_manifest
+
+            table = read_manifest(self.out)
+            for row in table[table.status == "rejected"].itertuples():
+                print(f"rejected: {row.speaker}/{row.utterance}: {row.reason}", file=sys.stderr)
+        return SOME_FAILED if done.rejected else DONE
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train one run on prepared clips; a second call resumes, a finished run is left as it is."""
+
+    data: Annotated[Path, arg(help="folder of prepared clips")]
+    out: Annotated[Path, arg(help="folder of the run")]
+    profile: Annotated[Literal[*PROFILES], arg(help="sizes and lengths")] = "smoke"
+    row: Annotated[Literal[*ABLATION], arg(help="row of Table 3")] = "ours"
+    method: Annotated[Literal["amie"], arg(help="method of the paper's tables")] = "amie"
+    seed: Annotated[int, arg(help="of weights, batches and attention rates")] = 0
+    devices: Annotated[int, arg(help="processes (DDP)")] = 1
+    steps: Annotated[int | None, arg(help="instead of the profile's")] = None
+
+    def run(self) -> int:
+        """Train to the end."""
+        for name, value in (("devices", self.devices), ("steps", self.steps)):
+            if value is not None and value < 1:
+                raise UserError(f"--{name} {value}: must be at least 1")
+        from amie_core.train import train
+
+        done = train(
+            profile=self.profile, data=self.data, out=self.out, row=self.row, seed=self.seed,
+            devices=self.devices, steps=self.steps,
+        )  # fmt: skip
+        print(
+            f"{self.out}: {done['steps']} steps in {done['minutes']} min, "
+            f"{done['frames_per_second']} frames/s, data wait {done['data_wait']:.1%}"
+        )
+        return DONE
+
+
+@dataclass(frozen=True)
+class Talk:
+    """A face and a voice to a talking face: 25 frames/s, H.264 + AAC, as long as the sound."""
+
+    face: Annotated[Path, arg(help="image of a face")]
+    audio: Annotated[Path, arg(help="audio or video file")]
+    out: Annotated[Path, arg(help="video to write, .mp4")]
+    checkpoint: Annotated[
+        Path | None, arg(help="run folder or .safetensors file; else the newest finished run")
+    ] = None
+    size: Annotated[int, arg(help="width and height in px, even")] = FACE_SIZE
+    face_index: Annotated[int | None, arg(help="which of several faces, 0 is the leftmost")] = None
+    device: Annotated[str, arg(help="auto, cpu or cuda")] = "auto"
+
+    def run(self) -> int:
+        """Write the video."""
+        from amie_core.talk import talk
+
+        done = talk(
+            self.face, self.audio, self.out, self.checkpoint, self.size,
+            face_index=self.face_index, device=self.device,
+        )  # fmt: skip
+        print(f"{done.path}: {done.frames} frames, {done.seconds:.2f} s, from {done.checkpoint}")
+        return DONE
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Every metric of a run on a split, beside the reference rows."""
+
+    run_folder: Annotated[Path, arg(name="run", help="run folder or .safetensors file")]
+    data: Annotated[Path, arg(help="folder of prepared clips")]
+    split: Annotated[str, arg(help="of the manifest, e.g. test_seen")]
+    out: Annotated[Path, arg(help="JSON file to write")]
+    limit: Annotated[int | None, arg(help="at most so many clips, spread over the split")] = None
+    device: Annotated[str, arg(help="auto, cpu or cuda")] = "auto"
+
+    def run(self) -> int:
+        """Measure; 1 when some clips failed."""
+        from amie_core.evaluate import evaluate, table
+
+        result = evaluate(
+            self.run_folder, self.data, self.split, self.out, device=self.device, limit=self.limit
+        )
+        print(table(result))
+        for clip in result["failed"]:
+            where = f"{clip['speaker']}/{clip['utterance']}"
+            print(f"failed: {where}: {clip['reason']}", file=sys.stderr)
+        return SOME_FAILED if result["failed"] else DONE
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """What is installed and usable here, and what each missing thing costs."""
+
+    def run(self) -> int:
+        """Print the report."""
+        from amie_core.doctor import report
+
+        return report()
+
+
+Command = (
+    Annotated[Prepare, subcommand("prepare")]
+    | Annotated[Train, subcommand("train")]
+    | Annotated[Talk, subcommand("talk")]
+    | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Doctor, subcommand("doctor")]
+)
+
+
+def parse(argv: Sequence[str]) -> Prepare | Train | Talk | Evaluate | Doctor:
+    """The command of these arguments; UserError says in one line what is wrong with them."""
+    import tyro
+
+    said = io.StringIO()
+    wide = {} if {"-h", "--help"} & set(argv) else {"COLUMNS": "2000"}  # no wrapping of messages
+    before = {name: os.environ.get(name) for name in wide}
+    os.environ.update(wide)
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(
+                Command, prog="amie", args=list(argv), config=(tyro.conf.DisallowNone,),
+                description="Companion of the AMIE paper: talking faces from a face and a voice.",
+            )  # fmt: skip
+    except SystemExit as stop:
+        if stop.code:
+            raise UserError(_one_line(said.getvalue(), argv)) from None
+        raise
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _one_line(box: str, argv: Sequence[str]) -> str:
+    """The parser's framed message as one line, with where to read on."""
+    lines = [line.strip("│ \t") for line in box.splitlines()]
+    lines = [line for line in lines if line and not line.startswith(("╭", "╰", "(default"))]
+    text: list[str] = []
+    for line in lines:
+        if line.startswith(("For full helptext", "Argument helptext", "Got errors")):
+            break  # what follows repeats the message in other words
+        text.append(";" if set(line) == {"─"} else line.replace("(required)", "").rstrip("."))
+    message = re.sub(r"\s*;[\s;]*$", "", " ".join(text))
+    message = re.sub(r"\s+", " ", message).replace(" ;", ";")
+    names = {name for name in ("prepare", "train", "talk", "evaluate", "doctor") if name in argv}
+    command = next((word for word in argv if word in names), "")
+    return f"{message or 'unusable arguments'}; see `{f'amie {command}'.strip()} --help`"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `amie`. Returns 0 done, 1 some clips or rows failed, 2 unusable input (one line)."""
+    try:
+        code = parse(sys.argv[1:] if argv is None else argv).run()
+        sys.stdout.flush()
+        return code
+    except SystemExit as stop:  # --help
+        return int(stop.code or 0)
+    except UserError as error:
+        return _say(str(error), UNUSABLE)
+    except KeyboardInterrupt:
+        return _say("interrupted; a second call of prepare or train resumes", INTERRUPTED)
+    except BrokenPipeError:
+        # The reader (head, less) has gone: nothing more may be written, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _say(f"{where}{error.strerror or error}; check path, rights and space", UNUSABLE)
+
+
+def _say(message: str, code: int) -> int:
+    print(f"amie: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

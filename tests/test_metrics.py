@@ -1,0 +1,125 @@
+"""Metrics against closed forms and against scikit-image."""
+
+import numpy as np
+import pytest
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from amie_core import metrics
+
+
+@pytest.fixture
+def random() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def pair(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Smooth pictures, and the same with noise."""
+    ramp = np.linspace(20, 220, 64)
+    real = (ramp[None, :, None, None] + ramp[None, None, :, None]) / 2
+    real = np.repeat(np.repeat(real, 3, axis=0), 3, axis=3)
+    noisy = real + random.normal(0, 8, real.shape)
+    return noisy.clip(0, 255).astype(np.uint8), real.astype(np.uint8)
+
+
+def test_psnr_of_a_known_error() -> None:
+    real = np.full((2, 16, 16, 3), 100, np.uint8)
+    off = real.copy()
+    off[0] += 10
+    off[1] -= 20
+    expected = np.mean([10 * np.log10(255**2 / e) for e in (100, 400)])
+    assert metrics.psnr_rgb(off, real) == pytest.approx(expected)
+    assert metrics.psnr_rgb(off, real) == metrics.psnr_rgb(real, off)
+
+
+def test_psnr_parity(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    expected = np.mean([peak_signal_noise_ratio(b, a) for a, b in zip(*pair, strict=True)])
+    assert metrics.psnr_rgb(*pair) == pytest.approx(expected, abs=1e-4)
+
+
+def test_equal_frames_stay_finite_unless_all_are_equal() -> None:
+    real = np.full((2, 16, 16, 3), 100, np.uint8)
+    off = real.copy()
+    off[0] += 10
+    expected = (10 * np.log10(255**2 / 100) + 10 * np.log10(255**2 * 12)) / 2
+    assert metrics.psnr_rgb(off, real) == pytest.approx(expected)
+    assert metrics.psnr_rgb(real, real) == float("inf")
+    values = metrics.pictures(real, real)
+    assert values["psnr_rgb"] is None and values["ssim_gaussian_rgb"] == pytest.approx(1)
+
+
+def test_legacy_psnr_is_27_9_for_noise(random: np.random.Generator) -> None:
+    a, b = random.integers(0, 256, (2, 4, 64, 64, 3), dtype=np.uint8)
+    assert metrics.psnr_rgb_uint8_legacy(a, b) == pytest.approx(27.9, abs=0.05)
+    assert metrics.psnr_rgb(a, b) < 8
+
+
+def test_ssim_is_the_gaussian_one(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    def theirs(**variant: object) -> float:
+        return float(np.mean([
+            structural_similarity(a, b, channel_axis=2, data_range=255, **variant)
+            for a, b in zip(*pair, strict=True)
+        ]))  # fmt: skip
+
+    gaussian = theirs(gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+    ours = metrics.ssim_gaussian_rgb(*pair)
+    assert ours == pytest.approx(gaussian, abs=1e-4)
+    assert abs(ours - theirs()) > 1e-3  # the uniform 7×7 window is another number
+    assert metrics.ssim_gaussian_rgb(*pair, chunk=2) == pytest.approx(ours, abs=1e-6)
+
+
+def face(random: np.random.Generator, n: int = 5) -> np.ndarray:
+    return random.uniform(50, 200, (n, 68, 2)).astype(np.float32)
+
+
+def test_lmd_removes_the_centroid_and_takes_the_mean(random: np.random.Generator) -> None:
+    real = face(random)
+    assert metrics.lmd_mouth_mean_256(real + np.float32(7), real) == pytest.approx(0, abs=1e-4)
+    wide = real.copy()
+    wide[:, 48:58, 0] += 3  # half of the mouth points 3 px right: the centroid moves by 1.5
+    assert metrics.lmd_mouth_mean_256(wide, real) == pytest.approx(1.5, abs=1e-3)
+    jaw = real.copy()
+    jaw[:, :48] += 40
+    assert metrics.lmd_mouth_mean_256(jaw, real) == 0
+
+
+def test_lip_correlation_and_variance_ratio() -> None:
+    real = np.sin(np.arange(50.0))
+    assert metrics.lip_correlation(3 - 0.5 * real, real) == pytest.approx(-1)
+    assert metrics.lip_variance_ratio(3 - 0.5 * real, real) == pytest.approx(0.25)
+    still = np.full(50, 4.0)
+    assert metrics.lip_correlation(still, real) is None
+    assert metrics.lip_variance_ratio(still, real) == 0
+    assert metrics.lip_variance_ratio(real, still) is None
+
+
+def test_frames_without_landmarks_are_counted_and_left_out(random: np.random.Generator) -> None:
+    real = face(random, 20)
+    points = real.copy()
+    points[[3, 7]] = 0
+    found = np.ones(20, bool)
+    found[[3, 7]] = False
+    values = metrics.lips(points, found, real, np.ones(20, bool))
+    assert values["unmeasured_frames"] == 2
+    assert values["lmd_mouth_mean_256"] == pytest.approx(0)
+    assert values["lip_correlation"] == pytest.approx(1)
+    nothing = metrics.lips(points, np.zeros(20, bool), real, found)
+    assert nothing["unmeasured_frames"] == 20 and nothing["lmd_mouth_mean_256"] is None
+
+
+def test_bootstrap_interval(random: np.random.Generator) -> None:
+    values = list(random.normal(5, 2, 400))
+    low, high = metrics.bootstrap_interval(values)  # type: ignore[misc]
+    assert (low, high) == metrics.bootstrap_interval(values)  # seeded
+    half = 1.96 * np.std(values) / 20
+    assert low == pytest.approx(np.mean(values) - half, abs=0.05)
+    assert high == pytest.approx(np.mean(values) + half, abs=0.05)
+    assert metrics.bootstrap_interval([3.0]) is None
+
+
+def test_summary_skips_clips_without_a_value() -> None:
+    clips = [{"psnr_rgb": 20.0, "lip_correlation": None}, {"psnr_rgb": 30.0}]
+    table = metrics.summary(clips)
+    assert table["psnr_rgb"]["mean"] == 25 and table["psnr_rgb"]["clips"] == 2
+    assert table["lip_correlation"] == {"mean": None, "interval": None, "clips": 0}
+    assert set(table) == set(metrics.DEFINITIONS)
