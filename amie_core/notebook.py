@@ -5,11 +5,21 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
 
 from amie_core.checkpoint import commit
 from amie_core.config import PROFILES, Profile, run_key, workspace
+from amie_core.data.store import PreparedClip
+from amie_core.data.types import Source
 from amie_core.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from amie_core.model import Generator
 
 INJECTED = "# Parameters"  # first line of the cell that papermill puts behind the parameters cell
 
@@ -74,6 +84,15 @@ class Settings:
         return "folder" if self.data and self.profile == "smoke" else self.scale.corpus
 
 
+def sources(settings: Settings) -> list[Source]:
+    """The raw clips of these settings."""
+    from amie_core.data.corpora import corpus
+
+    scale = settings.scale
+    drawn = {"identities": scale.identities, "utterances": scale.utterances}
+    return corpus(settings.corpus, settings.data or None, **drawn)
+
+
 def prepared(settings: Settings) -> Path:
     """The prepared corpus of these settings; made, or resumed, when it is not complete."""
     from amie_core.data.prepare import prepare
@@ -111,3 +130,60 @@ def provenance(settings: Settings, split: str = "", **more: Any) -> dict[str, An
         "commit": commit(),
         **more,
     }
+
+
+def results(result: Mapping[str, Any]) -> "pd.DataFrame":
+    """Means of `evaluate`'s result, a line a row (model, references), a column a metric."""
+    import pandas as pd
+
+    def cell(value: Mapping[str, Any]) -> str:
+        if value["mean"] is None:
+            return "-"
+        interval = value["interval"]
+        text = f"{value['mean']:.2f}"
+        return text if interval is None else f"{text} ({interval[0]:.2f} to {interval[1]:.2f})"
+
+    rows = {name: row["mean"] for name, row in result["rows"].items() if row["clips"]}
+    means = {name: {key: cell(mean) for key, mean in row.items()} for name, row in rows.items()}
+    return pd.DataFrame.from_dict(means, orient="index").rename_axis(result["split"])
+
+
+def untrained(settings: Settings) -> "Generator":
+    """G of these settings before its first step."""
+    import torch
+
+    from amie_core.model import Generator
+
+    torch.manual_seed(settings.seed)
+    return Generator(settings.scale.model).eval()
+
+
+def worn_masks(
+    run: Path, clip: PreparedClip, rate: float, count: int = 6
+) -> tuple[UInt8[np.ndarray, "n s s 3"], Float[np.ndarray, "n s s"]]:
+    """The first `count` frames of a clip generated as in training at attention `rate`.
+
+    Returns the frames and the masks that the identity face wore: the coarse one, then those
+    predicted from the mask before and the face just generated (sec. 3.3). `clip` has the size of
+    the run's networks.
+    """
+    import torch
+
+    from amie_core.checkpoint import load_fine_mask, load_generator
+    from amie_core.data.audio import windows
+    from amie_core.model.attention import coarse_coverage, mask_of
+
+    generator, predictor = load_generator(run)[0], load_fine_mask(run)
+    face = torch.from_numpy(clip.frames[:1].copy()).permute(0, 3, 1, 2).float().div(255)
+    heard = torch.from_numpy(windows(clip.mfcc, len(clip.frames))[:count].copy())
+    coarse = coarse_coverage(torch.tensor([clip.lip_box]), face.shape[-1])
+    coverage, previous, frames, masks = coarse, face, [], []
+    with torch.inference_mode():
+        for window in heard:
+            masks.append(mask_of(coverage, rate))
+            code = generator.identity(face * masks[-1])
+            previous = generator(code, window[None], previous).clamp(0, 1)
+            frames.append(previous)
+            coverage, _ = predictor(coverage, previous, coarse)
+    pictures = torch.cat(frames).mul(255).round().byte().permute(0, 2, 3, 1)
+    return pictures.numpy(), torch.cat(masks)[:, 0].numpy()

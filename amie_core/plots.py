@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -11,7 +12,7 @@ from matplotlib.patches import Rectangle
 from amie_core.config import WINDOW
 from amie_core.data.audio import BEFORE, HOPS
 from amie_core.mutual_information.objectives import CHANCE_JS
-from amie_core.show import MARKERS, PALETTE, Frame, figure, spread
+from amie_core.show import MARKERS, PALETTE, STYLE, Frame, figure, spread
 
 Points = Float[np.ndarray, "68 2"]
 # The 68 points as lines: jaw, brows, nose, eyes, outer and inner lips.
@@ -32,6 +33,7 @@ def _strokes(axes: Axes, points: Points, colour: str, width: float = 1.0) -> Non
         axes.plot(*points[list(stroke)].T, color=colour, linewidth=width)
 
 
+@rc_context(STYLE)
 def alignment(
     raw: Frame,
     box: Sequence[float],
@@ -47,19 +49,20 @@ def alignment(
     """
     fig = figure(7.0, 2.5)
     one, two, three = fig.subplots(1, 3)
-    _picture(one, raw, "raw: detection, 68 landmarks")
+    _picture(one, raw, "raw: detection and landmarks")
     left, top, right, bottom = box
     size = (right - left, bottom - top)
     one.add_patch(Rectangle((left, top), *size, fill=False, edgecolor=PALETTE[1], linewidth=1.5))
     _strokes(one, raw_points, PALETTE[5], 0.8)
-    _picture(two, aligned, "aligned once a clip: to the template (dashed)")
+    _picture(two, aligned, "aligned; dots: the template")
     _strokes(two, points, PALETTE[5])
     two.plot(*template.T, ".", color=PALETTE[1], markersize=2)
     top, bottom, left, right = lip_box
-    _picture(three, aligned[top:bottom, left:right], "lip box, 80×128 px")
+    _picture(three, aligned[top:bottom, left:right], "lip box: 80×128 px")
     return fig
 
 
+@rc_context(STYLE)
 def mfcc_window(frames: Sequence[Frame], mfcc: Float[np.ndarray, "hops 13"], at: int) -> Figure:
     """The 20×13 window of frame `at`, drawn under it, among its four neighbours.
 
@@ -71,6 +74,7 @@ def mfcc_window(frames: Sequence[Frame], mfcc: Float[np.ndarray, "hops 13"], at:
         first = HOPS * v
         above.imshow(frames[v], extent=(first, first + HOPS, 0, 1), aspect="auto")
     above.set(yticks=[], title=f"frames {at - 2} to {at + 2}", ylim=(0, 1))
+    above.spines[:].set_visible(False)
     above.add_patch(
         Rectangle((HOPS * at, 0), HOPS, 1, fill=False, ec=PALETTE[1], lw=2.5)
     )
@@ -87,6 +91,22 @@ def mfcc_window(frames: Sequence[Frame], mfcc: Float[np.ndarray, "hops 13"], at:
     return fig
 
 
+@rc_context(STYLE)
+def cepstra(rates: Mapping[int, Float[np.ndarray, "hops 13"]]) -> Figure:
+    """The standardised cepstra of one clip, computed from sound at several sampling rates (Hz)."""
+    fig = figure(7.0, 2.8)
+    for axes, (rate, mfcc) in zip(
+        fig.subplots(len(rates), 1, sharex=True, squeeze=False)[:, 0], rates.items(), strict=True
+    ):
+        scaled = (mfcc - mfcc.mean(0)) / (mfcc.std(0) + 1e-6)
+        axes.imshow(scaled.T, aspect="auto", origin="lower", cmap="cividis", vmin=-2.5, vmax=2.5,
+                    extent=(-BEFORE / 100, len(mfcc) / 100 - BEFORE / 100, -0.5, 12.5))  # fmt: skip
+        axes.set(ylabel="cepstrum", title=f"{rate} Hz")
+    axes.set(xlabel="s")
+    return fig
+
+
+@rc_context(STYLE)
 def lip_opening(
     opening: Mapping[str, Float[np.ndarray, " n"]], silent: Bool[np.ndarray, " n"] | None = None
 ) -> Figure:
@@ -112,6 +132,7 @@ def _curve(axes: Axes, records: Sequence[Mapping[str, float | int]], key: str, o
                   markevery=max(1, len(steps) // 6), linewidth=1.2, label=key)  # fmt: skip
 
 
+@rc_context(STYLE)
 def training_curves(records: Sequence[Mapping[str, float | int]]) -> Figure:
     """Losses, T's value against chance, what D and T get right, the attention rate.
 
@@ -140,6 +161,7 @@ def training_curves(records: Sequence[Mapping[str, float | int]]) -> Figure:
     return fig
 
 
+@rc_context(STYLE)
 def rows_of_frames(rows: Mapping[str, Sequence[Frame]], count: int = 8) -> Figure:
     """Clips of equal length one under another, `count` frames each, labelled with their frame."""
     of = min(len(frames) for frames in rows.values())
@@ -153,6 +175,7 @@ def rows_of_frames(rows: Mapping[str, Sequence[Frame]], count: int = 8) -> Figur
     return fig
 
 
+@rc_context(STYLE)
 def masks(
     frames: Sequence[Frame], worn: Float[np.ndarray, "n s s"], rate: float, count: int = 6
 ) -> Figure:

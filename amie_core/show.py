@@ -27,10 +27,10 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 STYLE = {
     "svg.hashsalt": "amie",  # else the ids in an SVG change with every call
-    "font.size": 9,
+    "font.size": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.titlesize": 9,
+    "axes.titlesize": 8,
 }
 SCREEN_DPI = 80  # of what a notebook stores
 PRINT_DPI = 160  # of what figures/ holds
@@ -97,9 +97,9 @@ def _text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def picture(image: Frame, alt: str) -> Shown:
+def picture(image: Frame, alt: str, colours: int = 256) -> Shown:
     """A picture as a notebook shows it, with its alternative text."""
-    return Shown(alt, [("image/png", _text(png(image, colours=128)))])
+    return Shown(alt, [("image/png", _text(png(image, colours)))])
 
 
 def clip_html(
@@ -134,14 +134,13 @@ def clip_html(
         f'<video controls width="{2 * size}" aria-label="{alt}" '
         f'src="data:video/mp4;base64,{data}"></video>'
     )
-    sheet = png(contact_sheet(list(clip), count), colours=128)
+    sheet = png(contact_sheet(list(clip), count), colours=256)
     return Shown(alt, [("text/html", player), ("image/png", _text(sheet))])
 
 
 def figure(width: float = 7.0, height: float = 2.6) -> Figure:
-    """An empty figure in the house style (inches), unknown to pyplot: nothing shows it twice."""
-    with rc_context(STYLE):
-        return Figure(figsize=(width, height), layout="constrained")
+    """An empty figure (inches), unknown to pyplot, so that nothing shows it a second time."""
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def save_figure(
@@ -164,7 +163,7 @@ def save_figure(
         buffer = io.BytesIO()
         fig.savefig(buffer, dpi=SCREEN_DPI, format="png")
     target.with_suffix(".json").write_text(json.dumps({"alt": alt, **provenance}, indent=2) + "\n")
-    return picture(np.asarray(Image.open(buffer).convert("RGB")), alt)
+    return picture(np.asarray(Image.open(buffer).convert("RGB")), alt, colours=96)
 
 
 def save_table(table: Any, name: str, provenance: dict[str, Any]) -> Shown:
