@@ -48,7 +48,7 @@ def train(
     changes = dict(changes or {}) | ({"train.steps": steps} if steps else {})
     settings = config.for_row(config.with_changes(base, changes), row)
     data, out = Path(data), Path(out)
-    corpus = store.read_corpus(data)
+    corpus = store.settings(data)
     if corpus.get("mfcc_rate", settings.mfcc_rate) != settings.mfcc_rate:
         raise UserError(
             f"{data}: prepared with MFCC at {corpus['mfcc_rate']} Hz, the profile wants "

@@ -17,10 +17,9 @@ from tqdm.auto import tqdm
 
 from amie_core.config import FACE_SIZE, WINDOW, Profile
 from amie_core.data import store
+from amie_core.data.audio import HOPS
 from amie_core.errors import UserError
 from amie_core.mutual_information.samplers import negatives_within_clip
-
-HOPS_PER_FRAME = 4  # 10 ms hops in a 40 ms frame
 
 
 @dataclass(frozen=True)
@@ -183,7 +182,7 @@ class Windows:
 
     def _hops(self, clips: _Clips, at: np.ndarray, frames: np.ndarray) -> Tensor:
         """MFCC windows (b, k, 20, 13) of frames (b, k): rows 4v … 4v+20 of the padded cepstra."""
-        rows = clips.first_row[at, None] + HOPS_PER_FRAME * frames
+        rows = clips.first_row[at, None] + HOPS * frames
         return clips.mfcc[self._index(rows[..., None] + np.arange(WINDOW[0]))]
 
 
