@@ -208,7 +208,7 @@ def _neck_and_clothes(who: Look, lamp: Light, rng: np.random.Generator, colour: 
     drop = int(16 * SCALE)
     below = np.roll(head, (drop, -int(lamp.x * 14 * SCALE)), (0, 1))
     shade = shade * (1 - 0.48 * np.clip(blur(below.astype(np.float32), 5.0) * 1.1, 0, 1))
-    shade = shade * (1 - 0.12 * bump(np.abs(x - 128), y, 14 - (y - 225) * 0.3, 240, 3.5, 30))
+    shade = shade * (1 - 0.12 * bump(np.abs(x - 128) + (y - 225) * 0.3, y, 14, 240, 3.5, 30))
     skin = np.float32(who.skin) * shade[..., None] * np.float32([1.04, 0.97, 0.94])
     _lay(colour, alpha, skin.astype(np.float32), soft(half - np.abs(x - 128), 1.6) * soft(y - 160, 4))
     slope = 232 + 0.0028 * np.abs(x - 128) ** 2.05 * 0.9 - 8 * np.exp(-(((np.abs(x - 128) - 48) / 22) ** 2))

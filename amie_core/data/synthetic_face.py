@@ -59,7 +59,7 @@ class Face:
         """The picture of one frame of the motion."""
         values = (float(v[frame]) for v in (motion.jaw, motion.width, motion.rounding))
         shape = parts.mouth(self.who, *values)
-        layer = self._with_eyes(float(_lid(motion.blink[frame])),
+        layer = self._with_eyes(float(_lid(motion.blink)[frame]),
                                 tuple(np.round(motion.gaze[frame] * 4) / 4)).copy()
         piece, _, _ = parts.part(layer, *self.box)
         wider = shape.half - self.who.mouth_width
@@ -131,7 +131,7 @@ def _fall(who: Look, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     t = np.clip((y - who.mouth_y + 0.45 * (band - 14)) / band, 0, 1)
     under = np.clip((EYES + who.chin + 34 - y) / 26, 0, 1)
     aside = np.exp(-((out / 54) ** 4))
-    return 0.80 * t * t * (3 - 2 * t) * aside * under * under * (3 - 2 * under)
+    return 0.95 * t * t * (3 - 2 * t) * aside * under * under * (3 - 2 * under)
 
 
 def _pull(who: Look, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -175,4 +175,4 @@ def _posed(points: np.ndarray, pose: np.ndarray) -> np.ndarray:
 
 def _lid(blink: np.ndarray) -> np.ndarray:
     """Eighths in which lids move, so that few different eyes are drawn."""
-    return np.round(np.asarray(blink, dtype=float) * 8) / 8
+    return np.round(blink * 8) / 8

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
+Number = int | float
 SCALE = 2  # layer pixels a picture pixel
 MARGIN = 20  # picture pixels around the 256 that the layer also holds
 SIDE = (256 + 2 * MARGIN) * SCALE
@@ -89,7 +90,7 @@ def look(identity_seed: int) -> Look:
         brow=u(2.6, 3.4) if feminine else u(3.8, 5.2), brow_arch=u(2.0, 5.0),
         nose_width=u(13.5, 18.0) - 1.5 * feminine, nose_length=u(38, 43),
         mouth_y=EYES + u(66, 70), mouth_width=u(23, 26.5), lip_upper=u(5.2, 7.4) + feminine,
-        lip_lower=u(7.2, 9.6) + feminine, lip_red=u(0.5, 0.8) + 0.35 * feminine, gape=u(14.5, 17.0),
+        lip_lower=u(7.2, 9.6) + feminine, lip_red=u(0.8, 1.05) + 0.2 * feminine, gape=u(16.5, 19.0),
         hair=tuple(np.clip(hair * u(0.85, 1.15, 3), 0, 1)), style=STYLES[s % 6], volume=u(5, 9),
         hairline=u(54, 64), part=u(-24, 24), curl=u(0.3, 1.0),
         stubble=0.0 if feminine else max(0.0, u(-0.3, 0.75)),
@@ -113,12 +114,14 @@ def grain(rng: np.random.Generator, cells: int | tuple[int, int], side: int = SI
     return cv2.resize(small, (side, side), interpolation=cv2.INTER_CUBIC) * 1.2
 
 
-def bump(x: np.ndarray, y: np.ndarray, cx: float, cy: float, rx: float, ry: float) -> np.ndarray:
+def bump(
+    x: np.ndarray, y: np.ndarray, cx: Number, cy: Number, rx: Number, ry: Number
+) -> np.ndarray:
     """A Gaussian hill of height 1."""
     return np.exp(-(((x - cx) / rx) ** 2) - ((y - cy) / ry) ** 2)
 
 
-def outside(who: Look, x: np.ndarray, y: np.ndarray, grow: float = 0.0) -> np.ndarray:
+def outside(who: Look, x: np.ndarray, y: np.ndarray, grow: Number = 0) -> np.ndarray:
     """0 at the middle of the head, 1 on its outline (two superellipses), more outside."""
     down = y > MIDDLE
     reach = np.where(down, who.chin + EYES - MIDDLE, who.skull + MIDDLE - EYES) + grow
@@ -126,12 +129,12 @@ def outside(who: Look, x: np.ndarray, y: np.ndarray, grow: float = 0.0) -> np.nd
     return (np.abs(x - 128) / (who.cheek + grow)) ** n + (np.abs(y - MIDDLE) / reach) ** m
 
 
-def soft(values: np.ndarray, width: float) -> np.ndarray:
+def soft(values: np.ndarray, width: Number) -> np.ndarray:
     """0 … 1 ramp through `values` = 0, `width` wide."""
     return np.clip(values / width + 0.5, 0.0, 1.0)
 
 
-def blur(values: np.ndarray, pixels: float) -> np.ndarray:
+def blur(values: np.ndarray, pixels: Number) -> np.ndarray:
     """Gaussian blur, sigma in picture pixels; wide ones at a quarter of the size, for speed."""
     if pixels < 3:
         return cv2.GaussianBlur(values, (0, 0), pixels * SCALE)

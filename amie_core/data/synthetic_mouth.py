@@ -30,7 +30,7 @@ class Mouth:
 
     def seam(self, u: np.ndarray) -> np.ndarray:
         """Where the closed lips would meet; the corners sink as the jaw opens."""
-        return self.y + (0.26 * self.gap + 0.6 - 1.6 * max(self.spread, 0.0)) * u * u
+        return self.y + (0.26 * self.gap - 0.9 - 1.2 * max(self.spread, 0.0)) * u * u
 
     def bow(self, t: np.ndarray) -> np.ndarray:
         """Share of the opening reached at t: 1 at the middle, 0 at the corners."""
@@ -89,7 +89,7 @@ class Palette:
 
 def palette(layer: np.ndarray, who: Look) -> Palette:
     """Measure the light around the mouth on the drawn skin, so that lips fit it."""
-    sides = [part(layer, 128 + s * 22 - 6, 128 + s * 22 + 6, who.mouth_y - 8, who.mouth_y + 8)[0]
+    sides = [part(layer, 122.0 + s * 22, 134.0 + s * 22, who.mouth_y - 8, who.mouth_y + 8)[0]
              for s in (-1, 1)]
     left, right = (p[..., :3].reshape(-1, 3).mean(0).astype(np.float32) for p in sides)
     rng = np.random.default_rng([10, who.seed])
@@ -101,7 +101,7 @@ def palette(layer: np.ndarray, who: Look) -> Palette:
 
 def draw_mouth(layer: np.ndarray, who: Look, m: Mouth, colours: Palette, lamp: Light) -> None:
     """Draw lips, teeth and tongue into the layer, in place."""
-    view, x, y = part(layer, 88, 168, who.mouth_y - 17, who.mouth_y + 36)
+    view, x, y = part(layer, 88.0, 168.0, who.mouth_y - 17, who.mouth_y + 36)
     u = (x - 128) / m.half
     lip = np.clip(u, -1, 1)
     top, up, low, bottom = m.edges(lip)
@@ -110,7 +110,7 @@ def draw_mouth(layer: np.ndarray, who: Look, m: Mouth, colours: Palette, lamp: L
     skin = colours.left + (colours.right - colours.left) * np.clip(0.5 + 0.5 * u, 0, 1)[..., None]
 
     # skin around the lips: dark corners, shade under the lower lip, bright rim above the upper
-    away = np.hypot((np.abs(x - 128) - m.half - 0.5) / 3.2, (y - m.seam(np.ones(1))) / 2.6)
+    away = np.hypot((np.abs(x - 128) - m.half - 0.5) / 3.0, (y - m.seam(np.ones(1))) / 2.2)
     under = np.exp(-(((y - bottom - 2.2) / 2.6) ** 2)) * (1 - lip**2)
     rim = np.exp(-(((y - top + 1.2) / 1.1) ** 2)) * (1 - lip**2) ** 0.5
     area *= (1 - 0.30 * np.exp(-(away**2)) - 0.16 * under * (1 + 0.5 * m.round) + 0.05 * rim)[..., None]
@@ -135,8 +135,8 @@ def draw_mouth(layer: np.ndarray, who: Look, m: Mouth, colours: Palette, lamp: L
         area += cover[..., None] * (colour - area)
 
     # the line between the lips, then the cavity over it where they part
-    meet = np.exp(-(((y - 0.5 * (up + low)) / 0.75) ** 2)) * np.clip(1.04 - lip**4, 0, 1) * inside
-    area *= 1 - (0.62 * meet * np.clip(1.2 - m.gap / 3, 0, 1))[..., None]
+    meet = np.exp(-(((y - 0.5 * (up + low)) / 0.85) ** 2)) * np.clip(1.04 - lip**4, 0, 1) * inside
+    area *= 1 - (0.80 * meet * np.clip(1.2 - m.gap / 3, 0, 1))[..., None]
     if m.gap > 0.05:
         hole = soft(y - up, EDGE) * soft(low - y, EDGE) * (np.abs(u) < SEAM)
         hole = hole * np.clip(m.gap * m.bow(lip / SEAM) / EDGE, 0, 1)
@@ -147,15 +147,14 @@ def draw_mouth(layer: np.ndarray, who: Look, m: Mouth, colours: Palette, lamp: L
 def _cavity(who: Look, m: Mouth, gain: float, x: np.ndarray, y: np.ndarray, u: np.ndarray,
             up: np.ndarray, low: np.ndarray) -> np.ndarray:
     """What an open mouth shows: dark throat, tongue, lower teeth, upper teeth."""
-    colour = np.float32([46, 16, 15]) * gain + 0 * (x + y)[..., None]
+    colour = np.float32([34, 11, 10]) * gain + 0 * (x + y)[..., None]
     floor = m.y + 0.82 * m.gap  # the lower lip's edge at the middle, which moves with the jaw
-    back = floor - np.clip(0.50 * m.gap, 2.0, 9.0) + 5.0 * u * u
-    rise = np.clip((y - back) / 6.0, 0, 1)
-    groove = 1 - 0.22 * np.exp(-((u / 0.07) ** 2)) * rise
-    tongue = np.float32([182, 92, 90]) * gain * ((0.50 + 0.42 * rise) * groove)[..., None]
-    colour += (soft(y - back, 1.6) * soft(0.74 - np.abs(u), 0.12))[..., None] * (tongue - colour)
+    back = floor - np.clip(0.42 * m.gap, 1.5, 7.5) + 5.0 * u * u
+    rise = np.clip((y - back) / 4.0, 0, 1) * np.clip((floor + 0.6 - y) / 3.4, 0.25, 1)
+    groove = 1 - 0.25 * np.exp(-((u / 0.07) ** 2)) * rise
+    tongue = np.float32([150, 66, 66]) * gain * ((0.40 + 0.42 * rise) * groove)[..., None]
+    colour += (soft(y - back, 1.6) * soft(0.66 - np.abs(u), 0.16))[..., None] * (tongue - colour)
     position = np.abs(x - 128)
-    gaps = np.minimum(np.abs((position - 3.6 * 0) % 100), 100)
     edges = (0.0, 4.6, 8.2, 12.0, 15.4, 18.5)  # tooth borders from the middle, px
     gaps = np.min([np.abs(position - e) for e in edges], axis=0)
     teeth = np.float32([236, 228, 212]) * min(1.0, gain * 1.02)
@@ -167,7 +166,7 @@ def _cavity(who: Look, m: Mouth, gain: float, x: np.ndarray, y: np.ndarray, u: n
     show = np.clip((m.gap - 5) / 8, 0, 1)
     crown = floor - 2.3 * show + 0.010 * position**2 + 0.4 * np.exp(-((gaps / 0.8) ** 2))
     below = soft(y - crown, EDGE) * soft(13 - position, 2.0) * (show > 0)
-    lower = teeth * (0.74 * dim * lines)[..., None]
+    lower = teeth * (0.62 * dim * lines)[..., None]
     colour += below[..., None] * (lower - colour)
     upper = teeth * (dim * lines * shadow)[..., None]
     colour += (soft(bite - y, EDGE) * soft(20 - position, 2.0))[..., None] * (upper - colour)
@@ -200,7 +199,7 @@ def draw_eye(layer: np.ndarray, who: Look, side: int, blink: float, gaze: tuple[
              gain: float, lamp: Light) -> None:
     """Draw one eye (side -1: the picture's left) into the layer, in place."""
     cx = 128 + side * who.eye_gap / 2
-    view, x, y = part(layer, cx - 20, cx + 20, EYES - 14, EYES + 12)
+    view, x, y = part(layer, cx - 20, cx + 20, EYES - 14.0, EYES + 12.0)
     u = np.clip((x - cx) / who.eye_width, -1, 1) * side
     beyond = np.abs(x - cx) < who.eye_width
     high, down = lids(who, side, blink, u)

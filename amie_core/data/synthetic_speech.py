@@ -97,10 +97,10 @@ def _cascade(source: np.ndarray, bands: np.ndarray) -> np.ndarray:
     """The source through five resonators whose frequencies change every STEP samples."""
     out = np.empty_like(source)
     states = np.zeros((5, 2))
-    for point, row in enumerate(bands):
+    poles = _resonators(bands, np.array(BANDWIDTHS))
+    for point in range(len(bands)):
         block = source[point * STEP : (point + 1) * STEP]
-        for i, (centre, width) in enumerate(zip(row, BANDWIDTHS, strict=True)):
-            a = _resonator(centre, width)
+        for i, a in enumerate(poles[point]):
             block, states[i] = lfilter([a.sum()], a, block, zi=states[i])
         out[point * STEP : (point + 1) * STEP] = block
     return out
@@ -110,16 +110,18 @@ def _fricative(hiss: np.ndarray, track: Track, times: np.ndarray) -> np.ndarray:
     """Noise around the track's tone, at the track's amplitude."""
     out = np.zeros_like(hiss)
     state = np.zeros(2)
+    poles = _resonators(np.minimum(track.tone, 7200.0), 0.28 * track.tone)
     for point in range(len(track.jaw)):
         part = slice(point * STEP, (point + 1) * STEP)
-        a = _resonator(min(track.tone[point], 7200.0), 0.28 * track.tone[point])
+        a = poles[point]
         gain = 0.5 * (1 - np.sqrt(a[2]))
         out[part], state = lfilter([gain, 0, -gain], a, hiss[part], zi=state)
     amplitude = np.interp(times, np.arange(len(track.jaw)) / TRACK_RATE, track.noise)
     return out * amplitude
 
 
-def _resonator(centre: float, bandwidth: float) -> np.ndarray:
-    """Denominator of a two-pole resonator (Hz)."""
+def _resonators(centre: np.ndarray, bandwidth: np.ndarray) -> np.ndarray:
+    """Denominators (..., 3) of two-pole resonators (Hz)."""
     radius = np.exp(-np.pi * bandwidth / RATE)
-    return np.array([1.0, -2 * radius * np.cos(2 * np.pi * centre / RATE), radius * radius])
+    turn = -2 * radius * np.cos(2 * np.pi * centre / RATE)
+    return np.stack([np.ones_like(turn), turn, radius * radius + 0 * turn], -1)

@@ -41,18 +41,18 @@ VOWELS = {
 CONSONANTS = {
     "m": Phone(-0.50, 0.0, 0.0, voice=0.7, nasal=1.0, seconds=0.09),
     "b": Phone(-0.55, 0.0, 0.0, voice=0.5, seconds=0.08),
-    "p": Phone(-0.60, 0.0, 0.0, noise=0.0, tone=1200, breath=0.05, seconds=0.10),
+    "p": Phone(-0.60, 0.0, 0.0, noise=0.0, tone=1200.0, breath=0.05, seconds=0.10),
     "w": Phone(0.06, -0.1, 1.0, voice=0.7, seconds=0.08),
-    "f": Phone(-0.02, 0.2, 0.0, noise=0.22, tone=5200, breath=0.1, seconds=0.11),
-    "v": Phone(0.0, 0.2, 0.0, voice=0.45, noise=0.12, tone=4800, seconds=0.08),
-    "s": Phone(0.08, 0.5, 0.0, noise=0.75, tone=6100, seconds=0.12),
-    "sh": Phone(0.10, -0.1, 0.7, noise=0.8, tone=3100, seconds=0.12),
-    "t": Phone(0.10, 0.2, 0.0, noise=0.05, tone=4600, seconds=0.07),
-    "d": Phone(0.12, 0.2, 0.0, voice=0.35, tone=4200, seconds=0.06),
+    "f": Phone(-0.02, 0.2, 0.0, noise=0.22, tone=5200.0, breath=0.1, seconds=0.11),
+    "v": Phone(0.0, 0.2, 0.0, voice=0.45, noise=0.12, tone=4800.0, seconds=0.08),
+    "s": Phone(0.08, 0.5, 0.0, noise=0.75, tone=6100.0, seconds=0.12),
+    "sh": Phone(0.10, -0.1, 0.7, noise=0.8, tone=3100.0, seconds=0.12),
+    "t": Phone(0.10, 0.2, 0.0, noise=0.05, tone=4600.0, seconds=0.07),
+    "d": Phone(0.12, 0.2, 0.0, voice=0.35, tone=4200.0, seconds=0.06),
     "n": Phone(0.14, 0.2, 0.0, voice=0.75, nasal=0.8, seconds=0.08),
     "l": Phone(0.32, 0.2, 0.0, voice=0.75, seconds=0.08),
-    "k": Phone(0.18, 0.1, 0.0, noise=0.04, tone=2200, seconds=0.08),
-    "g": Phone(0.20, 0.1, 0.0, voice=0.35, tone=2000, seconds=0.06),
+    "k": Phone(0.18, 0.1, 0.0, noise=0.04, tone=2200.0, seconds=0.08),
+    "g": Phone(0.20, 0.1, 0.0, voice=0.35, tone=2000.0, seconds=0.06),
 }
 BURSTS = {"p": 0.35, "t": 0.6, "k": 0.5, "b": 0.15, "d": 0.3, "g": 0.3}
 PAUSE = Phone(-0.06, seconds=0.14)
