@@ -163,9 +163,7 @@ def align_image(
     face_index: int | None = None,
     size: int = FACE_SIZE,
     finder: LandmarkBackend | None = None,
-) -> tuple[
-    UInt8[np.ndarray, "s s 3"], Float[np.ndarray, "68 2"], Float[np.ndarray, "2 3"]
-]:
+) -> tuple[UInt8[np.ndarray, "s s 3"], Float[np.ndarray, "68 2"], Float[np.ndarray, "2 3"]]:
     """The aligned face of a still, its landmarks in 256-px units, and the similarity.
 
     face_index: which face, counted from the left; needed only where several are of like size.

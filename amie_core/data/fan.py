@@ -62,9 +62,7 @@ def _network() -> Any:
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:  # flip_input would double the cost; compile would write outside the workspace
-        return FaceAlignment(
-            LandmarksType.TWO_D, device=device, flip_input=False, compile=False
-        )
+        return FaceAlignment(LandmarksType.TWO_D, device=device, flip_input=False, compile=False)
     except OSError as error:  # no network: URLError
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         raise UserError(

@@ -1,0 +1,154 @@
+"""Sound to MFCC windows: parity with two libraries, geometry, streams, damage."""
+
+import subprocess
+import sys
+import tracemalloc
+
+import numpy as np
+import pytest
+from conftest import shared_data
+from media import noise, write_media
+
+from amie_core.data import audio
+from amie_core.errors import UserError
+
+MEL = {"n_fft": 512, "win_length": 400, "hop_length": 160, "n_mels": 26, "center": False}
+FULL = slice(8, 180)  # rows whose windows hold sound alone: the libraries floor silence otherwise
+
+
+def padded(wave: np.ndarray) -> np.ndarray:
+    """As `mfcc` pads it, and 56 more: the libraries centre the 400 in their 512 samples."""
+    return np.pad(wave, (1280 + 56, 2000))
+
+
+@pytest.mark.parametrize("rate", [16000, 5000])
+def test_mel_bands_are_librosas(rate):
+    from librosa.filters import mel
+
+    size, bands = audio._plan(rate)[2], audio._plan(rate)[4]
+    np.testing.assert_allclose(bands, mel(sr=rate, n_fft=size, n_mels=26).T, atol=1e-7)
+    assert (bands.sum(axis=0) > 0).all()  # no empty band, at 5 kHz either
+
+
+def test_mfcc_is_librosas():
+    from librosa.feature import mfcc
+
+    theirs = mfcc(y=padded(noise(2)), sr=16000, n_mfcc=13, **MEL).T
+    np.testing.assert_allclose(audio.mfcc(noise(2))[FULL], theirs[FULL], atol=1e-3)
+
+
+def test_mfcc_is_torchaudios():
+    torchaudio = pytest.importorskip("torchaudio", exc_type=OSError)
+    import torch
+
+    options = {**MEL, "mel_scale": "slaney", "norm": "slaney"}
+    transform = torchaudio.transforms.MFCC(16000, 13, log_mels=False, melkwargs=options)
+    theirs = transform(torch.from_numpy(padded(noise(2)))).T.numpy()
+    np.testing.assert_allclose(audio.mfcc(noise(2))[FULL], theirs[FULL], atol=1e-3)
+
+
+@pytest.mark.parametrize("rate", [16000, 5000])
+def test_window_of_a_frame_lies_around_it(rate):
+    """A click at the middle of frame 10 is in the windows of frames 8 to 12 and no others."""
+    wave = np.zeros(16000, np.float32)
+    wave[10 * 640 + 320] = 1
+    windows = audio.windows(audio.mfcc(wave, rate=rate, frames=25), 25)
+    assert windows.shape == (25, 20, 13)
+    change = np.ptp(windows[:, :, 0], axis=1)
+    heard = change > 0.5 * change.max()  # resampling to 5 kHz spreads the click a little
+    assert np.flatnonzero(heard).tolist() == [8, 9, 10, 11, 12]
+    rows = audio.mfcc(wave, rate=rate, frames=25)
+    np.testing.assert_array_equal(windows[7], rows[28:48])  # SyncNet's 4u … 4u + 20, u = v - 2
+
+
+def test_hops_outside_the_clip_are_digital_silence():
+    rows = audio.mfcc(noise(1), frames=25)
+    assert len(rows) == 4 * 25 + 16
+    silence = audio.mfcc(np.zeros(16000, np.float32), frames=25)[0]
+    np.testing.assert_allclose(rows[:5], np.tile(silence, (5, 1)), atol=1e-3)
+    short = audio.mfcc(noise(0.5), frames=25)
+    assert short.shape == rows.shape
+    np.testing.assert_allclose(short[-30:], np.tile(silence, (30, 1)), atol=1e-3)
+
+
+def test_refuses_other_rates():
+    with pytest.raises(UserError, match="8000"):
+        audio.mfcc(noise(1), rate=8000)
+
+
+def test_silence_is_found_in_digital_and_in_noisy_pauses():
+    for floor in (0.0, 1e-3):
+        wave = noise(2, seed=1) * floor / 0.1
+        wave[8000:16000] += noise(0.5, seed=2)  # frames 12.5 to 25
+        silent = audio.is_silent(wave.astype(np.float32), 50)
+        assert not silent[12:25].any()
+        assert silent[:9].all() and silent[29:].all()
+
+
+@pytest.mark.parametrize(
+    "name, sound, rate, channels",
+    [("a.wav", "pcm_s16le", 44100, 2), ("a.flac", "flac", 48000, 1), ("a.mp3", "libmp3lame", 44100, 2),
+     ("a.m4a", "aac", 22050, 1), ("a.ogg", "libopus", 48000, 1)],
+)  # fmt: skip
+def test_any_file_becomes_16_khz_mono(tmp_path, name, sound, rate, channels):
+    t = np.arange(2 * rate) / rate
+    tone = 0.5 * np.sin(2 * np.pi * 440 * t) * (t > 1)
+    path = write_media(tmp_path / name, audio=np.tile(tone, (channels, 1)), rate=rate, sound=sound)
+    wave = audio.load_audio(path)
+    assert wave.dtype == np.float32 and abs(len(wave) - 32000) < 1200  # a codec's last block
+    assert np.abs(wave).max() == pytest.approx(0.5, abs=0.1)
+    assert np.flatnonzero(np.abs(wave) > 0.1)[0] == pytest.approx(16000, abs=160)  # in time: 10 ms
+
+
+@pytest.mark.parametrize("rate", [16000, 5000])
+@pytest.mark.parametrize("seconds", [0.02, 3.0, 7.31])
+def test_stream_equals_the_whole(tmp_path, rate, seconds):
+    path = write_media(tmp_path / "a.wav", audio=noise(seconds), sound="pcm_s16le")
+    wave = audio.load_audio(path)
+    n = audio.frame_count(len(wave))
+    chunks = list(audio.stream_windows(path, rate, chunk=50))
+    assert max(map(len, chunks)) <= 50
+    whole = audio.windows(audio.mfcc(wave, rate=rate), n)
+    np.testing.assert_allclose(np.concatenate(chunks), whole, rtol=1e-6, atol=1e-4)
+
+
+def test_memory_does_not_grow_with_length(tmp_path):
+    path = write_media(tmp_path / "a.wav", audio=noise(120), sound="pcm_s16le")
+    stream = audio.stream_windows(path, chunk=100)
+    next(stream)
+    tracemalloc.start()
+    for _ in stream:
+        pass
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12e6  # the whole sound is 7.7 MB, its windows 3.1 MB; a chunk's FFT takes most
+
+
+def test_unusable_files_say_so(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        audio.load_audio(tmp_path / "absent.wav")
+    (tmp_path / "text.wav").write_text("not sound")
+    with pytest.raises(UserError, match=r"text\.wav"):
+        audio.load_audio(tmp_path / "text.wav")
+    picture = write_media(tmp_path / "mute.mp4", [np.zeros((64, 64, 3), np.uint8)] * 5)
+    with pytest.raises(UserError, match="no sound"):
+        audio.load_audio(picture)
+
+
+def test_grid_sound_starts_with_its_picture():
+    """MP2 decodes 11 ms late and 22 ms short: 481 samples at 44.1 kHz are taken off its start."""
+    wave = audio.load_audio(shared_data("grid", "s1", "bbaszn.mpg"))
+    assert len(wave) / 16000 == pytest.approx(131328 / 44100 - audio.MP2_DELAY, abs=1e-3)
+
+
+def test_lost_sound_is_silence_of_the_same_length():
+    wave = audio.load_audio(shared_data("damaged", "s4", "bbaf2a.mpg"))
+    assert len(wave) / 16000 == pytest.approx(2.967, abs=0.03)
+
+
+def test_import_is_light():
+    """The command line must start fast: neither librosa nor torch comes with this module."""
+    code = "import sys, amie_core.data.audio as a; a.mfcc(__import__('numpy').zeros(999, 'f4'));"
+    code += "print([m for m in ('librosa', 'torch', 'scipy', 'cv2', 'pandas') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
