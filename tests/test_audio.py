@@ -87,7 +87,8 @@ def test_silence_is_found_in_digital_and_in_noisy_pauses():
 
 @pytest.mark.parametrize(
     "name, sound, rate, channels",
-    [("a.wav", "pcm_s16le", 44100, 2), ("a.flac", "flac", 48000, 1), ("a.mp3", "libmp3lame", 44100, 2),
+    [("a.wav", "pcm_s16le", 44100, 2), ("a.flac", "flac", 48000, 1),
+     ("a.mp3", "libmp3lame", 44100, 2),
      ("a.m4a", "aac", 22050, 1), ("a.ogg", "libopus", 48000, 1)],
 )  # fmt: skip
 def test_any_file_becomes_16_khz_mono(tmp_path, name, sound, rate, channels):
