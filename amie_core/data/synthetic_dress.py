@@ -86,10 +86,10 @@ def _lit_skin(who: Look, lamp: Light) -> np.ndarray:
     """Skin under the lamp: ambient from above, wrapped diffuse light, red edge, soft gloss."""
     normal, albedo, hollow, oil = bare(who)
     facing = normal @ np.float32([lamp.x, lamp.y, lamp.z])
-    ambient = (0.26 - 0.10 * normal[..., 1]) * hollow
+    ambient = (0.22 - 0.10 * normal[..., 1]) * hollow
     wrap = np.clip((facing + 0.25) / 1.25, 0, 1)
     rim = np.clip(normal[..., 2], 0, 1) ** 0.35  # skin turning away reflects little
-    diffuse = lamp.key * 0.95 * wrap * hollow**0.6 * rim
+    diffuse = lamp.key * 1.0 * wrap * hollow**0.6 * rim
     edge = bump(facing, facing * 0, 0.05, 0.0, 0.35, 1.0) * 0.06
     half = np.float32([lamp.x, lamp.y, lamp.z + 1.0])
     half /= np.linalg.norm(half)
@@ -132,7 +132,7 @@ def _strands(who: Look, lamp: Light, rng: np.random.Generator) -> np.ndarray:
     rise = np.clip((MIDDLE - y) / (who.skull + who.volume), -1, 1)
     band = np.exp(-(((rise - 0.66 - 0.12 * lamp.x * (x - 128) / 60) / 0.16) ** 2))
     facing = 0.62 + 0.30 * np.clip(0.4 + lamp.x * (x - 128) / 70 + 0.6 * rise, -0.6, 1.2)
-    shade = facing * (1 + 0.20 * fine + 0.16 * locks) + 0.0 * x
+    shade = facing * (1 + 0.20 * fine + 0.16 * locks)
     base = np.float32(who.hair) * shade[..., None] * 1.1 + 0.012
     shine = band * np.clip(0.5 + 0.5 * fine, 0, 1.5) * 0.22 * lamp.key
     return (base + shine[..., None] * (0.35 * np.float32(who.hair) + 0.25)).astype(np.float32)
@@ -147,9 +147,10 @@ def _hair_behind(who: Look) -> np.ndarray:
     if who.style not in ("long", "bob"):
         return np.zeros_like(x)
     end = 222 if who.style == "bob" else 300
-    half = who.cheek + who.volume + 4 + 5 * np.sin(y / 23 + who.part) * (y > 130)
+    t = np.clip((y - 105) / 60, 0, 1)
+    half = who.cheek + who.volume + t * t * (3 - 2 * t) * (5 + 4 * np.sin(y / 23 + who.part))
     half = half - 0.25 * np.clip(y - 195, 0, None) * (who.style == "bob")
-    ragged = 5 * np.sin(x * 1.7) + 3 * np.sin(x * 0.6)
+    ragged = 1.5 * np.sin(x * 1.7) + 2 * np.sin(x * 0.37)
     return soft(half - np.abs(x - 128), 2) * soft(y - 95, 20) * soft(end + ragged - y, 5)
 
 
@@ -168,14 +169,16 @@ def _hair_front(who: Look, rng: np.random.Generator) -> np.ndarray:
     line = EYES - who.hairline + 6 * who.curl * np.cos(2.2 * u + who.part / 10)
     if style in ("long", "bob"):  # a curtain falling from the parting
         open_ = np.clip((y - (EYES - who.hairline - 12)) / 90, 0, 1) ** 0.55
-        left, right = 128 + who.part - (who.part + 54) * open_, 128 + who.part + (54 - who.part) * open_
+        left = 128 + who.part - (who.part + 54) * open_
+        right = 128 + who.part + (54 - who.part) * open_
         gap = np.minimum(x - left, right - x) + 1.2 * ragged
         face = soft(gap, 3.0) * soft(y - (EYES - who.hairline - 14), 6)
         end = 222 if style == "bob" else 300
-        skirt = np.where(y > MIDDLE, soft(who.cheek + who.volume + 3 - np.abs(x - 128), 2), skull)
-        inner = soft(np.abs(x - 128) - 54 - 0.06 * np.clip(y - 120, 0, None) + ragged, 3)
+        skirt = np.where(y > MIDDLE, soft(who.cheek + who.volume - np.abs(x - 128), 2), skull)
+        inner = soft(np.abs(x - 128) - 54 - 0.07 * np.clip(y - 150, 0, None) - 1.2 * ragged, 3)
         sides = np.where(y > 150, inner, 1 - face)
-        return (skirt * sides * soft(end - y + 4 * np.sin(x * 1.3), 6)).astype(np.float32)
+        tips = soft(end - y + 1.5 * np.sin(x * 1.3) + 2 * np.sin(x * 0.4), 6)
+        return (skirt * sides * tips).astype(np.float32)
     drop = {"short": 26, "crop": 20, "curly": 22, "bun": 16}[style]
     line = line + drop * np.clip(np.abs(u) - 0.62, 0, 1) * 4.2 + 1.6 * ragged
     fade = {"crop": 9.0, "short": 3.0, "curly": 4.0, "bun": 3.5}[style]
@@ -192,7 +195,8 @@ def _ears(who: Look, lamp: Light, colour: np.ndarray, alpha: np.ndarray) -> None
         u, v = (x - cx - side * 0.10 * (128 - y)) / 7.5, (y - EYES - 15) / 18
         r = np.hypot(u, v)
         turned = 0.60 + 0.22 * np.clip(side * lamp.x, -0.7, 1)
-        fold = 1 - 0.28 * np.exp(-(((r - 0.62) / 0.16) ** 2)) - 0.25 * bump(u, v, -side * 0.5, 0, 0.5, 0.5)
+        fold = 1 - 0.28 * np.exp(-(((r - 0.62) / 0.16) ** 2))
+        fold = fold - 0.25 * bump(u, v, -side * 0.5, 0, 0.5, 0.5)
         over = np.float32(who.skin) * np.float32([1.0, 0.88, 0.84]) * (turned * fold)[..., None]
         _lay(colour, alpha, over.astype(np.float32), soft(1 - r, 0.14).astype(np.float32))
 
@@ -201,7 +205,7 @@ def _neck_and_clothes(who: Look, lamp: Light, rng: np.random.Generator, colour: 
                       alpha: np.ndarray, head: np.ndarray) -> None:
     """Neck in the shadow of the chin, and a garment with a collar."""
     x, y = grid()
-    half = who.cheek * 0.66 + 0.05 * np.abs(y - 205) + 0.010 * np.clip(y - 205, 0, None) ** 2
+    half = who.cheek * 0.61 + 0.05 * np.abs(y - 205) + 0.010 * np.clip(y - 205, 0, None) ** 2
     u = (x - 128) / half
     round_ = np.sqrt(np.clip(1 - np.clip(u, -1, 1) ** 2, 0, 1))
     shade = 0.42 + 0.38 * round_ * np.clip(0.75 + 0.6 * lamp.x * u, 0.1, 1.3)
@@ -210,12 +214,14 @@ def _neck_and_clothes(who: Look, lamp: Light, rng: np.random.Generator, colour: 
     shade = shade * (1 - 0.48 * np.clip(blur(below.astype(np.float32), 5.0) * 1.1, 0, 1))
     shade = shade * (1 - 0.12 * bump(np.abs(x - 128) + (y - 225) * 0.3, y, 14, 240, 3.5, 30))
     skin = np.float32(who.skin) * shade[..., None] * np.float32([1.04, 0.97, 0.94])
-    _lay(colour, alpha, skin.astype(np.float32), soft(half - np.abs(x - 128), 1.6) * soft(y - 160, 4))
-    slope = 232 + 0.0028 * np.abs(x - 128) ** 2.05 * 0.9 - 8 * np.exp(-(((np.abs(x - 128) - 48) / 22) ** 2))
-    neckline = 246 - 0.22 * np.clip(np.abs(x - 128), 0, 46) - 0.010 * np.abs(x - 128) ** 1.6
-    edge = np.where(np.abs(x - 128) < half, neckline, np.minimum(slope, neckline + 40))
+    out = np.abs(x - 128)
+    _lay(colour, alpha, skin.astype(np.float32), soft(half - out, 1.6) * soft(y - 160, 4))
+    collar = 248 - 17 * np.clip(out / 44, 0, 1) ** 1.4
+    edge = collar + 0.0045 * np.clip(out - 44, 0, None) ** 1.9  # the shoulders slope away
     weave = 1 + 0.05 * grain(rng, (SIDE // 2, 60)) + 0.07 * grain(rng, (14, 40))
-    lit = 0.62 + 0.35 * np.clip(0.5 + 0.9 * lamp.x * (x - 128) / 110, 0, 1) + 0.10 * soft(250 - y, 30)
-    seam = 1 - 0.35 * np.exp(-(((y - edge - 7) / 0.9) ** 2)) - 0.25 * np.exp(-(((y - edge) / 1.6) ** 2))
+    lit = 0.62 + 0.35 * np.clip(0.5 + 0.9 * lamp.x * (x - 128) / 110, 0, 1)
+    lit = lit + 0.1 * soft(250 - y, 30)
+    seam = 1 - 0.25 * np.exp(-(((y - edge) / 1.6) ** 2))
+    seam = seam - 0.3 * np.exp(-(((y - edge - 6) / 0.9) ** 2)) * (out < 50)
     cloth = np.float32(who.cloth) * (weave * lit * seam)[..., None]
     _lay(colour, alpha, cloth.astype(np.float32), soft(y - edge, 1.6).astype(np.float32))

@@ -89,10 +89,10 @@ class Face:
         wider = np.array([[m.half - self.who.mouth_width] for m in shapes])
         still = np.repeat(rest_landmarks(self.who)[None], len(shapes), 0)
         points = still.copy()
-        for _ in range(30):
+        for _ in range(40):
             x, y = points[..., 0], points[..., 1]
             move = wider * _pull(self.who, x, y), gap * _fall(self.who, x, y)
-            points = still + np.stack(move, 2)
+            points = 0.5 * (points + still + np.stack(move, 2))  # halving settles steep places
         eyes = [parts.eye_landmarks(self.who, lid) for lid in _lid(motion.blink)]
         lips = [m.landmarks() for m in shapes]
         points = np.concatenate([points, np.stack(eyes), np.stack(lips)], 1)
@@ -114,8 +114,9 @@ def rest_landmarks(who: Look) -> Float[np.ndarray, "36 2"]:
     reach = who.chin + EYES - MIDDLE
     side, down = np.cos(angle), np.maximum(np.sin(angle), 0)
     # the outline |x|^2 + |y|^square = 1 below the widest place; a little above it, straight up
-    jaw = np.stack([128 + who.cheek * np.sign(side) * np.sqrt(1 - down**2),
-                    MIDDLE + reach * down ** (2 / who.square) + 90 * np.minimum(np.sin(angle), 0)], 1)
+    height = reach * down ** (2 / who.square) + 90 * np.minimum(np.sin(angle), 0)
+    across = who.cheek * np.sign(side) * np.sqrt(1 - down**2)
+    jaw = np.stack([128 + across, MIDDLE + height], 1)
     brows = np.concatenate([brow_line(who, -1), brow_line(who, 1)])
     tip = EYES + who.nose_length
     ridge = np.stack([np.full(4, 128.0), np.linspace(EYES, tip - 3, 4)], 1)
@@ -125,13 +126,13 @@ def rest_landmarks(who: Look) -> Float[np.ndarray, "36 2"]:
 
 
 def _fall(who: Look, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """How far the skin sinks for one pixel of opening: all at lower lip and chin, none at cheeks."""
+    """How far the skin sinks for a pixel of opening: all at lower lip and chin, none at cheeks."""
     out = np.abs(x - 128)
     band = 14 + 0.9 * np.clip(out - 16, 0, 40)
     t = np.clip((y - who.mouth_y + 0.45 * (band - 14)) / band, 0, 1)
-    under = np.clip((EYES + who.chin + 34 - y) / 26, 0, 1)
-    aside = np.exp(-((out / 54) ** 4))
-    return 0.95 * t * t * (3 - 2 * t) * aside * under * under * (3 - 2 * under)
+    under = np.clip((EYES + who.chin + 38 - y) / 28, 0, 1)
+    aside = np.exp(-((out / (54 - 0.5 * np.clip(y - 205, 0, 50))) ** 4))
+    return 1.08 * t * t * (3 - 2 * t) * aside * under * under * (3 - 2 * under)
 
 
 def _pull(who: Look, x: np.ndarray, y: np.ndarray) -> np.ndarray:

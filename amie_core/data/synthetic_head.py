@@ -85,15 +85,16 @@ def look(identity_seed: int) -> Look:
     return Look(
         seed=s, skin=tuple(skin), cheek=u(59, 66), chin=u(100, 110) - 4 * feminine,
         square=u(1.95, 2.2) if feminine else u(2.15, 2.6), skull=u(100, 107),
-        eye_gap=u(58.5, 62), eye_width=u(13.2, 15.2), eye_height=u(9.2, 11.2) + feminine,
+        eye_gap=u(58.5, 62), eye_width=u(13.2, 15.2), eye_height=u(8.6, 10.2) + 0.8 * feminine,
         eye_tilt=u(-1.2, 1.6), iris=tuple(np.array(iris) * u(0.85, 1.15)),
         brow=u(2.6, 3.4) if feminine else u(3.8, 5.2), brow_arch=u(2.0, 5.0),
         nose_width=u(13.5, 18.0) - 1.5 * feminine, nose_length=u(38, 43),
-        mouth_y=EYES + u(66, 70), mouth_width=u(23, 26.5), lip_upper=u(5.2, 7.4) + feminine,
-        lip_lower=u(7.2, 9.6) + feminine, lip_red=u(0.8, 1.05) + 0.2 * feminine, gape=u(16.5, 19.0),
-        hair=tuple(np.clip(hair * u(0.85, 1.15, 3), 0, 1)), style=STYLES[s % 6], volume=u(5, 9),
-        hairline=u(54, 64), part=u(-24, 24), curl=u(0.3, 1.0),
-        stubble=0.0 if feminine else max(0.0, u(-0.3, 0.75)),
+        mouth_y=EYES + u(66, 70), mouth_width=u(23, 26.5), lip_upper=u(5.6, 7.6) + feminine,
+        lip_lower=u(7.6, 10.0) + feminine, lip_red=u(0.8, 1.05) + 0.2 * feminine,
+        gape=u(17.5, 20.0),
+        hair=tuple(np.clip(hair * u(0.85, 1.15) * u(0.96, 1.04, 3), 0, 1)),
+        style=STYLES[s % 6], volume=u(5, 9), hairline=u(54, 64), part=u(-24, 24), curl=u(0.3, 1.0),
+        stubble=0.0 if feminine else max(0.0, u(-0.25, 0.42)),
         freckles=max(0.0, u(-0.8, 0.6)), age=u(0.0, 0.8),
         cloth=CLOTHS[(s * 3) % len(CLOTHS)], wall=tuple(np.array(WALLS[s % 5]) * u(0.85, 1.1)),
     )
@@ -179,7 +180,7 @@ def bare(who: Look) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     pores = 0.035 * grain(rng, SIDE // 2) + 0.03 * grain(rng, SIDE // 5)
     dx = cv2.Sobel(z + pores, cv2.CV_32F, 1, 0, scale=SCALE / 8)
     dy = cv2.Sobel(z + pores, cv2.CV_32F, 0, 1, scale=SCALE / 8)
-    normal = np.dstack([-dx, -dy, np.full_like(z, 1.0)])
+    normal = np.dstack([-dx, -dy, np.full_like(z, 0.88)])
     normal /= np.linalg.norm(normal, axis=2, keepdims=True)
     hollow = np.clip(1 + 0.055 * np.minimum(z - blur(z, 7.0), 0), 0.35, 1)
     albedo = np.ones((SIDE, SIDE, 3), np.float32) * np.float32(who.skin)
@@ -240,6 +241,6 @@ def _brows(who: Look, rng: np.random.Generator, albedo: np.ndarray) -> None:
             ends = (np.stack([root, root + lean]) + MARGIN + 0.5) * SCALE * 16
             cv2.line(cover, *[tuple(int(v) for v in p) for p in ends], 215, 1, cv2.LINE_AA, 4)
     alpha = 0.95 * cv2.GaussianBlur(cover, (0, 0), 0.7).astype(np.float32)[..., None] / 255
-    alpha = np.clip(alpha * 1.3, 0, 0.92)
+    alpha = np.clip(alpha * 1.2, 0, 0.85)
     albedo *= 1 - alpha
     albedo += alpha * np.float32(who.hair) * 0.55

@@ -18,7 +18,7 @@ EDGE = 0.7  # picture pixels over which an edge runs out
 
 @dataclass(frozen=True)
 class Mouth:
-    """One pose of the mouth in picture pixels, from the articulation (see synthetic_track.Phone)."""
+    """One pose of the mouth in picture pixels (see `mouth` and synthetic_track.Phone)."""
 
     y: float
     half: float  # half-width of the outer lips
@@ -48,7 +48,8 @@ class Mouth:
 
     def landmarks(self) -> Float[np.ndarray, "20 2"]:
         """Points 48-67 of the 68: outer lips then inner lips, from the picture's left corner."""
-        outer, inner = np.array([-0.62, -0.24, 0.0, 0.24, 0.62]), np.array([-0.48, 0.0, 0.48]) * SEAM
+        outer = np.array([-0.62, -0.24, 0.0, 0.24, 0.62])
+        inner = np.array([-0.48, 0.0, 0.48]) * SEAM
         ends = np.array([-1.0, 1.0])
         top, bottom = self.edges(outer)[0], self.edges(outer)[3]
         up, low = self.edges(inner)[1:3]
@@ -70,7 +71,7 @@ def mouth(who: Look, jaw: float, width: float, rounding: float) -> Mouth:
 
 
 def part(layer: np.ndarray, left: float, right: float, top: float, bottom: float) -> tuple:
-    """The piece of a layer between picture coordinates: view, x (1, w) and y (h, 1) of its pixels."""
+    """A layer's piece between picture coordinates: view, x (1, w) and y (h, 1) of its pixels."""
     a, b, c, d = (round((v + MARGIN) * SCALE) for v in (top, bottom, left, right))
     y = (np.arange(a, b, dtype=np.float32)[:, None] + 0.5) / SCALE - MARGIN - 0.5
     x = (np.arange(c, d, dtype=np.float32)[None] + 0.5) / SCALE - MARGIN - 0.5
@@ -113,7 +114,8 @@ def draw_mouth(layer: np.ndarray, who: Look, m: Mouth, colours: Palette, lamp: L
     away = np.hypot((np.abs(x - 128) - m.half - 0.5) / 3.0, (y - m.seam(np.ones(1))) / 2.2)
     under = np.exp(-(((y - bottom - 2.2) / 2.6) ** 2)) * (1 - lip**2)
     rim = np.exp(-(((y - top + 1.2) / 1.1) ** 2)) * (1 - lip**2) ** 0.5
-    area *= (1 - 0.30 * np.exp(-(away**2)) - 0.16 * under * (1 + 0.5 * m.round) + 0.05 * rim)[..., None]
+    shade = 0.30 * np.exp(-(away**2)) + 0.16 * under * (1 + 0.5 * m.round) - 0.05 * rim
+    area *= (1 - shade)[..., None]
 
     # lips: the upper faces down and is dark, the lower faces up and catches the light
     upper_lip = soft(y - top, EDGE * 1.6) * soft(up - y, EDGE) * inside
@@ -128,7 +130,7 @@ def draw_mouth(layer: np.ndarray, who: Look, m: Mouth, colours: Palette, lamp: L
     shade_up = shade_up + 0.035 * lines[(v_up * 15).astype(np.intp), np.arange(len(column))]
     shade_low = shade_low + 0.045 * lines[(v_low * 15).astype(np.intp), np.arange(len(column))]
     red = np.float32([0.97, 0.97 - 0.36 * who.lip_red, 0.97 - 0.32 * who.lip_red])
-    gloss = bump(lip, v_low, 0.30 * lamp.x, 0.36, 0.42, 0.20) * (26 + 14 * who.lip_red) * colours.gain
+    gloss = (26 + 14 * who.lip_red) * colours.gain * bump(lip, v_low, 0.3 * lamp.x, 0.36, 0.42, 0.2)
     tint = skin * red
     for cover, shade, shine in ((upper_lip, shade_up, 0.0), (lower_lip, shade_low, gloss)):
         colour = tint * shade[..., None] + np.asarray(shine)[..., None]
@@ -211,10 +213,11 @@ def draw_eye(layer: np.ndarray, who: Look, side: int, blink: float, gaze: tuple[
     ball = (1 - 0.24 * np.abs(u) ** 2.5) * shadow * (1 + 0.10 * lamp.x * u * side)
     white = np.float32([228, 220, 216]) * min(1.0, gain * 0.98) * ball[..., None]
     white = white - bump(u, y, -0.95, EYES + 0.6, 0.16, 2.2)[..., None] * np.float32([10, 60, 60])
-    dx, dy = x - cx - gaze[0], y - EYES + 0.9 - gaze[1]
+    dx, dy = x - cx - gaze[0], y - EYES + 1.0 - gaze[1]
     r = np.hypot(dx, dy) / 5.7
     rays = 0.12 * np.sin(np.arctan2(dy, dx) * 17 + 6 * np.sin(np.arctan2(dy, dx) * 5 + who.seed))
-    iris = np.float32(who.iris) * 255 * (0.72 + rays + 0.30 * soft(dy / 5.7, 1.4) * (1.2 - r))[..., None]
+    glow = 0.72 + rays + 0.30 * soft(dy / 5.7, 1.4) * (1.2 - r)
+    iris = np.float32(who.iris) * 255 * glow[..., None]
     iris = iris * (1 - 0.60 * soft(r - 0.90, 0.22))[..., None] * (shadow * gain * 1.05)[..., None]
     iris = iris * soft(r - 0.40, 0.14)[..., None]
     white += soft(1 - r, 0.16)[..., None] * (iris - white)

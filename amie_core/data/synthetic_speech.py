@@ -19,7 +19,7 @@ BANDWIDTHS = (70.0, 95.0, 140.0, 220.0, 300.0)  # Hz, of the five formants
 
 @dataclass(frozen=True)
 class Voice:
-    """A speaker's voice: pitch (Hz), formant scale (1 = an average tract), breath, pace of pitch."""
+    """A voice: pitch (Hz), formant scale (1 = an average tract), breath, sway of pitch."""
 
     pitch: float
     tract: float
