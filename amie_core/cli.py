@@ -206,11 +206,12 @@ def _one_line(box: str, argv: Sequence[str]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `amie`. Returns 0 done, 1 some clips or rows failed, 2 unusable input (one line)."""
     try:
-        code = parse(sys.argv[1:] if argv is None else argv).run()
+        try:
+            code = parse(sys.argv[1:] if argv is None else argv).run()
+        except SystemExit as stop:  # --help
+            code = int(stop.code or 0)
         sys.stdout.flush()
         return code
-    except SystemExit as stop:  # --help
-        return int(stop.code or 0)
     except UserError as error:
         return _say(str(error), UNUSABLE)
     except KeyboardInterrupt:

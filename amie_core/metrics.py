@@ -5,6 +5,7 @@ that size is. Frame 0 is the identity face that the model is given: callers leav
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -152,13 +153,11 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def summary(
-    clips: Sequence[dict[str, float | int | None]], seed: int = 0
-) -> dict[str, dict[str, float | int | list[float] | None]]:
+def summary(clips: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, dict[str, Any]]:
     """Mean, 95 % interval and number of clips of each metric, over the clips that have a value."""
-    table: dict[str, dict[str, float | int | list[float] | None]] = {}
+    table: dict[str, dict[str, Any]] = {}
     for name in DEFINITIONS:
-        values = [float(clip[name]) for clip in clips if clip.get(name) is not None]  # type: ignore
+        values = [float(clip[name]) for clip in clips if clip.get(name) is not None]
         interval = bootstrap_interval(values, seed=seed)
         table[name] = {
             "mean": float(np.mean(values)) if values else None,

@@ -65,10 +65,11 @@ def talk(
     generator, meta = load_generator(source, pick_device(device))
     image = read_image(face)
     try:
-        aligned, *_ = align_image(image, face_index=face_index, size=meta["image_size"])
+        aligned, *_ = align_image(image, face_index=face_index)
     except UserError as error:
         raise UserError(f"{face}: {error}") from None
-    identity = torch.from_numpy(aligned.copy()).permute(2, 0, 1).float().div_(255)
+    small = scale(aligned, meta["image_size"])  # by 256 px, as the training faces came
+    identity = torch.from_numpy(small.copy()).permute(2, 0, 1).float().div_(255)
     frames = roll_out(generator, identity, stream_windows(audio, rate=meta["mfcc_rate"]))
     comment = f"profile {meta['profile']}, commit {meta['commit']}, step {meta['step']}"
     count = 0

@@ -1,0 +1,161 @@
+"""The command line: names, exit codes, one line for an error, and nothing slow before it."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standins import write_hum, write_run
+
+from amie_core import cli
+from amie_core.data import store
+from amie_core.errors import UserError
+
+AMIE = [sys.executable, "-m", "amie_core.cli"]
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """The only line that was said, on stderr."""
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1, said
+    assert "Traceback" not in said.err
+    return said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("", "Expected one of {prepare, train, talk, evaluate, doctor}"),
+        ("preper", "preper"),
+        ("prepare --corpus grid --oot x", "--oot"),
+        ("prepare --corpus grid", "--out"),
+        ("prepare --corpus cats --out x", "'cats'"),
+        ("prepare --corpus grid --out x --jobs two", "--jobs"),
+        ("prepare --corpus grid --out x", "--root"),
+        ("train --data x --out y --row zz", "'zz'"),
+        ("train --data x --out y --profile huge", "'huge'"),
+        ("train --data x --out y --method lips", "'lips'"),
+        ("train --data x --out y --devices 0", "--devices 0"),
+        ("train --data none --out y", "none"),
+        ("talk --face none.png --audio b --out c.mp4", "none.png"),
+        ("talk --face a --audio b --out", "--out"),
+        ("evaluate --run x --data none --split s --out z.json", "none"),
+        ("doctor now", "now"),
+    ],
+)
+def test_unusable_arguments_get_one_line(
+    words: str, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(words.split()) == 2
+    assert said in one_line(capsys)
+
+
+def parse(words: str) -> Any:
+    return cli.parse(words.split())
+
+
+def test_the_public_flags_parse() -> None:
+    train = parse(
+        "train --profile grid --data d --out o --row a --method amie --seed 3 --devices 2"
+    )
+    assert (train.profile, train.row, train.seed, train.devices) == ("grid", "a", 3, 2)
+    talk = parse("talk --face f --audio a --out o.mp4 --checkpoint c --size 128")
+    assert (talk.checkpoint, talk.size) == (Path("c"), 128)
+    prepare = parse("prepare --corpus lrw --root r --out o --jobs 4")
+    assert (prepare.corpus, prepare.root, prepare.jobs) == ("lrw", Path("r"), 4)
+    evaluate = parse("evaluate --run r --data d --split s --out f.json")
+    assert (evaluate.run_folder, evaluate.split) == (Path("r"), "s")
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from amie_core.cli import main; code = main(sys.argv[1:]); "
+        "heavy = {'torch', 'numpy', 'cv2', 'librosa', 'pandas', 'av'} & set(sys.modules); "
+        "print(code, heavy or '', file=sys.stderr)"
+    )
+    for words in ([], ["talk"]):
+        line = [sys.executable, "-c", code, *words, "--help"]
+        done = subprocess.run(line, capture_output=True, text=True, check=True)
+        assert done.stderr.split() == ["0"]
+        assert ("evaluate" if not words else "--face") in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (UserError("first\nsecond: do this"), 2, "amie: first second: do this"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (PermissionError(13, "Permission denied", "/root/x"), 2, "/root/x: Permission denied"),
+        (OSError(28, "No space left on device"), 2, "No space left"),
+    ],
+)
+def test_errors_become_exit_codes(
+    error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def fail(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(cli.Doctor, "run", fail)
+    assert cli.main(["doctor"]) == code
+    assert said in one_line(capsys)
+
+
+def test_a_fault_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> int:
+        raise ValueError("ours")
+
+    monkeypatch.setattr(cli.Doctor, "run", fail)
+    with pytest.raises(ValueError, match="ours"):
+        cli.main(["doctor"])
+
+
+def test_a_reader_that_leaves_early() -> None:
+    command = " ".join([*AMIE, "--help"]) + " | true; exit ${PIPESTATUS[0]}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.stderr == "" and done.returncode in (0, cli.PIPE_CLOSED)
+
+
+def test_a_folder_with_one_bad_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw = tmp_path / "raw" / "someone"
+    raw.mkdir(parents=True)
+    (raw / "broken.mp4").write_bytes(b"no video")
+    words = f"prepare --corpus folder --root {raw.parent} --out {tmp_path / 'out'} --jobs 1"
+    assert cli.main(words.split()) == 1
+    said = capsys.readouterr()
+    assert "rejected: someone/broken" in said.err and "1 rejected" in said.out
+
+
+def test_talk_and_evaluate(
+    tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    from PIL import Image
+
+    monkeypatch.setenv("AMIE_WORKSPACE", str(tmp_path))
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    run = write_run(tmp_path / "runs" / "run")
+    row = store.clips(tiny_corpus, "test_unseen").iloc[0]
+    Image.fromarray(store.load_clip(tiny_corpus, row).frames[0]).save(tmp_path / "face.png")
+    sound = write_hum(tmp_path / "hum.wav", 0.5)
+    out = tmp_path / "talk.mp4"
+    words = ["talk", "--face", tmp_path / "face.png", "--audio", sound, "--out", out]
+    assert cli.main([str(word) for word in words]) == 0  # the newest finished run
+    assert out.is_file() and f"{out}: 13 frames" in capsys.readouterr().out
+
+    report = tmp_path / "e.json"
+    words = ["evaluate", "--run", run, "--data", tiny_corpus, "--split", "test_unseen",
+             "--limit", "1", "--out", report]  # fmt: skip
+    failed = [{"speaker": "d01", "utterance": "u", "reason": "damaged"}]
+
+    def some_failed(*_: object, **__: object) -> dict:
+        return {"failed": failed}
+
+    monkeypatch.setattr("amie_core.evaluate.evaluate", some_failed)
+    monkeypatch.setattr("amie_core.evaluate.table", lambda result: "the table")
+    assert cli.main([str(word) for word in words]) == 1
+    said = capsys.readouterr()
+    assert "the table" in said.out and "failed: d01/u: damaged" in said.err

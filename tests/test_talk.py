@@ -1,0 +1,211 @@
+"""A face and a voice to a video: what is written, what is refused, what it costs in memory."""
+
+import os
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from conftest import shared_data
+from PIL import Image
+from standins import write_hum, write_run
+
+from amie_core import talk as talking
+from amie_core.checkpoint import load_generator
+from amie_core.data import audio, store
+from amie_core.data.faces import align_image
+from amie_core.data.video import read_video
+from amie_core.errors import UserError
+from amie_core.talk import generate, newest_run, read_image, scale, talk
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture(scope="module")
+def face(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    row = store.clips(tiny_corpus, "test_unseen").iloc[0]
+    path = tmp_path_factory.mktemp("stills") / "face.png"
+    Image.fromarray(store.load_clip(tiny_corpus, row).frames[0]).save(path)
+    return path
+
+
+def test_the_video(run: Path, face: Path, tmp_path: Path) -> None:
+    sound = write_hum(tmp_path / "hum.wav", 1.99)
+    out = tmp_path / "new" / "talk.mp4"
+    done = talk(face, sound, out, run, 96, progress=False)
+    assert (done.frames, done.seconds, done.path) == (50, 2.0, out)
+    with av.open(str(out)) as file:
+        picture, heard = file.streams.video[0], file.streams.audio[0]
+        assert (picture.codec_context.name, heard.codec_context.name) == ("h264", "aac")
+        assert (picture.width, picture.height, picture.average_rate) == (96, 96, 25)
+        assert picture.frames == 50
+        assert float(heard.duration * heard.time_base) == pytest.approx(2.0, abs=0.07)
+        assert "synthetic" in file.metadata["comment"].lower()
+    assert [path.name for path in out.parent.iterdir()] == ["talk.mp4"]
+
+    # Frame by frame what the model makes of its own last frame, with the windows of training.
+    generator, meta = load_generator(run)
+    windows = audio.windows(audio.mfcc(audio.load_audio(sound)), 50)
+    small = scale(align_image(read_image(face))[0], meta["image_size"])
+    expected = np.stack([scale(f, 96) for f in generate(generator, small, windows)])
+    seen = np.stack(list(read_video(out).frames))
+    assert np.abs(seen.astype(float) - expected).mean() < 5  # compression
+    assert np.ptp(expected.astype(int), axis=0).max() > 0  # it moves
+
+    # A video's sound serves as well, and twice the same is the same file.
+    talk(face, out, tmp_path / "again.mp4", run, 96, progress=False)
+    frames = len(list(read_video(tmp_path / "again.mp4").frames))
+    assert 50 <= frames <= 53  # AAC comes in blocks of 64 ms
+    talk(face, sound, tmp_path / "twice.mp4", run, 96, progress=False)
+    assert (tmp_path / "twice.mp4").read_bytes() == out.read_bytes()
+
+
+def test_memory_does_not_grow_with_length(
+    run: Path, face: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def still(generator: object, identity: object, windows: Iterable) -> Iterator[np.ndarray]:
+        return (np.full((32, 32, 3), 90, np.uint8) for chunk in windows for _ in chunk)
+
+    # What the network itself keeps is seen in the ten minutes below; it is slow to trace.
+    monkeypatch.setattr("amie_core.model.generator.roll_out", still)
+    peaks = []
+    for seconds in (12, 12, 48):  # the first call also pays for imports
+        sound = write_hum(tmp_path / f"{seconds}.wav", seconds)
+        tracemalloc.start()
+        talk(face, sound, tmp_path / "long.mp4", run, 32, progress=False)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # 36 s more are 2.3 MB of samples and 2.8 MB of frames
+    assert peaks[2] < peaks[1] + 500_000
+
+
+@pytest.mark.slow
+def test_ten_minutes_in_flat_memory(run: Path, face: Path, tmp_path: Path) -> None:
+    code = (
+        "import resource, sys; from amie_core.talk import talk; "
+        "talk(*sys.argv[1:5], 64, progress=False); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    megabytes = []
+    for minutes in (1, 10):
+        sound = write_hum(tmp_path / f"{minutes}.wav", 60 * minutes)
+        words = [sys.executable, "-c", code, face, sound, tmp_path / f"{minutes}.mp4", run]
+        done = subprocess.run([str(w) for w in words], capture_output=True, text=True, check=True)
+        megabytes.append(int(done.stdout) / 1024)
+    print(megabytes)
+    assert megabytes[1] < megabytes[0] + 20
+
+
+def test_stills_of_every_kind(tmp_path: Path) -> None:
+    left_red = np.zeros((40, 60, 3), np.uint8)
+    left_red[:, :30, 0] = 250
+    picture = Image.fromarray(left_red)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn 90° clockwise to view
+    picture.save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    turned = read_image(tmp_path / "turned.jpg")
+    assert turned.shape == (60, 40, 3)
+    assert turned[:28, :, 0].mean() > 200 and turned[32:, :, 0].mean() < 30  # left is now up
+
+    clear = picture.convert("RGBA")
+    clear.putalpha(Image.fromarray(np.repeat([[0] * 30 + [255] * 30], 40, 0).astype(np.uint8)))
+    clear.save(tmp_path / "clear.png")
+    seen = read_image(tmp_path / "clear.png")
+    assert (seen[:, :30] == talking.GREY).all() and (seen[:, 30:] == 0).all()
+
+    picture.convert("L").save(tmp_path / "grey.png")
+    picture.convert("CMYK").save(tmp_path / "print.jpg", quality=95)
+    picture.convert("P").save(tmp_path / "palette.gif")
+    deep = np.linspace(0, 65535, 60 * 40).reshape(40, 60).astype(np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    for name in ("grey.png", "print.jpg", "palette.gif", "deep.png"):
+        seen = read_image(tmp_path / name)
+        assert seen.shape == (40, 60, 3) and seen.dtype == np.uint8, name
+    assert read_image(tmp_path / "print.jpg")[:, :28, 0].mean() > 200
+    assert np.ptp(read_image(tmp_path / "deep.png").astype(int)) == 255
+
+
+def test_scaling_to_the_same_size_is_nothing() -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    assert scale(frame, 32) is frame
+    assert scale(frame, 64).shape == (64, 64, 3) and scale(frame, 16).shape == (16, 16, 3)
+
+
+def test_unusable_input(run: Path, face: Path, tmp_path: Path) -> None:
+    sound = write_hum(tmp_path / "hum.wav", 0.2)
+    plain, text = tmp_path / "plain.png", tmp_path / "text.png"
+    Image.new("RGB", (200, 200), (90, 120, 150)).save(plain)
+    text.write_text("no image")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    good = {"face": face, "audio": sound, "out": folder / "o.mp4", "checkpoint": run, "size": 64}
+    wrong = [
+        ({"face": tmp_path / "none.png"}, "no such file"),
+        ({"face": text}, "not a readable image"),
+        ({"face": plain}, "plain.png: no face"),
+        ({"audio": tmp_path / "none.wav"}, "no such file"),
+        ({"audio": text}, "text.png"),
+        ({"out": folder / "o.avi"}, ".mp4"),
+        ({"size": 63}, "even"),
+        ({"size": 0}, "even"),
+        ({"checkpoint": tmp_path / "none"}, "no such file"),
+        ({"checkpoint": text}, "not a checkpoint"),
+        ({"device": "toaster"}, "device"),
+    ]
+    for change, message in wrong:
+        with pytest.raises(UserError, match=message):
+            talk(**(good | change), progress=False)
+        assert not list(folder.iterdir()), change
+    video = folder / "same.mp4"
+    video.write_bytes(sound.read_bytes())
+    with pytest.raises(UserError, match="overwrite"):
+        talk(face, video, video, run, progress=False)
+
+
+def test_nothing_is_left_of_an_interrupted_video(
+    run: Path, face: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = write_hum(tmp_path / "hum.wav", 1)
+    out = tmp_path / "out" / "talk.mp4"
+    out.parent.mkdir()
+    out.write_text("an older result")
+
+    def stopped(frame: np.ndarray, size: int) -> np.ndarray:
+        stopped.calls += 1
+        if stopped.calls > 5:
+            raise KeyboardInterrupt
+        return scale(frame, size)
+
+    stopped.calls = 0
+    monkeypatch.setattr(talking, "scale", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        talk(face, sound, out, run, 64, progress=False)
+    assert [path.read_text() for path in out.parent.iterdir()] == ["an older result"]
+
+
+def test_the_newest_finished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMIE_WORKSPACE", str(tmp_path))
+    with pytest.raises(UserError, match="make reproduce"):
+        newest_run()
+    for age, name in ((50, "old"), (10, "new"), (1, "unfinished")):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        if name != "unfinished":
+            (folder / "done.json").write_text("{}")
+            os.utime(folder / "done.json", (1e9 - age, 1e9 - age))
+    assert newest_run().name == "new"
+
+
+def test_a_photograph_and_a_recorded_voice(run: Path, tmp_path: Path) -> None:
+    voice = sorted(shared_data("grid", "s1").glob("*.mpg"))[0]
+    out = tmp_path / "talk.mp4"
+    done = talk(shared_data("stills", "astronaut.png"), voice, out, run, progress=False)
+    assert done.frames == 75
+    assert next(iter(read_video(out).frames)).shape == (256, 256, 3)
