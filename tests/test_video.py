@@ -96,7 +96,9 @@ def test_writer_makes_what_a_browser_plays(tmp_path):
         assert (picture.codec_context.name, sound.codec_context.name) == ("h264", "aac")
         assert picture.codec_context.pix_fmt == "yuv420p" and picture.average_rate == 25
         assert picture.frames == 25 and (picture.width, picture.height) == (96, 96)
-        assert "synthetic" in file.metadata["comment"].lower() and "AMIE" in file.metadata["comment"]
+        assert (
+            "synthetic" in file.metadata["comment"].lower() and "AMIE" in file.metadata["comment"]
+        )
     raw = path.read_bytes()
     assert raw.index(b"moov") < raw.index(b"mdat")  # plays while it loads
     assert [number(f) for f in video.read_video(path).frames] == list(range(25))

@@ -3,7 +3,7 @@
 import importlib.util
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -14,9 +14,9 @@ from amie_core.errors import UserError
 # Mean of eleven GRID speakers, made symmetric and scaled so that the eyes' centres lie 76 px
 # apart at y = 98: the longest chin of those speakers, opened, stays inside the picture.
 TEMPLATE: Float[np.ndarray, "68 2"] = np.array([
-    (45, 102), (46, 119), (48, 137), (50, 155), (55, 175), (71, 203), (82, 213), (101, 227),
-    (128, 234), (155, 227), (174, 213), (185, 203), (201, 175), (206, 155), (208, 137),
-    (210, 119), (211, 102),
+    (45, 103), (46, 120), (49, 157), (55, 177), (62, 193), (71, 205), (91, 223), (113, 234),
+    (128, 236), (143, 234), (165, 223), (185, 205), (194, 193), (201, 177), (207, 157),
+    (210, 120), (211, 103),
     (60, 80), (68, 73), (79, 69), (94, 69), (111, 71), (145, 71), (162, 69), (177, 69),
     (188, 73), (196, 80),
     (128, 92), (128, 110), (128, 127), (128, 137), (108, 150), (119, 153), (128, 153),
@@ -49,6 +49,7 @@ class Detection:
         return max(self.box[2] - self.box[0], self.box[3] - self.box[1])
 
 
+@runtime_checkable  # the tests check types as the code runs
 class LandmarkBackend(Protocol):
     """What preparation asks of a landmark finder. Both methods take an RGB frame."""
 

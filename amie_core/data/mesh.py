@@ -13,10 +13,11 @@ from jaxtyping import Float, UInt8
 from amie_core.data.faces import Detection, _sample
 from amie_core.errors import UserError
 
-# Mesh vertices in the order of the 68 points (iBUG 300-W). Jaw along the face oval; inner lips
+# Mesh vertices in the order of the 68 points (iBUG 300-W). Jaw at about equal
+# steps along the face oval; inner lips
 # (60-67) are vertices of the lips' inner contour, so a closed mouth has opening ~0.
 VERTICES = (
-    [127, 234, 93, 132, 58, 136, 150, 176, 152, 400, 379, 365, 288, 361, 323, 454, 356]  # jaw
+    [127, 234, 132, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 361, 454, 356]  # jaw
     + [70, 63, 105, 66, 107, 336, 296, 334, 293, 300]  # brows
     + [168, 197, 5, 4, 98, 97, 2, 326, 327]  # nose
     + [33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380]  # eyes

@@ -159,6 +159,9 @@ def settings(folder: str | Path) -> dict[str, Any]:
 
 
 def digest(folder: str | Path) -> str:
-    """sha256 of the manifest: names the data in a run's key."""
+    """sha256 of the manifest and of what it was prepared with: names the data in a run's key."""
     read_manifest(folder)
-    return hashlib.sha256((Path(folder) / "manifest.csv").read_bytes()).hexdigest()
+    names = ("corpus.json", "manifest.csv")
+    return hashlib.sha256(
+        b"".join((Path(folder) / name).read_bytes() for name in names)
+    ).hexdigest()

@@ -1,0 +1,100 @@
+"""Layouts and splits of the corpora, on small trees made here."""
+
+import pytest
+from conftest import shared_data
+
+from amie_core.data import corpora
+from amie_core.errors import UserError
+
+
+def tree(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"")
+    return root
+
+
+def named(sources):
+    return {(s.speaker, s.utterance): s.split for s in sources}
+
+
+def test_grid_flat_and_as_downloaded(tmp_path):
+    tree(tmp_path, "s1/bbaf2n.mpg", "s3.mpg_6000/s3/video/mpg_6000/lbad6a.mpg", "s34/x.align",
+         "notes/film.mpg", "s3/alignments/lbad6a.align")  # fmt: skip
+    assert set(named(corpora.corpus("grid", tmp_path))) == {("s1", "bbaf2n"), ("s3", "lbad6a")}
+
+
+def test_grid_keeps_lipnets_four_speakers_unseen(tmp_path):
+    codes = [f"b{a}{b}f2n" for a in "bgrw" for b in "abiwxyz"]
+    tree(tmp_path, *(f"s{k}/{code}.mpg" for k in (1, 2, 3, 4, 20, 22) for code in codes))
+    splits = named(corpora.corpus("grid", tmp_path))
+    unseen = {speaker for (speaker, _), split in splits.items() if split == "test_unseen"}
+    assert unseen == {"s1", "s2", "s20", "s22"}
+    rest = [split for (speaker, _), split in splits.items() if speaker in ("s3", "s4")]
+    assert set(rest) == {"train", "test_seen"}
+    assert 0 < rest.count("test_seen") < 0.3 * len(rest)
+
+
+def test_lrw_has_its_own_split_and_repeats_numbers(tmp_path):
+    tree(tmp_path, *(f"ABOUT/{s}/ABOUT_00001.mp4" for s in ("train", "val", "test")),
+         "ABOUT/other/ABOUT_00009.mp4")  # fmt: skip
+    assert named(corpora.corpus("lrw", tmp_path)) == {
+        ("ABOUT", "train_ABOUT_00001"): "train",
+        ("ABOUT", "val_ABOUT_00001"): "val",
+        ("ABOUT", "test_ABOUT_00001"): "test",
+    }
+
+
+def test_folder_takes_any_video_and_splits_by_hash(tmp_path):
+    names = [f"person {k}/day one/clip{n}.mov" for k in range(20) for n in range(5)]
+    tree(tmp_path, *names, "alone.mp4", "twice.mp4", "twice.avi", "person 1/readme.txt")
+    first = corpora.corpus("folder", tmp_path)
+    splits = named(first)
+    assert len(splits) == 103
+    assert ("person_3", "day_one_clip2") in splits and ("alone", "alone") in splits
+    assert {u for _, u in splits if u.startswith("twice")} == {"twice.mp4", "twice.avi"}
+    by_speaker = {}
+    for (speaker, _), split in splits.items():
+        by_speaker.setdefault(speaker, set()).add(split)
+    unseen = [s for s, found in by_speaker.items() if "test_unseen" in found]
+    assert unseen and all(by_speaker[s] == {"test_unseen"} for s in unseen)
+    tree(tmp_path, "newcomer/a.mp4")
+    later = named(corpora.corpus("folder", tmp_path))
+    assert all(later[key] == split for key, split in splits.items())  # stable as files come
+
+
+def test_splits_csv_wins(tmp_path):
+    tree(tmp_path, "s1/a.mpg", "s1/b.mpg", "s3/a.mpg")
+    (tmp_path / "splits.csv").write_text("speaker,utterance,split\ns1,a,train\ns3,a,test_seen\n")
+    assert named(corpora.corpus("grid", tmp_path)) == {
+        ("s1", "a"): "train",
+        ("s3", "a"): "test_seen",
+    }
+    (tmp_path / "splits.csv").write_text("who,what\n1,2\n")
+    with pytest.raises(UserError, match="columns speaker"):
+        corpora.corpus("grid", tmp_path)
+    (tmp_path / "splits.csv").write_text("speaker,utterance,split\ns9,z,train\n")
+    with pytest.raises(UserError, match="names none"):
+        corpora.corpus("grid", tmp_path)
+
+
+def test_real_grid_has_words_where_alignments_lie():
+    sources = {(s.speaker, s.utterance): s for s in corpora.corpus("grid", shared_data("grid"))}
+    assert len(sources) == 256
+    words = corpora.words(sources["s1", "bbaszn"])
+    assert [w for w, _, _ in words] == ["sil", "bin", "blue", "at", "s", "zero", "now", "sil"]
+    assert words[1][1:] == (0.57, 0.79)
+    assert corpora.words(next(s for key, s in sources.items() if key[0] == "s15")) == []
+
+
+def test_synthetic_needs_no_root():
+    sources = corpora.corpus("synthetic", identities=2, utterances=2)
+    assert len(sources) == 4 and all(s.path is None for s in sources)
+
+
+def test_unusable_roots_say_so(tmp_path):
+    for arguments in (("tvs", tmp_path), ("grid", None), ("grid", tmp_path / "absent")):
+        with pytest.raises(UserError):
+            corpora.corpus(*arguments)
+    with pytest.raises(UserError, match="no clips"):
+        corpora.corpus("grid", tmp_path)

@@ -1,0 +1,231 @@
+"""Landmarks by two backends, the similarity, lip box and opening, stills."""
+
+import re
+
+import cv2
+import numpy as np
+import pytest
+from conftest import shared_data
+from media import drawn
+
+from amie_core.data import faces, fan, mesh
+from amie_core.errors import UserError
+
+pytestmark = pytest.mark.skipif(not mesh.available(), reason="the mesh's files are not installed")
+
+
+def still(name: str) -> np.ndarray:
+    return cv2.imread(str(shared_data("stills", name)))[..., ::-1].copy()
+
+
+def exact(frames: int = 20) -> tuple[np.ndarray, np.ndarray]:
+    """Frames and exact landmarks of a drawn face."""
+    from amie_core.data import synthetic
+
+    clip = synthetic.sources(identities=1, utterances=1)[0].read()
+    return np.array(list(clip.frames)[5 : 5 + frames]), clip.landmarks[5 : 5 + frames]
+
+
+def test_template_is_a_face_inside_the_picture():
+    eyes = faces.TEMPLATE[36:42].mean(0), faces.TEMPLATE[42:48].mean(0)
+    assert eyes[1][0] - eyes[0][0] == pytest.approx(76, abs=1)
+    assert eyes[0][1] == pytest.approx(98, abs=1)
+    assert faces.TEMPLATE.min() > 20 and faces.TEMPLATE.max() < 240
+    np.testing.assert_allclose(faces.TEMPLATE[27:31, 0], 128)
+    assert faces.lip_opening(faces.TEMPLATE[None])[0] == pytest.approx(5, abs=3)
+
+
+def test_mesh_follows_the_68_point_order():
+    """On a face whose 68 points are known: each near its own, lips nearer, opening in step."""
+    frames, truth = exact()
+    finder = faces.backend("mesh")
+    found = np.array([
+        finder.landmarks(frame, faces.face_place(points))[0]
+        for frame, points in zip(frames, truth, strict=True)
+    ])  # fmt: skip
+    apart = np.linalg.norm(truth[0, 36:42].mean(0) - truth[0, 42:48].mean(0))
+    error = np.linalg.norm(found - truth, axis=2).mean(axis=0) / apart
+    assert error[36:68].mean() < 0.07 and error[:27].max() < 0.35
+    between = np.linalg.norm(found[0][:, None] - truth[0], axis=2)[48:68, 48:68]
+    assert np.median(between.argmin(axis=1) == np.arange(20)) == 1
+    both = faces.lip_opening(found), faces.lip_opening(truth)
+    assert np.corrcoef(*both)[0, 1] > 0.9
+
+
+def test_mesh_finds_a_turned_and_a_small_face():
+    frame = drawn()[0][10]
+    turn = cv2.getRotationMatrix2D((128, 128), 25, 0.35)  # counter-clockwise
+    canvas = cv2.warpAffine(frame, turn, (256, 256), borderMode=cv2.BORDER_REPLICATE)
+    finder = faces.backend("mesh")
+    (found,) = finder.detect(canvas)
+    assert np.degrees(found.angle) == pytest.approx(-25, abs=8)
+    points, score = faces.locate(canvas, finder, found)
+    upright, _ = faces.locate(frame, finder, finder.detect(frame)[0])
+    assert score > 0.5
+    moved = faces.transform(upright, turn)
+    assert np.linalg.norm(points - moved, axis=1).mean() < 3  # px
+
+
+def test_nothing_is_found_in_noise():
+    noise = np.random.default_rng(0).integers(0, 255, (288, 360, 3), dtype=np.uint8)
+    assert faces.backend("mesh").detect(noise) == []
+
+
+def test_alignment_undoes_a_similarity():
+    angle, scale = np.radians(12), 1.7
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    moved = np.stack([faces.TEMPLATE @ turn.T + (40, -7)] * 3)
+    moved[:, 48:68, 1] += 9  # the mouth does not move the face
+    matrix = faces.alignment(moved)
+    back = faces.transform(moved, matrix)
+    np.testing.assert_allclose(back[:, 17:48], np.stack([faces.TEMPLATE[17:48]] * 3), atol=1e-2)
+    assert np.hypot(*matrix[:, 0]) == pytest.approx(1 / 1.7)
+
+
+def test_warp_moves_the_picture_as_transform_moves_points():
+    picture = np.zeros((300, 400, 3), np.uint8)
+    cv2.circle(picture, (150, 100), 4, (255, 255, 255), -1)
+    for scale in (0.3, 1.0, 2.0):
+        matrix = np.array([[scale, -0.1, 40.0 - 60 * scale], [0.1, scale, 80.0 - 60 * scale]])
+        aligned = faces.warp(picture, matrix).astype(float)[..., 0]
+        y, x = np.average(np.indices(aligned.shape).reshape(2, -1), axis=1, weights=aligned.ravel())
+        expected = faces.transform(np.array([[150.0, 100.0]]), matrix)[0]
+        np.testing.assert_allclose([x, y], expected, atol=0.8)
+
+
+def test_lip_box_is_80_by_128_on_the_grid_of_4_inside_the_picture():
+    for shift in ((0, 0), (90, 70), (-120, -200), (3, 1)):
+        top, bottom, left, right = faces.lip_box((faces.TEMPLATE + shift)[None].astype(np.float32))
+        assert (bottom - top, right - left) == (80, 128)
+        assert top % 4 == 0 and left % 4 == 0 and 0 <= top <= 176 and 0 <= left <= 128
+    box = faces.lip_box(faces.TEMPLATE[None])
+    x, y = faces.TEMPLATE[48:68].mean(0)
+    assert abs((box[0] + box[1]) / 2 - y) <= 2 and abs((box[2] + box[3]) / 2 - x) <= 2
+
+
+def test_lip_opening_is_the_mean_of_the_three_pairs():
+    points = np.zeros((1, 68, 2), np.float32)
+    points[0, [61, 62, 63], 1] = 100
+    points[0, [67, 66, 65], 1] = 103, 106, 109
+    assert faces.lip_opening(points)[0] == pytest.approx(6)
+
+
+def test_measure_sees_sharp_and_blurred_frames_alike():
+    frames, truth = exact(12)
+    matrix = faces.alignment(truth)
+    aligned = np.array([faces.warp(frame, matrix) for frame in frames])
+    small = [cv2.resize(f, (64, 64), interpolation=cv2.INTER_AREA) for f in aligned]
+    blurred = np.array([cv2.resize(f, (256, 256), interpolation=cv2.INTER_CUBIC) for f in small])
+    sharp_points, sharp = faces.measure(aligned)
+    blurred_points, seen = faces.measure(blurred)
+    assert sharp.all() and seen.all()
+    assert np.linalg.norm(sharp_points - blurred_points, axis=2)[:, 48:].mean() < 1.5  # px
+    opening = faces.lip_opening(faces.transform(truth, matrix))
+    assert np.corrcoef(faces.lip_opening(blurred_points), opening)[0, 1] > 0.9
+    grey = np.full((2, 256, 256, 3), 127, np.uint8)
+    assert not faces.measure(grey)[1].any()
+    assert faces.measure(grey[:0])[0].shape == (0, 68, 2)
+
+
+@pytest.mark.parametrize("name", ["astronaut.png", "portrait_obama.jpg"])
+def test_stills_are_aligned(name):
+    aligned, points, matrix = faces.align_image(still(name))
+    assert aligned.shape == (256, 256, 3)
+    eyes = points[36:42].mean(0), points[42:48].mean(0)
+    np.testing.assert_allclose(eyes, [[90, 98], [166, 98]], atol=9)
+    assert points[8, 1] < 256
+    again, seen = faces.measure(aligned[None])
+    assert seen.all() and np.linalg.norm(again[0] - points, axis=1).mean() < 6
+    assert faces.align_image(still(name), size=64)[0].shape == (64, 64, 3)
+
+
+def test_stills_without_a_face_or_with_two_say_so():
+    with pytest.raises(UserError, match="no face"):
+        faces.align_image(np.full((200, 200, 3), 90, np.uint8))
+    left, right = drawn(1)[0][10], drawn(2)[0][10]
+    pair = np.concatenate([left, right], axis=1)
+    with pytest.raises(UserError, match="2 faces"):
+        faces.align_image(pair)
+    with pytest.raises(UserError, match="face 2"):
+        faces.align_image(pair, face_index=2)
+    second = faces.align_image(pair, face_index=1)[0].astype(int)
+    alone = faces.align_image(right)[0].astype(int)
+    assert np.abs(second - alone).mean() < 6
+
+
+def test_unknown_backend_is_refused():
+    with pytest.raises(UserError, match="dlib"):
+        faces.backend("dlib")
+
+
+class FakeNetwork:
+    """Stands in for face_alignment.FaceAlignment: same calls, same shapes."""
+
+    class face_detector:  # noqa: N801
+        @staticmethod
+        def detect_from_image(image):
+            assert image.flags.writeable
+            return [np.array([1.0, 2, 51, 72, 0.4]), np.array([5.0, 6, 105, 126, 0.99])]
+
+    def get_landmarks_from_image(self, image, detected_faces, return_landmark_score):
+        (box,) = detected_faces
+        points = np.tile(box[:2], (68, 1)) + np.arange(68)[:, None]
+        return [points], [np.full(68, 0.8)], None
+
+
+def test_face_alignment_speaks_the_same_protocol():
+    finder = fan.FaceAlignmentBackend(FakeNetwork())
+    (face,) = finder.detect(np.zeros((200, 200, 3), np.uint8))
+    assert face.box == (5, 6, 105, 126)
+    points, score = finder.landmarks(np.zeros((200, 200, 3), np.uint8), face)
+    assert points.shape == (68, 2) and points.dtype == np.float32
+    np.testing.assert_allclose(points[3], [8, 9])
+    assert score == pytest.approx(0.8)
+
+
+def test_face_alignments_own_calls_with_stand_in_weights(monkeypatch):
+    """The package itself, with untrained networks of its own shapes instead of its files."""
+    import torch
+    from face_alignment import api
+    from face_alignment.detection.sfd import sfd_detector
+
+    monkeypatch.setattr(
+        api.FaceAlignment, "_load_native", lambda self, *settings: api.FAN(1).eval()
+    )
+    monkeypatch.setattr(sfd_detector, "load_state_dict_from_url", lambda url: {})
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sfd_detector.s3fd, "load_state_dict", lambda self, state: None)
+    finder = fan.FaceAlignmentBackend()
+    place = faces.Detection((60.0, 50.0, 190.0, 220.0), 1.0)
+    points, score = finder.landmarks(drawn()[0][10], place)
+    assert points.shape == (68, 2) and 0 <= score <= 1
+    assert isinstance(finder.detect(drawn()[0][10][::4, ::4].copy()), list)
+
+
+def test_face_alignment_without_weights_or_network_says_where_they_go(monkeypatch):
+    import urllib.error
+
+    import face_alignment
+
+    def offline(*args, **settings):
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr(face_alignment, "FaceAlignment", offline)
+    with pytest.raises(UserError, match=re.escape(fan.WEIGHTS[0])):
+        fan.FaceAlignmentBackend()
+
+
+def test_auto_takes_face_alignment_only_where_it_runs_well(monkeypatch, tmp_path):
+    import torch
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert not fan.at_hand()  # a GPU, no weights: nothing is downloaded unasked
+    (tmp_path / "checkpoints").mkdir()
+    for name in fan.WEIGHTS:
+        (tmp_path / "checkpoints" / name).write_bytes(b"")
+    assert fan.at_hand()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert not fan.at_hand()
+    faces.backend.cache_clear()
+    assert faces.backend("auto").name == "mesh"
