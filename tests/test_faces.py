@@ -183,23 +183,33 @@ def test_face_alignment_speaks_the_same_protocol():
     assert score == pytest.approx(0.8)
 
 
-def test_face_alignments_own_calls_with_stand_in_weights(monkeypatch):
-    """The package itself, with untrained networks of its own shapes instead of its files."""
+def test_the_packages_own_calls_with_stand_in_networks(monkeypatch):
+    """The package's own way from box to points, with a network that knows one answer."""
     import torch
     from face_alignment import api
-    from face_alignment.detection.sfd import sfd_detector
+    from face_alignment.detection import sfd
 
-    monkeypatch.setattr(
-        api.FaceAlignment, "_load_native", lambda self, *settings: api.FAN(1).eval()
-    )
-    monkeypatch.setattr(sfd_detector, "load_state_dict_from_url", lambda url: {})
+    class Detector:
+        reference_scale = 195.0  # the package's
+
+        def __init__(self, device, verbose):
+            pass
+
+    def peaks(crops):
+        """Heat maps 64×64 whose peak for point k lies at (k / 2 + 10, 32)."""
+        maps = torch.zeros(len(crops), 68, 64, 64)
+        maps[:, torch.arange(68), 32, torch.arange(68) // 2 + 10] = 0.9
+        return maps
+
+    monkeypatch.setattr(api.FaceAlignment, "_load_native", lambda self, *settings: peaks)
+    monkeypatch.setattr(sfd, "FaceDetector", Detector)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(sfd_detector.s3fd, "load_state_dict", lambda self, state: None)
     finder = fan.FaceAlignmentBackend()
-    place = faces.Detection((60.0, 50.0, 190.0, 220.0), 1.0)
-    points, score = finder.landmarks(drawn()[0][10], place)
-    assert points.shape == (68, 2) and 0 <= score <= 1
-    assert isinstance(finder.detect(drawn()[0][10][::4, ::4].copy()), list)
+    frame = np.zeros((288, 360, 3), np.uint8)
+    points, score = finder.landmarks(frame, faces.Detection((100.0, 80.0, 200.0, 210.0), 1.0))
+    assert points.shape == (68, 2) and score == pytest.approx(0.9, abs=0.01)
+    assert (np.diff(points[::2, 0]) > 0).all() and np.ptp(points[:, 1]) < 3
+    assert 100 < points[:, 0].mean() < 200 and 80 < points[:, 1].mean() < 210
 
 
 def test_face_alignment_without_weights_or_network_says_where_they_go(monkeypatch):

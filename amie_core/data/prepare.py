@@ -2,8 +2,6 @@
 
 import concurrent.futures
 import contextlib
-import csv
-import io
 import itertools
 import json
 import multiprocessing
@@ -202,11 +200,11 @@ def prepare(
         with manifest.open("a", encoding="utf-8", newline="") as file:
             for row in _bar(_run(tasks, jobs), len(sources), len(rows), corpus):
                 rows[row["speaker"], row["utterance"]] = row
-                file.write(_line(row))  # one line a clip as it is done: a kill loses no more
+                file.write(store.line(row))  # one line a clip as it is done: a kill loses no more
                 file.flush()
     except OSError as error:
         raise UserError(f"cannot write {manifest}: {(error.strerror or '').lower()}") from error
-    store.write_whole(manifest, _table(rows))
+    store.write_whole(manifest, store.table(rows))
     return summary(out)
 
 
@@ -214,17 +212,6 @@ def _bar(rows: Iterator[dict], total: int, done: int, corpus: str) -> Iterator[d
     from tqdm.auto import tqdm
 
     return tqdm(rows, desc=f"prepare {corpus}", total=total, initial=done, unit="clip")
-
-
-def _line(row: dict) -> str:
-    text = io.StringIO()
-    csv.DictWriter(text, store.COLUMNS, lineterminator="\n").writerow(row)
-    return text.getvalue()
-
-
-def _table(rows: dict[tuple[str, str], dict]) -> bytes:
-    head = ",".join(store.COLUMNS) + "\n"
-    return (head + "".join(_line(rows[key]) for key in sorted(rows))).encode()
 
 
 def _check_target(out: Path, settings: dict[str, Any]) -> None:
@@ -251,7 +238,7 @@ def _resume(out: Path, manifest: Path, sources: list[Source]) -> dict[tuple[str,
         row = done.get((source.speaker, source.utterance))
         if row and (row["status"] == "rejected" or (out / row["file"]).is_file()):
             rows[source.speaker, source.utterance] = {**row, "split": source.split}
-    store.write_whole(manifest, _table(rows))
+    store.write_whole(manifest, store.table(rows))
     return rows
 
 

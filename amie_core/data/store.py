@@ -5,12 +5,14 @@ lip box in 256-px units, the padded MFCC, which frames are silent, the sound, an
 corpus has them. NumPy's own format, nothing pickled; written aside, then renamed.
 """
 
+import contextlib
 import csv
 import errno
 import hashlib
 import io
 import json
 import os
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,7 +66,8 @@ def write_whole(path: Path, data: bytes) -> None:
         why = "the disk is full" if error.errno == errno.ENOSPC else str(error.strerror).lower()
         raise UserError(f"cannot write {path}: {why}: choose another --out") from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
 def encode(frames: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -112,7 +115,7 @@ def load_clip(
             tuple(data["lip_box"].tolist()), data["mfcc"], data["silent"], data["audio"],
             list(spoken),
         )  # fmt: skip
-    except (OSError, KeyError, ValueError, cv2.error, EOFError) as error:
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, cv2.error) as error:
         raise UserError(f"{path} is absent or damaged: prepare the corpus again") from error
 
 
@@ -123,10 +126,10 @@ def read_manifest(folder: str | Path) -> "pd.DataFrame":
     path = Path(folder) / "manifest.csv"
     if not path.is_file():
         raise UserError(f"{folder} holds no prepared clips: run amie prepare --out {folder} first")
-    table = pd.DataFrame(read_rows(path), columns=list(COLUMNS))
-    table = table.astype({"frames": int, "width": int, "height": int})
-    table = table.astype({"seconds": float, "fps_in": float})
-    return table.sort_values(["speaker", "utterance"], ignore_index=True)
+    frame = pd.DataFrame(read_rows(path), columns=list(COLUMNS))
+    frame = frame.astype({"frames": int, "width": int, "height": int})
+    frame = frame.astype({"seconds": float, "fps_in": float})
+    return frame.sort_values(["speaker", "utterance"], ignore_index=True)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -137,16 +140,29 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return list({(row["speaker"], row["utterance"]): row for row in rows}.values())
 
 
+def line(row: dict[str, Any]) -> str:
+    """One row of the manifest as text."""
+    text = io.StringIO()
+    csv.DictWriter(text, COLUMNS, lineterminator="\n").writerow(row)
+    return text.getvalue()
+
+
+def table(rows: dict[tuple[str, str], dict[str, Any]]) -> bytes:
+    """A whole manifest, sorted, from rows by (speaker, utterance)."""
+    head = ",".join(COLUMNS) + "\n"
+    return (head + "".join(line(rows[key]) for key in sorted(rows))).encode()
+
+
 def clips(folder: str | Path, split: str | None = None) -> "pd.DataFrame":
     """Rows of the usable clips (ok or repaired), of one split or of all."""
-    table = read_manifest(folder)
-    table = table[table.status != "rejected"]
+    rows = read_manifest(folder)
+    rows = rows[rows.status != "rejected"]
     if split is not None:
-        known = sorted(table.split.unique())
-        table = table[table.split == split]
-        if not len(table):
+        known = sorted(rows.split.unique())
+        rows = rows[rows.split == split]
+        if not len(rows):
             raise UserError(f"{folder} has no clips of split {split!r}: it has {', '.join(known)}")
-    return table.reset_index(drop=True)
+    return rows.reset_index(drop=True)
 
 
 def settings(folder: str | Path) -> dict[str, Any]:
