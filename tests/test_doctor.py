@@ -6,7 +6,7 @@ import pytest
 
 from amie_core import doctor, perceptual
 from amie_core.errors import UserError
-from amie_core.notebook import Settings, injected_names
+from amie_core.notebook import Settings, injected_names, results
 
 
 def test_report_names_what_is_here(capsys: pytest.CaptureFixture) -> None:
@@ -58,3 +58,14 @@ def test_a_folder_given_to_smoke_is_any_folder(tmp_path: Path) -> None:
     assert Settings().corpus == "synthetic"
     assert Settings(data=str(tmp_path)).corpus == "folder"
     assert Settings(profile="grid", data=str(tmp_path)).corpus == "grid"
+
+
+def test_results_are_a_line_a_row() -> None:
+    value = {"mean": 30.123, "interval": [29.0, 31.0]}
+    rows = {
+        "model": {"mean": {"psnr": value, "lip": {"mean": None, "interval": None}}, "clips": [1]},
+        "nearest_audio": {"mean": {}, "clips": []},
+    }
+    table = results({"split": "test_unseen", "rows": rows})
+    assert list(table.index) == ["model"] and table.index.name == "test_unseen"
+    assert table.loc["model"].tolist() == ["30.12 (29.00 to 31.00)", "-"]
