@@ -183,6 +183,7 @@ def test_face_alignment_speaks_the_same_protocol():
     assert score == pytest.approx(0.8)
 
 
+@pytest.mark.slow  # the package compiles its helpers with numba on first use: 15 s
 def test_the_packages_own_calls_with_stand_in_networks(monkeypatch):
     """The package's own way from box to points, with a network that knows one answer."""
     import torch

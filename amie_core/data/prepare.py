@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -208,7 +208,7 @@ def prepare(
     return summary(out)
 
 
-def _bar(rows: Iterator[dict], total: int, done: int, corpus: str) -> Iterator[dict]:
+def _bar(rows: Iterator[dict], total: int, done: int, corpus: str) -> Iterable[dict]:
     from tqdm.auto import tqdm
 
     return tqdm(rows, desc=f"prepare {corpus}", total=total, initial=done, unit="clip")
