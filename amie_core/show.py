@@ -102,11 +102,18 @@ def picture(image: Frame, alt: str, colours: int = 256) -> Shown:
     return Shown(alt, [("image/png", _text(png(image, colours)))])
 
 
+def caption(provenance: dict[str, Any]) -> str:
+    """Where a result comes from, in a line that stands in or under it."""
+    keys = ("profile", "corpus", "split", "seed")
+    return ", ".join(f"{k} {provenance[k]}" for k in keys if provenance.get(k) not in (None, ""))
+
+
 def clip_html(
     clip: Path | Sequence[Frame],
     audio: Float[np.ndarray, " samples"] | Path | None = None,
     *,
     alt: str,
+    provenance: dict[str, Any],
     size: int = 160,
     count: int = 8,
     synthetic: bool = True,
@@ -135,7 +142,9 @@ def clip_html(
         f'src="data:video/mp4;base64,{data}"></video>'
     )
     sheet = png(contact_sheet(list(clip), count), colours=256)
-    return Shown(alt, [("text/html", player), ("image/png", _text(sheet))])
+    below = f"*{caption(provenance)}*"
+    outputs = [("text/html", player), ("image/png", _text(sheet)), ("text/markdown", below)]
+    return Shown(alt, outputs)
 
 
 def figure(width: float = 7.0, height: float = 2.6) -> Figure:
@@ -153,9 +162,7 @@ def save_figure(
     """
     target = figures_dir() / f"{name}_{provenance['profile']}"
     target.parent.mkdir(parents=True, exist_ok=True)
-    parts = [f"{key} {provenance[key]}" for key in ("profile", "corpus", "split", "seed")
-             if provenance.get(key) not in (None, "")]  # fmt: skip
-    fig.supxlabel(", ".join(parts), fontsize=6, color="0.4", x=0.995, ha="right")
+    fig.supxlabel(caption(provenance), fontsize=6, color="0.4", x=0.995, ha="right")
     with rc_context(STYLE):
         fig.savefig(target.with_suffix(".png"), dpi=PRINT_DPI, metadata={"Software": None})
         if vector:
@@ -174,6 +181,7 @@ def save_table(table: Any, name: str, provenance: dict[str, Any]) -> Shown:
     lines = [[table.index.name or "", *table.columns], ["---"] * (table.shape[1] + 1)]
     lines += [[index, *row] for index, row in zip(table.index, table.values.tolist(), strict=True)]
     text = "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
-    target.with_suffix(".md").write_text(text + "\n")
+    target.with_suffix(".md").write_text(f"{text}\n\n{caption(provenance)}\n")
     target.with_suffix(".json").write_text(json.dumps(provenance, indent=2) + "\n")
-    return Shown(f"table {name}", [("text/html", table.to_html(border=0))])
+    below = f"<p>{caption(provenance)}</p>"
+    return Shown(f"table {name}", [("text/html", table.to_html(border=0) + below)])

@@ -27,7 +27,7 @@ def shared_data(*parts: str) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def few_threads() -> None:
-    """At most two threads, and never more than there are cores: spinning ones starve a busy core."""
+    """Two threads at most, never more than cores: threads that spin starve a busy core."""
     import torch
 
     torch.set_num_threads(min(2, len(os.sched_getaffinity(0))))

@@ -39,9 +39,10 @@ def test_contact_sheet_keeps_order_and_fills_its_last_row() -> None:
 
 
 def test_clip_plays_from_its_own_source_and_has_a_sheet(capsys: pytest.CaptureFixture) -> None:
-    shown = show.clip_html(FRAMES, alt="grey", size=32)
-    (kind, player), (second, sheet) = shown.outputs
-    assert (kind, second) == ("text/html", "image/png")
+    shown = show.clip_html(FRAMES, alt="grey", provenance=FROM, size=32)
+    (kind, player), (second, sheet), (third, below) = shown.outputs
+    assert (kind, second, third) == ("text/html", "image/png", "text/markdown")
+    assert "profile smoke" in below
     assert '<video controls width="64"' in player and "<source" not in player
     data = player.split('base64,')[1].split('"')[0]
     assert base64.b64decode(data)[4:8] == b"ftyp"
@@ -68,6 +69,7 @@ def test_tables_carry_where_they_come_from(own_figures: Path) -> None:
     show.save_table(table, "table", FROM)
     assert (own_figures / "table_smoke.md").read_text().splitlines() == [
         "| method | psnr |", "| --- | --- |", "| ours | 31.5 |",
+        "", "profile smoke, corpus synthetic, split test_unseen, seed 0",
     ]  # fmt: skip
     assert json.loads((own_figures / "table_smoke.json").read_text()) == FROM
 
