@@ -80,6 +80,9 @@ class Train:
         for name, value in (("devices", self.devices), ("steps", self.steps)):
             if value is not None and value < 1:
                 raise UserError(f"--{name} {value}: must be at least 1")
+        from amie_core.data.store import settings
+
+        settings(self.data)  # refuses an unprepared folder before the slow imports below
         from amie_core.train import train
 
         done = train(

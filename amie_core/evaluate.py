@@ -43,12 +43,14 @@ def evaluate(
     if limit is not None and limit < 1:
         raise UserError(f"limit {limit}: evaluate at least one clip")
 
-    from amie_core import checkpoint
     from amie_core.data import store
-    from amie_core.reference import ROWS, References
-    from amie_core.talk import pick_device
 
     settings, rows = store.settings(data), store.clips(data, split)
+
+    from amie_core import checkpoint
+    from amie_core.reference import ROWS, References
+    from amie_core.talk import pick_device, quiet
+
     generator, meta = checkpoint.load_generator(run, pick_device(device))
     if settings.get("mfcc_rate", meta["mfcc_rate"]) != meta["mfcc_rate"]:
         raise UserError(
@@ -61,7 +63,7 @@ def evaluate(
     references = References(data, meta["image_size"])
     found: dict[str, list[dict[str, Any]]] = {"model": [], **{name: [] for name in ROWS}}
     failed: list[dict[str, str]] = []
-    bar = tqdm(rows.to_dict("records"), "evaluate", unit="clip", disable=not progress)
+    bar = tqdm(rows.to_dict("records"), "evaluate", unit="clip", **quiet(progress))
     for row in bar:
         name = {"speaker": row["speaker"], "utterance": row["utterance"]}
         try:

@@ -75,7 +75,7 @@ def talk(
     count = 0
     with (
         VideoWriter(out, size, audio=audio, comment=comment, synthetic=True) as writer,
-        tqdm(desc="talk", total=_expected(audio), unit="frame", disable=not progress) as bar,
+        tqdm(desc="talk", total=_expected(audio), unit="frame", **quiet(progress)) as bar,
     ):
         for frame in frames:
             writer.write(scale(frame, size))
@@ -177,6 +177,11 @@ def generate(
     identity = torch.from_numpy(np.ascontiguousarray(face)).permute(2, 0, 1).float().div_(255)
     made: Iterator[np.ndarray] = roll_out(generator, identity, [windows])
     return np.stack(list(made))
+
+
+def quiet(progress: bool) -> dict[str, bool]:
+    """tqdm's setting without a bar; with one nothing is set, so that TQDM_DISABLE still counts."""
+    return {} if progress else {"disable": True}
 
 
 def _expected(audio: Path) -> int | None:
