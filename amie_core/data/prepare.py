@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -177,6 +177,8 @@ def prepare(
     see faces.backend; identities, utterances, seed: of the drawn corpus. UserError: unusable
     root, a target that cannot be written or was prepared with other settings.
     """
+    from tqdm.auto import tqdm
+
     out = Path(out)
     drawn = {"identities": identities, "utterances": utterances, "seed": seed}
     sources = corpora.corpus(corpus, root, **drawn)
@@ -198,7 +200,9 @@ def prepare(
     tasks = [(source, out, mfcc_rate, finder) for source in todo]
     try:
         with manifest.open("a", encoding="utf-8", newline="") as file:
-            for row in _bar(_run(tasks, jobs), len(sources), len(rows), corpus):
+            for row in tqdm(
+                _run(tasks, jobs), f"prepare {corpus}", len(sources), initial=len(rows), unit="clip"
+            ):
                 rows[row["speaker"], row["utterance"]] = row
                 file.write(store.line(row))  # one line a clip as it is done: a kill loses no more
                 file.flush()
@@ -206,12 +210,6 @@ def prepare(
         raise UserError(f"cannot write {manifest}: {(error.strerror or '').lower()}") from error
     store.write_whole(manifest, store.table(rows))
     return summary(out)
-
-
-def _bar(rows: Iterator[dict], total: int, done: int, corpus: str) -> Iterable[dict]:
-    from tqdm.auto import tqdm
-
-    return tqdm(rows, desc=f"prepare {corpus}", total=total, initial=done, unit="clip")
 
 
 def _check_target(out: Path, settings: dict[str, Any]) -> None:

@@ -108,7 +108,7 @@ class Thumbnails:
             usual = float(np.median(self._changes)) if self._changes else 0.0
             eyes = np.linalg.norm(points[36:42].mean(0) - points[42:48].mean(0))
             moved = np.linalg.norm((points - self._points)[27:36].mean(0))
-            cut = change > max(12.0, 8 * usual) or moved > JUMP * eyes * (k - self._frame)
+            cut = bool(change > max(12.0, 8 * usual) or moved > JUMP * eyes * (k - self._frame))
             self._changes.append(change)
         self._last, self._points, self._frame = thumb, points, k
         return cut
