@@ -1,0 +1,195 @@
+"""`estimate`: mutual information of two samples by critics that are judged on data they never saw.
+
+Each of K folds is held out in turn. A smooth and a sharp critic are fitted on the rest, part of
+which stops the training, limits the scores and, in the end, chooses which critic is reported: the
+reported fold takes part in none of this, so picking the larger bound does not raise it.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from amie_core.errors import UserError
+from amie_core.mutual_information.checks import columns
+from amie_core.mutual_information.critics import CRITICS, GaussianStart, Sample, View
+from amie_core.mutual_information.fit import FitConfig, fit, score_blocks, scores, shifts
+from amie_core.mutual_information.readouts import Readout, readout_for
+
+HEAVY = 10.0  # kurtosis (3 for a Gaussian) beyond which critics see ranks alone
+VALIDATION = 0.125  # share of the training part
+LAG = (0.03, 0.08)  # nats, share: a critic this far behind is not fitted on further folds
+CAPS = (0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 1.0)  # quantiles of matched scores
+SHIFTS = 100  # unmatched partners of each held-out item
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What was measured, in nats, and how. Not clipped at 0: around independence it scatters."""
+
+    nats: float
+    interval: tuple[float, float]  # 95 %, of the sampling error; a bound's slack is not in it
+    bound: bool  # whether the read-out's expectation is at most I
+    objective: str
+    readout: str
+    critic: str  # the one reported: "smooth", "sharp" or "both" (their mean score)
+    nats_by_critic: dict[str, float]  # held out; critics left behind: the folds they were in
+    rank_gaussianised: bool  # whether critics saw ranks alone
+    n: int
+    folds: int
+    seed: int
+    cpu_seconds: float
+
+
+@dataclass
+class _Fold:
+    """One fold's read-outs of one critic: to choose by, to report, and its items' shares."""
+
+    chosen_by: float
+    nats: float
+    shares: np.ndarray  # (n_test,), their mean is about `nats`; their scatter gives the interval
+
+
+def _kurtosis(values: np.ndarray) -> float:
+    centred = values - values.mean(0)
+    return float(((centred**4).mean(0) / (centred**2).mean(0) ** 2).max())
+
+
+def _split(x: np.ndarray, y: np.ndarray, held: np.ndarray, ranks: bool | None,
+           rng: np.random.Generator) -> tuple[Sample, Sample, Sample]:  # fmt: skip
+    """Train, validation and test part of a fold, seen through what the train part taught."""
+    rest = rng.permutation(np.flatnonzero(~held))
+    cut = int(len(rest) * VALIDATION)
+    views = [View(v[rest[cut:]], ranks is not False, ranks is not True) for v in (x, y)]
+    zx, zy = views[0].scores(x), views[1].scores(y)
+    start = GaussianStart(zx[rest[cut:]], zy[rest[cut:]])
+    parts = views[0].features(x), views[1].features(y), start.left(zx), start.right(zy)
+    whole = Sample(*(torch.as_tensor(part, dtype=torch.float32) for part in parts))
+    wanted = rest[cut:], rest[:cut], np.flatnonzero(held)
+    return tuple(Sample(*(part[torch.as_tensor(i)] for part in whole)) for i in wanted)
+
+
+class _Scored:
+    """Scores of one part by one critic (or the mean of several)."""
+
+    def __init__(self, critics: Sequence, data: Sample, square: bool, seed: int) -> None:
+        n = len(data.x)
+        still = torch.arange(n)
+        pairs = shifts(n, SHIFTS, np.random.default_rng(seed))
+        self.blocks: list[Tensor] = []
+        if square:
+            each = [score_blocks(critic, data) for critic in critics]
+            self.blocks = [torch.stack(block).mean(0) for block in zip(*each, strict=True)]
+            return
+        self.joint = torch.stack([scores(c, data, (still, still)) for c in critics]).mean(0)
+        self.marginal = torch.stack([scores(c, data, pairs) for c in critics]).mean(0)
+
+    def read(self, readout: Readout, cap: float) -> float:
+        if self.blocks:
+            return float(np.mean([readout.read(block) for block in self.blocks]))
+        return readout.read(self.joint.clamp(max=cap), self.marginal.clamp(max=cap))
+
+    def shares(self, cap: float) -> np.ndarray:
+        """Each item's T less its mean e^T over unmatched partners (DV's influence function)."""
+        if self.blocks:
+            rows = [block.diagonal() - torch.logsumexp(block, 1) for block in self.blocks]
+            return torch.cat(rows).numpy()
+        growth = (self.marginal.clamp(max=cap) - self.marginal.max()).double().exp()
+        each = growth.view(-1, len(self.joint)).mean(0) / growth.mean()
+        return (self.joint.clamp(max=cap) - each).numpy()
+
+
+def _judge(critics: Sequence, validation: Sample, test: Sample, readout: Readout,
+           square: bool, seed: int) -> _Fold:  # fmt: skip
+    """Choose the cap on the validation part, read the test part.
+
+    A critic capped from above is a critic still. Without a cap a single unmatched pair that it
+    wrongly finds likely can outweigh all others in E[e^T].
+    """
+    known, held = (_Scored(critics, part, square, seed) for part in (validation, test))
+    caps = [np.inf] if square else torch.quantile(known.joint, torch.tensor(CAPS)).tolist()
+    values = [known.read(readout, cap) for cap in caps]
+    cap = caps[int(np.argmax(values))]
+    return _Fold(max(values), held.read(readout, cap), held.shares(cap))
+
+
+def _behind(results: dict[str, list[_Fold]], names: Sequence[str]) -> list[str]:
+    means = {name: np.mean([fold.chosen_by for fold in results[name]]) for name in names}
+    best = max(means.values())
+    return [name for name, mean in means.items() if best - mean > max(LAG[0], LAG[1] * best)]
+
+
+def estimate(
+    x: np.ndarray,
+    y: np.ndarray,
+    objective: str = "js",
+    readout: str | None = None,
+    seed: int = 0,
+    *,
+    folds: int = 5,
+    critics: Sequence[str] = ("smooth", "sharp"),
+    rank_gaussianise: bool | None = None,
+    config: FitConfig | None = None,
+    progress: bool = True,
+) -> Estimate:
+    """Mutual information of the rows of x (n, dx) and y (n, dy), in nats.
+
+    objective: "js" (Eq. 7), "dv" (Eq. 6, with MINE's corrected gradient), "nwj" or "infonce".
+    readout: "dv" | "nwj" | "xi" | "smile" | "infonce", by default the tightest bound that fits the
+    objective. rank_gaussianise: True, critics see normal scores alone; False, standardised values
+    alone; None, both, or ranks alone where a column's kurtosis exceeds 10 (the result says so).
+    One-dimensional arrays are single columns. One thread; the caller's random state is untouched.
+
+    Raises UserError for fewer than 100 rows, unequal lengths, NaN, constant columns, and a
+    read-out that does not fit the objective.
+    """
+    from tqdm.auto import tqdm
+
+    began = time.process_time()
+    x, y = columns(x, y, least=100)
+    name, reader = readout_for(objective, readout)
+    unknown = set(critics) - set(CRITICS)
+    if unknown or not critics or not 2 <= folds <= 20:
+        raise UserError(f"critics are chosen from {', '.join(CRITICS)}, folds from 2 to 20")
+    ranks = rank_gaussianise
+    if ranks is None and max(_kurtosis(x), _kurtosis(y)) > HEAVY:
+        ranks = True
+    config = config or FitConfig()
+    if objective == "infonce":  # all pairs of a batch: a step costs eight times as much
+        config = replace(config, epochs=max(1, config.epochs // 3))
+    rng = np.random.default_rng(seed)
+    fold_of = rng.permutation(len(x)) % folds
+    running, results = list(critics), {key: [] for key in (*critics, "both")}
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]), tqdm(
+        total=folds * len(critics), desc=f"MI ({objective})", unit="fit", disable=not progress
+    ) as bar:
+        torch.manual_seed(seed)
+        torch.set_num_threads(1)  # the matrices are small: more threads only wait
+        try:
+            for fold in range(folds):
+                parts = _split(x, y, fold_of == fold, ranks, rng)
+                fitted = {}
+                for key in running:
+                    fitted[key] = [fit(*parts[:2], CRITICS[key], objective, config, rng)]
+                    bar.update()
+                if len(fitted) > 1:
+                    fitted["both"] = [critic for one in fitted.values() for critic in one]
+                square = objective == "infonce"
+                for key, group in fitted.items():
+                    results[key].append(_judge(group, *parts[1:], reader, square, seed))
+                running = [key for key in running if key not in _behind(results, running)]
+        finally:
+            torch.set_num_threads(threads)
+    complete = [key for key, kept in results.items() if len(kept) == folds]
+    best = max(complete, key=lambda key: np.mean([fold.chosen_by for fold in results[key]]))
+    nats = float(np.mean([fold.nats for fold in results[best]]))
+    half = 1.96 * float(np.concatenate([fold.shares for fold in results[best]]).std() / len(x)**.5)
+    return Estimate(
+        nats, (nats - half, nats + half), reader.bound, objective, name, best,
+        {key: float(np.mean([f.nats for f in kept])) for key, kept in results.items() if kept},
+        ranks is True, len(x), folds, seed, time.process_time() - began,
+    )  # fmt: skip
