@@ -22,7 +22,7 @@ env: .venv/installed  ## make the virtual environment .venv, with the command .v
 
 reproduce: env  ## run every notebook and fill figures/ [PROFILE=smoke|grid|lrw] [DATA=dir] [ENGINE_ARGS=...]
 	PATH="$(CURDIR)/$(BIN):$$PATH" TQDM_MININTERVAL=10 $(BIN)/snakemake --snakefile notebooks/Snakefile \
-	    --cores $(CORES) --config profile=$(PROFILE) data="$(DATA)" $(ENGINE_ARGS)
+	    --cores $(CORES) --quiet host rules --config profile=$(PROFILE) data="$(DATA)" $(ENGINE_ARGS)
 
 test: env  ## unit tests, then every notebook against its stored output
 	$(BIN)/python -m pytest tests
