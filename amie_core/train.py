@@ -273,10 +273,13 @@ class _Run:
         self.amie.load_state_dict(own)
         for name, optimizer in self.step.optimizers.items():
             plain = optimizer.state_dict()
+            weights = [p for group in optimizer.param_groups for p in group["params"]]
             prefix = f"optimizers.{name}."
             for full, value in state.items():
                 if full.startswith(prefix):
                     index, key = full.removeprefix(prefix).split(".")
+                    if value.ndim:  # the fused kernel wants its moments laid out as the weights
+                        value = torch.empty_like(weights[int(index)]).copy_(value)
                     plain["state"].setdefault(int(index), {})[key] = value
             optimizer.load_state_dict(plain)
         self.done, self.smooth = meta["step"], meta["smooth"]

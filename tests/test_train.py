@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 
 from amie_core import checkpoint, config
 from amie_core.config import ABLATION, Profile
-from amie_core.data.windows import Batch
+from amie_core.data.windows import Batch, Windows
 from amie_core.errors import UserError
 from amie_core.losses import mutual_information
 from amie_core.step import Amie, Step, roll
@@ -158,17 +158,17 @@ def test_ablation_rows_are_what_the_paper_says() -> None:
     assert (cells["baseline"][2:], cells["b"][2:]) == ((False, False), (True, False))
 
 
-def test_one_clip_overfit() -> None:
-    """G learns one window by heart; a wrong sign or a cut gradient would not."""
-    profile = config.with_changes(
-        TINY, {"train.steps": 250, "train.lr": 2e-3, "attention.enabled": False}
-    )
-    step, batch = make_step(profile), make_batch(profile)
-    smooth = torch.nn.functional.avg_pool2d(batch.frames.flatten(0, 1), 9, 1, 4)
-    batch.frames.copy_(smooth.unflatten(0, batch.frames.shape[:2]))
-    batch.before.copy_(batch.identity)  # audio and f̂_{i−1} alone tell the frames apart
-    losses = [float(step(batch, i)["pixel"]) for i in range(150)]
-    assert np.mean(losses[-10:]) < 0.15 * losses[0]
+def test_one_clip_overfit(tiny_corpus: Path) -> None:
+    """G learns the lips of a few windows by heart; a wrong sign or a cut gradient would not."""
+    changes = {"train.steps": 200, "train.lr": 4e-3, "train.ema": 0.9, "attention.enabled": False,
+               "train.augment": False, "train.teacher": (0.0, 0.0)}  # fmt: skip
+    profile = config.with_changes(TINY, changes)
+    windows = Windows(tiny_corpus, profile, 0, progress=False)
+    windows.weights = np.eye(len(windows.rows))[0]  # one clip
+    step, batch = make_step(profile), windows.batch(0)
+    step.amie.set_standardisation(*windows.standardisation())
+    losses = [float(step(batch, i)["lip"]) for i in range(200)]  # the first is the copied face's
+    assert np.mean(losses[-10:]) < 0.3 * losses[0]
 
 
 def test_training_is_the_same_twice_and_not_for_another_seed(
@@ -183,7 +183,7 @@ def test_training_is_the_same_twice_and_not_for_another_seed(
 
 SCRIPT = """
 import sys, torch
-torch.set_num_threads(2)
+import os; torch.set_num_threads(min(2, len(os.sched_getaffinity(0))))
 sys.path.insert(0, {tests!r})
 from test_train import TINY
 from amie_core.train import train
@@ -232,8 +232,6 @@ def test_a_finished_run_is_not_run_again_and_another_is_refused(
 
 
 def test_clips_that_do_not_fit_in_memory_give_the_same_batches(tiny_corpus: Path) -> None:
-    from amie_core.data.windows import Windows
-
     kept = Windows(tiny_corpus, TINY, 0, progress=False)
     read = Windows(tiny_corpus, TINY, 0, resident_bytes=0, progress=False)
     assert kept.resident and not read.resident

@@ -136,7 +136,7 @@ class Windows:
         b, k = settings.batch, settings.unroll
         random = np.random.default_rng([self.seed, step, self.rank])
         drawn = random.choice(len(self.rows), b, p=self.weights)
-        clips, at = (self.all, drawn) if self.all else (self._lay(drawn), np.arange(b))
+        clips, at = (self.all, drawn) if self.all else (self._lay(drawn.tolist()), np.arange(b))
         lengths = self.rows["frames"].to_numpy()[drawn]
         first, last = settings.teacher
         teacher = first + (last - first) * step / max(settings.steps, 1)
