@@ -256,7 +256,10 @@ def test_a_non_finite_loss_stops_and_keeps_the_last_checkpoint(
 
 
 def test_warns_when_t_stays_at_chance_or_d_wins(
-    tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    tiny_corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     def bad(self: Step, batch: Batch, step: int) -> dict[str, torch.Tensor]:
         values = {"lip": 0.1, "mi_js": -1.3863, "t_accuracy": 0.5, "d_accuracy": 1.0}
