@@ -21,7 +21,8 @@ from amie_core.data.types import RawClip, Source
 from amie_core.data.video import at_25
 from amie_core.errors import UserError
 
-LOST = 5  # frames a damaged stream may lack (each repeats the one before it)
+LOST = 5  # frames a damaged stream may lack, or this share of a long one (each repeats the last)
+LOST_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def prepare_clip(source: Source, out: Path, mfcc_rate: int, backend: str) -> dic
     except MemoryError:
         row["reason"] = "too large for the memory of this machine"
     except Exception as error:  # one odd clip must not end the preparation of all others
-        row["reason"] = f"unexpected {type(error).__name__}: {str(error).splitlines()[:1]}"
+        row["reason"] = f"unexpected {type(error).__name__}: {str(error)[:200]!r}"
     return row
 
 
@@ -118,7 +119,7 @@ def _usable(found: track.Track, clip: RawClip, repairs: list[str]) -> tuple[int,
     n = len(found.landmarks)
     if not n:
         raise Rejected("no picture could be decoded")
-    if len(found.lost) > LOST:
+    if len(found.lost) > max(LOST, LOST_SHARE * n):
         raise Rejected(f"damaged stream: {len(found.lost)} of {n} frames lost")
     seen = ~np.isnan(found.landmarks[:, 0, 0])
     if not seen.any():
@@ -138,7 +139,7 @@ def _usable(found: track.Track, clip: RawClip, repairs: list[str]) -> tuple[int,
     if missed := int((~seen[start:end]).sum()):
         repairs.append(f"landmarks of {missed} frames interpolated")
     heard = audio.frame_count(len(clip.audio))
-    if heard < end - LOST:
+    if heard < end - track.FILL:
         repairs.append(f"sound ends {(end - heard) / FPS:.2f} s before the picture: cut off")
         end = heard
         if end - start < max(min(track.SHORTEST, n), track.SHARE * n):

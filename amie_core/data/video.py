@@ -35,7 +35,7 @@ def read_video(path: str | Path) -> RawClip:
         if not container.streams.video:
             raise UserError(f"{path} has no picture: give a video file")
         stream = container.streams.video[0]
-        rate = float(stream.average_rate or stream.base_rate or FPS)
+        rate = _rate(stream)
         origin = float((stream.start_time or 0) * stream.time_base)
         heard = bool(container.streams.audio)
     notes: list[str] = []
@@ -46,6 +46,14 @@ def read_video(path: str | Path) -> RawClip:
         except UserError as error:
             notes.append(str(error))
     return RawClip(_frames(str(path), rate, origin), rate, wave, notes=notes)
+
+
+def _rate(stream) -> float:
+    """Frames a second: the clock's, unless the stream hardly ever keeps it (variable rate)."""
+    average, base = float(stream.average_rate or 0), float(stream.base_rate or 0)
+    if not average:
+        return base or float(FPS)
+    return base if average <= base <= 1.2 * average else average
 
 
 def _frames(path: str, rate: float, origin: float) -> Iterator[UInt8[np.ndarray, "h w 3"] | None]:
