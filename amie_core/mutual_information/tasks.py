@@ -64,17 +64,17 @@ def sparse(d: int, pairs: int = 2, rho: float = 0.8) -> np.ndarray:
     return covariance
 
 
-def student_nats(dx: int, dy: int, dof: float, covariance: np.ndarray | None = None) -> float:
+def student_nats(dx: int, dy: int, dof: int | float, covariance: np.ndarray | None = None) -> float:
     """MI of a multivariate Student: the Gaussian's, plus what the common radius tells."""
 
-    def f(v: float) -> float:
+    def f(v: int | float) -> float:
         return float(gammaln(v / 2) - v / 2 * digamma(v / 2))
 
     tails = f(dof) + f(dof + dx + dy) - f(dof + dx) - f(dof + dy)
     return tails + (0.0 if covariance is None else covariance_nats(covariance, dx))
 
 
-def student(dx: int, dy: int, dof: float, n: int, rng: np.random.Generator) -> Sample:
+def student(dx: int, dy: int, dof: int | float, n: int, rng: np.random.Generator) -> Sample:
     """Uncorrelated Student vectors with one common radius."""
     radius = np.sqrt(rng.chisquare(dof, (n, 1)) / dof)
     values = rng.standard_normal((n, dx + dy)) / radius

@@ -1,0 +1,120 @@
+"""`estimate`: known truth, honest independence, refusals, and what the result says of itself."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import shared_data
+
+from amie_core.errors import UserError
+from amie_core.mutual_information import estimate
+from amie_core.mutual_information.fit import FitConfig
+from amie_core.mutual_information.registry import BENCHMARK, HELD_OUT
+
+QUICK = {"config": FitConfig(epochs=6), "folds": 2, "progress": False}
+BARS = {
+    "1v1-normal-0.75": 0.025,
+    "1v1-bimodal-0.75": 0.025,
+    "wiggly-1v1-normal-0.75": 0.025,
+    "half_cube-1v1-normal-0.75": 0.025,
+    "1v1-additive-0.1": 0.04,
+    "asinh-student-identity-1-1-1": 0.025,
+    "swissroll_x-normal_cdf-1v1-normal-0.75": 0.045,
+    "multinormal-dense-5-5-0.5": 0.03,
+    "multinormal-sparse-5-5-2-2.0": 0.05,
+    "half_cube-multinormal-sparse-5-5-2-2.0": 0.06,
+    "multinormal-dense-25-25-0.5": 0.06,
+    "student-identity-5-5-2": 0.07,
+}
+
+
+def draw(name: str, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    return (BENCHMARK | HELD_OUT)[name].draw(n, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("objective", ["js", "dv", "nwj", "infonce"])
+def test_every_objective_finds_a_gaussian(objective: str) -> None:
+    found = estimate(*draw("1v1-normal-0.75", 2000), objective, **QUICK)
+    assert found.nats == pytest.approx(0.413, abs=0.06)
+    assert found.bound and found.objective == objective
+    assert found.interval[0] < found.nats < found.interval[1]
+
+
+@pytest.mark.parametrize("readout", ["xi", "nwj", "smile"])
+def test_js_critics_can_be_read_otherwise(readout: str) -> None:
+    found = estimate(*draw("1v1-normal-0.75", 2000), readout=readout, **QUICK)
+    assert found.readout == readout and found.bound == (readout != "smile")
+    assert found.nats == pytest.approx({"xi": 0.327}.get(readout, 0.413), abs=0.06)
+
+
+@pytest.mark.parametrize("name", ["independent-1-1", "independent-5-5"])
+def test_independence(name: str) -> None:
+    found = estimate(*draw(name, 4000), **QUICK)
+    assert abs(found.nats) <= 0.01
+
+
+def test_sharp_critic_is_chosen_on_a_saw() -> None:
+    found = estimate(*draw("saw-8-0.1", 3000), **QUICK | {"config": FitConfig(epochs=12)})
+    assert found.critic in ("sharp", "both")
+    assert found.nats_by_critic["sharp"] > found.nats_by_critic["smooth"] + 0.2
+
+
+def test_is_seeded_and_leaves_random_state_and_threads_alone() -> None:
+    x, y = draw("1v1-normal-0.75", 400)
+    torch.manual_seed(5)
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    first = estimate(x, y, seed=3, **QUICK)
+    assert torch.equal(state, torch.get_rng_state()) and threads == torch.get_num_threads()
+    torch.manual_seed(6)
+    assert estimate(x, y, seed=3, **QUICK).nats == first.nats
+    assert estimate(x, y, seed=4, **QUICK).nats != first.nats
+
+
+def test_takes_one_dimensional_and_integer_arrays() -> None:
+    x, y = draw("steps-5", 500)
+    both = [estimate(*pair, **QUICK).nats for pair in ((x, y), (x[:, 0].astype(int), y[:, 0]))]
+    assert both[0] == both[1] > 0.5
+
+
+def test_heavy_tails_are_ranked_and_said() -> None:
+    x, y = draw("student-identity-5-5-2", 800)
+    found = estimate(x, y, **QUICK)
+    assert found.rank_gaussianised and np.isfinite(found.nats)
+    assert not estimate(*draw("1v1-normal-0.75", 300), **QUICK).rank_gaussianised
+    raw = estimate(x, y, rank_gaussianise=False, **QUICK)
+    assert not raw.rank_gaussianised and np.isfinite(raw.nats)
+
+
+def test_ranks_forget_bent_margins() -> None:
+    x, y = draw("1v1-normal-0.75", 500)
+    plain, bent = (estimate(v, y, rank_gaussianise=True, **QUICK).nats for v in (x, np.exp(3 * x)))
+    assert bent == pytest.approx(plain, abs=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("x", "options", "reason"),
+    [(np.arange(150.0), {}, "same number"), (np.ones(200), {}, "constant"),
+     (np.full(200, np.inf), {}, "infinity"),
+     (np.arange(200.0), {"readout": "nwj"}, "up to a constant"),
+     (np.arange(200.0), {"critics": ("dull",)}, "smooth, sharp"),
+     (np.arange(200.0), {"objective": "hinge"}, "unknown objective")],
+)  # fmt: skip
+def test_refuses_in_one_line(x: np.ndarray, options: dict, reason: str) -> None:
+    with pytest.raises(UserError, match=reason) as caught:
+        estimate(x, np.arange(200.0), **{"objective": "dv"} | options)
+    assert "\n" not in str(caught.value)
+
+
+def test_refuses_too_few_rows() -> None:
+    with pytest.raises(UserError, match="99 rows are too few"):
+        estimate(np.arange(99.0), np.arange(99.0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BARS)
+def test_meets_its_bar_on_the_shared_samples(name: str) -> None:
+    with np.load(shared_data("mi", f"{name}.npz")) as sample:
+        x, y = sample["x"], sample["y"]
+    found = estimate(x, y, progress=False)
+    assert found.nats == pytest.approx(BENCHMARK[name].nats, abs=BARS[name])
+    if x.shape[1] == 5:
+        assert found.cpu_seconds < 75

@@ -1,0 +1,121 @@
+"""Notebook 02: the number behind each of its plots, from the committed results or closed form."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+
+from amie_core import coherence
+from amie_core.mutual_information import experiments, toy
+from amie_core.mutual_information.tasks import gaussian_nats
+
+
+def kept(name: str) -> dict:
+    return json.loads((ROOT / "figures" / f"mi_{name}.json").read_text())
+
+
+def test_panel_1_js_orders_and_does_not_measure() -> None:
+    line = [row for row in kept("correlation")["rows"] if row["dims"] == 1]
+    exact = [np.mean(row["values"]["js_exact"]) for row in line]
+    assert exact == sorted(exact) and exact[0] == pytest.approx(-2 * np.log(2), abs=1e-6)
+    for row in line:
+        assert len(row["values"]["js"]) >= 5
+        assert np.mean(row["values"]["js"]) == pytest.approx(row["truth"], abs=0.05)
+
+
+def test_panel_1_ksg_and_critics_in_ten_dimensions() -> None:
+    row = next(row for row in kept("correlation")["rows"] if row["dims"] == 10)
+    assert np.mean(row["values"]["ksg"]) < row["truth"] - 0.5
+    assert np.mean(row["values"]["js"]) > np.mean(row["values"]["ksg"]) + 0.2
+
+
+def test_panel_3_holds_every_trace() -> None:
+    found = kept("stability")
+    for traces in found["traces"].values():
+        assert set(traces) == {"dv", "dv+ema", "js", "smile"}
+        for by_rate in traces.values():
+            assert all(len(runs) >= 3 for runs in by_rate.values())
+
+
+def test_panel_4_asymmetry_recovers() -> None:
+    found = kept("paths")
+    assert len(found["seeds"]) >= 5
+    for objective in ("dv", "js"):
+        assert toy.recovered(found, "real", objective) >= 4
+        assert toy.recovered(found, "generated", objective) == 0
+
+
+def test_panel_4_optimum_is_hyper_articulated() -> None:
+    rho = 0.75
+    c, s = np.linspace(-2, 2, 4001), np.array(1e-6)
+    values = toy.asymmetric_value(c, s, rho)
+    assert c[values.argmax()] == pytest.approx(1 / rho, abs=1e-3)
+    assert values.max() == pytest.approx(gaussian_nats(rho) + 0.5, abs=1e-5)
+    assert toy.best_gain(rho, 0.0) == rho
+    weights = [toy.best_gain(rho, weight) for weight in (0.0, 0.2, 1.0, 1e6)]
+    assert weights == sorted(weights) and weights[-1] == pytest.approx(1 / rho, abs=1e-3)
+    total = toy.total_value(c, s, rho, 0.5)
+    assert c[total.argmax()] == pytest.approx(toy.best_gain(rho, 0.5), abs=1e-3)
+
+
+def test_panel_4_gap_is_the_posterior_mismatch() -> None:
+    c, s = np.array([0.5, -0.4, 1.2, 0.75]), np.array([0.3, 0.6, 0.9, np.sqrt(1 - 0.75**2)])
+    gap = toy.symmetric_value(c, s) - toy.asymmetric_value(c, s, 0.75)
+    np.testing.assert_allclose(gap, toy.mismatch(c, s, 0.75), atol=1e-12)
+    assert gap[-1] == pytest.approx(0, abs=1e-12)  # real lips are understood as they are
+
+
+def test_panel_4_path_is_seeded_and_asymmetric_turns_round() -> None:
+    runs = [toy.path("real", "js", (-0.3, 0.6), 0, steps=100) for _ in range(2)]
+    assert runs[0] == runs[1] and runs[0][-1][0] > runs[0][0][0]
+    away = toy.path("generated", "js", (-0.3, 0.6), 0, steps=400)
+    assert away[-1][0] < -0.3
+
+
+def test_panel_5_ridge_is_where_the_sound_is() -> None:
+    class Known(torch.nn.Module):
+        """Embeddings that are the time itself: the score falls with the distance."""
+
+        def embed_frames(self, frames: torch.Tensor) -> torch.Tensor:
+            return frames[:, 0, 0, :1]
+
+        def embed_windows(self, windows: torch.Tensor) -> torch.Tensor:
+            return windows[:, 0, :1]
+
+        def score(self, frames: torch.Tensor, windows: torch.Tensor) -> torch.Tensor:
+            return -(frames - windows).abs().squeeze(1)
+
+    time = torch.arange(40.0)
+    frames, own = time[:, None, None, None].expand(-1, 3, 8, 8), time[:, None, None]
+    cases = coherence.conditions(own.expand(-1, 20, 13), 0)
+    ridges = [coherence.ridge(coherence.heat_map(Known(), frames, w)) for w in cases.values()]
+    assert ridges[0] == 0 and ridges[2] == 3
+
+
+def test_panel_5_of_the_notebook() -> None:
+    found = kept("ridges")
+    assert found["ridges"]["real"] == 0 and found["ridges"]["3 frames late"] == 3
+    assert found["heights"]["shuffled"] < 0.25 * found["heights"]["real"]
+
+
+@pytest.mark.slow
+def test_panel_5_with_a_trained_critic(tiny_corpus) -> None:
+    clips = coherence.load_lips(tiny_corpus, "train")
+    found = coherence.heat_maps(coherence.train_critic(clips, steps=150), clips)
+    assert found["ridges"]["real"] == 0 and found["ridges"]["3 frames late"] == 3
+
+
+def test_results_are_kept_and_run_again_when_asked(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("AMIE_FIGURES", str(tmp_path))
+    calls = []
+
+    def run() -> dict:
+        calls.append(1)
+        return {"value": len(calls)}
+
+    assert experiments.deposited("unheard_of", run)["value"] == 1
+    assert experiments.deposited("unheard_of", run)["value"] == 1
+    assert experiments.deposited("unheard_of", run, rerun=True)["value"] == 2
+    assert "paths" in experiments.deposited("paths", run)  # the committed file
