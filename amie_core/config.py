@@ -107,7 +107,10 @@ class Profile:
 
 
 PROFILES: dict[str, Profile] = {
-    "smoke": Profile("smoke", "synthetic", evaluate_clips=8),
+    "smoke": Profile(
+        "smoke", "synthetic", evaluate_clips=8, identities=12,
+        train=TrainConfig(steps=320, ema=0.98, log_every=10, checkpoint_every=80),
+    ),
     "grid": Profile("grid", "grid", train=TrainConfig(steps=5600)),
     "lrw": Profile(
         "lrw",
