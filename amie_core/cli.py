@@ -131,6 +131,9 @@ class Evaluate:
     split: Annotated[str, arg(help="of the manifest, e.g. test_seen")]
     out: Annotated[Path, arg(help="JSON file to write")]
     limit: Annotated[int | None, arg(help="at most so many clips, spread over the split")] = None
+    sheet: Annotated[
+        Path | None, arg(help="PNG to write: real and generated frames of the median clip")
+    ] = None
     device: Annotated[str, arg(help="auto, cpu or cuda")] = "auto"
 
     def run(self) -> int:
@@ -140,6 +143,10 @@ class Evaluate:
         result = evaluate(
             self.run_folder, self.data, self.split, self.out, device=self.device, limit=self.limit
         )
+        if self.sheet is not None:
+            from amie_core.sheet import contact_sheet
+
+            contact_sheet(self.run_folder, self.data, result, self.sheet)
         print(table(result))
         for clip in result["failed"]:
             where = f"{clip['speaker']}/{clip['utterance']}"
