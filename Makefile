@@ -6,7 +6,7 @@ ENGINE_ARGS ?=
 CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 BIN := .venv/bin
 
-.PHONY: help env reproduce test lint lab
+.PHONY: help env reproduce test lint outputs lab
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -30,6 +30,9 @@ test: env  ## unit tests, then every notebook against its stored output
 
 lint: env  ## ruff over the code and the notebooks
 	$(BIN)/ruff check .
+
+outputs: env  ## run the notebooks at their defaults and store their outputs in them
+	$(BIN)/python -m amie_core.outputs $(wildcard notebooks/0[1-9]*.ipynb) notebooks/00_start_here.ipynb
 
 lab: env  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir=notebooks

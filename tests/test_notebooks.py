@@ -12,6 +12,8 @@ import papermill
 import pytest
 from conftest import ROOT
 
+from amie_core.outputs import clean
+
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -115,3 +117,17 @@ def test_workflow_plans_every_notebook_once(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for path in NOTEBOOKS:
         assert f"{tmp_path}/notebooks/smoke/{path.name}" in done.stdout + done.stderr
+
+
+def test_stored_outputs_are_cleaned() -> None:
+    bar = nbformat.v4.new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}})
+    text = nbformat.v4.new_output("display_data", {"text/plain": "kept"})
+    noise = nbformat.v4.new_output("stream", name="stderr", text="warning")
+    cell = nbformat.v4.new_code_cell(
+        "1", outputs=[bar, text, noise], metadata={"tags": ["parameters"], "papermill": {}}
+    )
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"widgets": {}, "papermill": {}})
+    clean(notebook)
+    assert notebook.cells[0].outputs == [text]
+    assert notebook.cells[0].metadata == {"tags": ["parameters"]}
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
