@@ -228,7 +228,12 @@ LEDGER = (
     Choice("L1 outside the lips", "none", "weight {loss.pixel:g}", "changed",
            "holds the face still where perceptual loss at this size is too weak",
            "ATVGnet, Wav2Lip"),
-    Choice("φ", "not given", "VGG16 {loss.phi_layer}, over the {loss.phi_region}", "chosen",
+    Choice("norms of Eq. 10 and 11", "‖·‖², ‖·‖₁", "means over features and pixels", "changed",
+           "the λ then do not depend on the size", "none"),
+    Choice("lip crop", "not given", "80×128 of 256×256 px around the clip's mean mouth", "chosen",
+           "a box fixed for all faces misses some", "DAVS's mask has 64×128 px"),
+    Choice("φ", "not given", "VGG16 {loss.phi_layer}, over the {loss.phi_region}, on "
+           "{train.judged} of {train.unroll} frames", "chosen",
            "the layer affordable on a CPU", "Johnson et al. 2016"),
     Choice("optimiser", "not given", "Adam {train.betas}, G and D {train.lr:g}, "
            "T {train.lr_critic:g}, gradients clipped at {train.clip:g}", "chosen",
@@ -242,8 +247,9 @@ LEDGER = (
            "{train.ema:g})", "chosen", "the time there is", "none"),
     Choice("augmentation", "not given", "colour and mirror: {train.augment}", "chosen",
            "few speakers", "none"),
-    Choice("splits", "not given", "unseen sentences of known faces, and unseen faces", "chosen",
-           "GRID has no official split; both are reported apart", "none"),
+    Choice("splits", "not given", "unseen sentences of known faces and unseen faces, apart; LRW's "
+           "own; a splits.csv beside the data wins", "chosen",
+           "speakers kept from training on GRID are those of LipNet", "Assael et al. 2016"),
     Choice("metrics", "PSNR, SSIM, LMD; no definitions",
            "PSNR, SSIM (11×11 Gaussian), LMD as a mean in px at 256; lip-opening correlation",
            "chosen", "released peer scripts wrap uint8 and sum LMD; the size is always stated",
