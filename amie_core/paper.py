@@ -262,3 +262,13 @@ def ledger(profile: Profile) -> list[Choice]:
     parts = vars(profile)
     return [replace(choice, ours=choice.ours.format(**parts), paper=choice.paper.format(**parts))
             for choice in LEDGER]
+
+
+def ledger_markdown(profile: Profile) -> str:
+    """The ledger as the README's table."""
+    head = ["| | paper | here | | why | source |", "|---|---|---|---|---|---|"]
+    lines = [
+        f"| {c.topic} | {c.paper} | {c.ours} | {c.kind} | {c.reason} | {c.source} |"
+        for c in ledger(profile)
+    ]
+    return "\n".join(head + lines)

@@ -1,6 +1,7 @@
 """What the paper printed, and that the ledger and the index of equations follow the code."""
 
 import importlib
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +52,8 @@ def test_ledger_states_the_settings_in_force(profile: str) -> None:
     assert all("{" not in row.ours for row in rows.values())
     assert {row.kind for row in rows.values()} == {"stated", "chosen", "changed"}
     assert all(row.reason for row in rows.values() if row.kind == "changed")
+
+
+def test_the_readme_shows_the_ledger_of_the_grid_profile() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert paper.ledger_markdown(PROFILES["grid"]) in readme
