@@ -10,7 +10,7 @@ from amie_core.mutual_information import estimate
 from amie_core.mutual_information.fit import FitConfig
 from amie_core.mutual_information.registry import BENCHMARK, HELD_OUT
 
-QUICK = {"config": FitConfig(epochs=6), "folds": 2, "progress": False}
+QUICK = {"config": FitConfig(epochs=4), "folds": 2, "progress": False}
 BARS = {
     "1v1-normal-0.75": 0.025,
     "1v1-bimodal-0.75": 0.025,
@@ -33,22 +33,22 @@ def draw(name: str, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("objective", ["js", "dv", "nwj", "infonce"])
 def test_every_objective_finds_a_gaussian(objective: str) -> None:
-    found = estimate(*draw("1v1-normal-0.75", 2000), objective, **QUICK)
-    assert found.nats == pytest.approx(0.413, abs=0.06)
+    found = estimate(*draw("1v1-normal-0.75", 1000), objective, **QUICK)
+    assert found.nats == pytest.approx(0.413, abs=0.08)
     assert found.bound and found.objective == objective
     assert found.interval[0] < found.nats < found.interval[1]
 
 
 @pytest.mark.parametrize("readout", ["xi", "nwj", "smile"])
 def test_js_critics_can_be_read_otherwise(readout: str) -> None:
-    found = estimate(*draw("1v1-normal-0.75", 2000), readout=readout, **QUICK)
+    found = estimate(*draw("1v1-normal-0.75", 1000), readout=readout, **QUICK)
     assert found.readout == readout and found.bound == (readout != "smile")
-    assert found.nats == pytest.approx({"xi": 0.327}.get(readout, 0.413), abs=0.06)
+    assert found.nats == pytest.approx({"xi": 0.327}.get(readout, 0.413), abs=0.08)
 
 
 @pytest.mark.parametrize("name", ["independent-1-1", "independent-5-5"])
 def test_independence(name: str) -> None:
-    found = estimate(*draw(name, 4000), **QUICK)
+    found = estimate(*draw(name, 2000), **QUICK)
     assert abs(found.nats) <= 0.01
 
 

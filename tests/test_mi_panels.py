@@ -8,6 +8,7 @@ import torch
 from conftest import ROOT
 
 from amie_core import coherence
+from amie_core.model.critic import Critic
 from amie_core.mutual_information import experiments, toy
 from amie_core.mutual_information.tasks import gaussian_nats
 
@@ -70,13 +71,16 @@ def test_panel_4_gap_is_the_posterior_mismatch() -> None:
 def test_panel_4_path_is_seeded_and_asymmetric_turns_round() -> None:
     runs = [toy.path("real", "js", (-0.3, 0.6), 0, steps=100) for _ in range(2)]
     assert runs[0] == runs[1] and runs[0][-1][0] > runs[0][0][0]
-    away = toy.path("generated", "js", (-0.3, 0.6), 0, steps=400)
-    assert away[-1][0] < -0.3
+    away = toy.path("generated", "js", (-0.3, 0.6), 0, steps=200)
+    assert away[-1][0] < away[0][0]
 
 
 def test_panel_5_ridge_is_where_the_sound_is() -> None:
-    class Known(torch.nn.Module):
+    class Known(Critic):
         """Embeddings that are the time itself: the score falls with the distance."""
+
+        def __init__(self) -> None:
+            torch.nn.Module.__init__(self)
 
         def embed_frames(self, frames: torch.Tensor) -> torch.Tensor:
             return frames[:, 0, 0, :1]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from amie_core.errors import UserError
 from amie_core.mutual_information.checks import columns
-from amie_core.mutual_information.critics import CRITICS, GaussianStart, Sample, View
+from amie_core.mutual_information.critics import CRITICS, GaussianStart, PairCritic, Sample, View
 from amie_core.mutual_information.fit import FitConfig, fit, score_blocks, scores, shifts
 from amie_core.mutual_information.readouts import Readout, readout_for
 
@@ -73,19 +73,24 @@ def _split(x: np.ndarray, y: np.ndarray, held: np.ndarray, ranks: bool | None,
 
 
 class _Scored:
-    """Scores of one part by one critic (or the mean of several)."""
+    """Scores of one part by one critic."""
 
-    def __init__(self, critics: Sequence, data: Sample, square: bool, seed: int) -> None:
-        n = len(data.x)
-        still = torch.arange(n)
-        pairs = shifts(n, SHIFTS, np.random.default_rng(seed))
-        self.blocks: list[Tensor] = []
-        if square:
-            each = [score_blocks(critic, data) for critic in critics]
-            self.blocks = [torch.stack(block).mean(0) for block in zip(*each, strict=True)]
-            return
-        self.joint = torch.stack([scores(c, data, (still, still)) for c in critics]).mean(0)
-        self.marginal = torch.stack([scores(c, data, pairs) for c in critics]).mean(0)
+    def __init__(self, critic: PairCritic, data: Sample, square: bool, seed: int) -> None:
+        still = torch.arange(len(data.x))
+        self.blocks: list[Tensor] = score_blocks(critic, data) if square else []
+        if not square:
+            pairs = shifts(len(still), SHIFTS, np.random.default_rng(seed))
+            self.joint = scores(critic, data, (still, still))
+            self.marginal = scores(critic, data, pairs)
+
+    def mean(self, other: "_Scored") -> "_Scored":
+        """The critic that scores the mean of two."""
+        both = object.__new__(_Scored)
+        both.blocks = [(a + b) / 2 for a, b in zip(self.blocks, other.blocks, strict=True)]
+        if not both.blocks:
+            both.joint = (self.joint + other.joint) / 2
+            both.marginal = (self.marginal + other.marginal) / 2
+        return both
 
     def read(self, readout: Readout, cap: float) -> float:
         if self.blocks:
@@ -102,15 +107,13 @@ class _Scored:
         return (self.joint.clamp(max=cap) - each).numpy()
 
 
-def _judge(critics: Sequence, validation: Sample, test: Sample, readout: Readout,
-           square: bool, seed: int) -> _Fold:  # fmt: skip
-    """Choose the cap on the validation part, read the test part.
+def _judge(known: _Scored, held: _Scored, readout: Readout) -> _Fold:
+    """Choose the cap on the validation part (`known`), read the test part (`held`).
 
     A critic capped from above is a critic still. Without a cap a single unmatched pair that it
     wrongly finds likely can outweigh all others in E[e^T].
     """
-    known, held = (_Scored(critics, part, square, seed) for part in (validation, test))
-    caps = [np.inf] if square else torch.quantile(known.joint, torch.tensor(CAPS)).tolist()
+    caps = [np.inf] if known.blocks else torch.quantile(known.joint, torch.tensor(CAPS)).tolist()
     values = [known.read(readout, cap) for cap in caps]
     cap = caps[int(np.argmax(values))]
     return _Fold(max(values), held.read(readout, cap), held.shares(cap))
@@ -172,15 +175,17 @@ def estimate(
         try:
             for fold in range(folds):
                 parts = _split(x, y, fold_of == fold, ranks, rng)
-                fitted = {}
+                scored = {}
                 for key in running:
-                    fitted[key] = [fit(*parts[:2], CRITICS[key], objective, config, rng)]
+                    critic = fit(*parts[:2], CRITICS[key], objective, config, rng)
+                    square = objective == "infonce"
+                    scored[key] = [_Scored(critic, part, square, seed) for part in parts[1:]]
                     bar.update()
-                if len(fitted) > 1:
-                    fitted["both"] = [critic for one in fitted.values() for critic in one]
-                square = objective == "infonce"
-                for key, group in fitted.items():
-                    results[key].append(_judge(group, *parts[1:], reader, square, seed))
+                if len(scored) == 2:
+                    one, two = scored.values()
+                    scored["both"] = [a.mean(b) for a, b in zip(one, two, strict=True)]
+                for key, (known, held) in scored.items():
+                    results[key].append(_judge(known, held, reader))
                 running = [key for key in running if key not in _behind(results, running)]
         finally:
             torch.set_num_threads(threads)

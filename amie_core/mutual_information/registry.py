@@ -74,8 +74,7 @@ HELD_OUT: dict[str, Task] = {
 KEPT: dict[str, Task] = {
     name: (BENCHMARK | HELD_OUT)[name]
     for name in (
-        "1v1-additive-0.1", "multinormal-sparse-5-5-2-2.0", "1v1-additive-0.02", "saw-3-0.1",
-        "saw-8-0.1", "wave-2-0.3", "wave-6-0.1", "ring-0.05", "steps-5", "mixture-0.75-0.3",
-        "independent-1-1", "independent-5-5",
+        "multinormal-sparse-5-5-2-2.0", "1v1-additive-0.02", "saw-8-0.1", "wave-6-0.1",
+        "ring-0.05", "steps-5", "mixture-0.75-0.3", "independent-5-5",
     )
 }  # fmt: skip

@@ -144,7 +144,7 @@ def saw(teeth: int, half_width: float, n: int, rng: np.random.Generator) -> Samp
     return x, (teeth * x + rng.uniform(-half_width, half_width, (n, 1))) % 1
 
 
-def wave(turns: float, noise: float, n: int, rng: np.random.Generator) -> Sample:
+def wave(turns: int | float, noise: float, n: int, rng: np.random.Generator) -> Sample:
     """y = sin(2π turns x) plus Gaussian noise, x uniform."""
     x = rng.random((n, 1))
     return x, np.sin(2 * np.pi * turns * x) + noise * rng.standard_normal((n, 1))
