@@ -232,8 +232,9 @@ LEDGER = (
            "the λ then do not depend on the size", "none"),
     Choice("lip crop", "not given", "80×128 of 256×256 px around the clip's mean mouth", "chosen",
            "a box fixed for all faces misses some", "DAVS's mask has 64×128 px"),
-    Choice("φ", "not given; over the frame", "VGG16 {loss.phi_layer}, over the {loss.phi_region}",
-           "changed", "affordable on a CPU: over the lips it costs a sixth of the frame",
+    Choice("φ", "not given; over the frame", "VGG16 {loss.phi_layer}, over the {loss.phi_region}, "
+           "on {train.judged} of {train.unroll} frames", "changed",
+           "affordable on a CPU: over the lips it costs a sixth of the frame",
            "Johnson et al. 2016"),
     Choice("optimiser", "not given", "Adam {train.betas}, G and D {train.lr:g}, "
            "T {train.lr_critic:g}, gradients clipped at {train.clip:g}", "chosen",
