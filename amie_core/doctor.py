@@ -124,7 +124,8 @@ def disk() -> Iterator[Finding]:
 
 def findings() -> list[Finding]:
     """Everything the report says, in order."""
-    return [line for part in (packages, landmarks, phi, devices, disk) for line in part()]
+    parts = [packages, landmarks, phi, devices, disk] if version("torch") else [packages, disk]
+    return [line for part in parts for line in part()]
 
 
 def report() -> int:
