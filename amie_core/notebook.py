@@ -96,10 +96,11 @@ def sources(settings: Settings) -> list[Source]:
 def prepared(settings: Settings) -> Path:
     """The prepared corpus of these settings; made, or resumed, when it is not complete."""
     from amie_core.data.prepare import prepare
+    from amie_core.data.synthetic import drawing
 
     scale = settings.scale
     root = Path(settings.data).resolve() if settings.data else None
-    source = root.name if root else f"{scale.identities}x{scale.utterances}"
+    source = root.name if root else f"{scale.identities}x{scale.utterances}-{drawing()}"
     out = workspace() / "prepared" / f"{settings.corpus}-{source}-{scale.mfcc_rate}"
     prepare(
         settings.corpus, root, out, mfcc_rate=scale.mfcc_rate,

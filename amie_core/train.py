@@ -2,7 +2,6 @@
 
 import json
 import math
-import platform
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from amie_core import checkpoint, config
+from amie_core import checkpoint, config, machine
 from amie_core.config import Profile
 from amie_core.data import store
 from amie_core.data.windows import Prefetch, Windows
@@ -65,7 +64,7 @@ def train(
     finished = _open_run(out, identity)
     if finished:
         return finished
-    fabric = _fabric(settings, devices)
+    fabric = machine.fabric(settings, devices)
     return _Run(settings, identity, data, out, fabric, progress).loop()
 
 
@@ -86,34 +85,6 @@ def _open_run(out: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
         raise UserError(f"{out}: cannot be used as a run folder ({error})") from None
     checkpoint.write_json(settings, identity | {"commit": checkpoint.commit()})
     return None
-
-
-def _fabric(settings: Profile, devices: int) -> Fabric:
-    gpu = torch.cuda.is_available()
-    if gpu and devices > torch.cuda.device_count():
-        raise UserError(f"--devices {devices}: this machine has {torch.cuda.device_count()} GPUs")
-    precision = settings.train.precision
-    if precision == "auto":
-        precision = "bf16-mixed" if _fast_bf16(gpu) else "32-true"
-    fabric = Fabric(
-        accelerator="cuda" if gpu else "cpu",
-        devices=devices,
-        strategy="ddp" if devices > 1 else "auto",
-        precision=precision,
-    )
-    fabric.launch()
-    if gpu:
-        torch.set_float32_matmul_precision("high")
-        torch.backends.cudnn.benchmark = True
-    return fabric
-
-
-def _fast_bf16(gpu: bool) -> bool:
-    """Whether bfloat16 runs in hardware; emulated it would be slower than float32."""
-    if gpu:
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    able = torch.cpu.get_capabilities()
-    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
 class _Run:
@@ -301,7 +272,7 @@ class _Run:
             "resident": self.windows.resident,
             "parameters": sum(p.numel() for p in self.amie.generator.parameters()),
             "devices": self.fabric.world_size,
-            "machine": _machine(),
+            "machine": machine.describe(),
             "torch": torch.__version__,
             "commit": checkpoint.commit(),
             "key": self.identity["key"],
@@ -312,9 +283,3 @@ class _Run:
                 self._writer.close()
             checkpoint.write_json(self.out / "done.json", result)
         return result
-
-
-def _machine() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"{torch.get_num_threads()} CPU threads, {platform.machine()}"

@@ -88,7 +88,7 @@ def test_help_loads_nothing_heavy() -> None:
     [
         (UserError("first\nsecond: do this"), 2, "amie: first second: do this"),
         (KeyboardInterrupt(), 130, "interrupted"),
-        (PermissionError(13, "Permission denied", "/root/x"), 2, "/root/x: Permission denied"),
+        (PermissionError(13, "Permission denied", "/locked/x"), 2, "/locked/x: Permission denied"),
         (OSError(28, "No space left on device"), 2, "No space left"),
     ],
 )

@@ -184,6 +184,10 @@ def prepare(
     drawn = {"identities": identities, "utterances": utterances, "seed": seed}
     sources = corpora.corpus(corpus, root, **drawn)
     finder = "exact" if corpus == "synthetic" else faces.backend(backend).name
+    if corpus == "synthetic":
+        from amie_core.data.synthetic import drawing
+
+        drawn["drawing"] = drawing()
     settings = {
         "version": store.VERSION,
         "corpus": corpus,

@@ -1,0 +1,40 @@
+"""The smallest profile that has every part, random batches of its shapes, its step."""
+
+import torch
+from lightning_fabric import Fabric
+
+from amie_core import config
+from amie_core.config import Profile
+from amie_core.data.windows import Batch
+from amie_core.step import Amie, Step
+
+TINY = config.with_changes(
+    config.profile("smoke"),
+    {
+        "model.image_size": 32, "model.width": 8, "model.max_width": 16, "model.audio_width": 8,
+        "model.embedding": 16, "train.batch": 4, "train.unroll": 3, "train.steps": 12,
+        "train.checkpoint_every": 4, "train.log_every": 2, "train.warmup": 1,
+        "train.precision": "32-true", "loss.perceptual": 0.0,
+    },
+)  # fmt: skip
+
+
+def make_batch(profile: Profile, seed: int = 0) -> Batch:
+    """Random pictures and sounds of a profile's shapes."""
+    g = torch.Generator().manual_seed(seed)
+    b, k, s = profile.train.batch, profile.train.unroll, profile.model.image_size
+    return Batch(
+        identity=torch.rand(b, 3, s, s, generator=g),
+        before=torch.rand(b, 3, s, s, generator=g),
+        frames=torch.rand(b, k, 3, s, s, generator=g),
+        windows=torch.randn(b, k, 20, 13, generator=g),
+        negatives=torch.randn(b, k, 20, 13, generator=g),
+        lips=torch.rand(b, k, 1, s // 2, s // 2, generator=g),
+        lip_boxes=torch.tensor([[152, 232, 64, 192]] * b),
+    )
+
+
+def make_step(profile: Profile, seed: int = 0) -> Step:
+    torch.manual_seed(seed)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    return Step(profile, Amie(profile), fabric, seed)
