@@ -20,7 +20,7 @@ def kept(name: str) -> dict:
 def test_panel_1_js_orders_and_does_not_measure() -> None:
     line = [row for row in kept("correlation")["rows"] if row["dims"] == 1]
     exact = [np.mean(row["values"]["js_exact"]) for row in line]
-    assert exact == sorted(exact) and exact[0] == pytest.approx(-2 * np.log(2), abs=1e-6)
+    assert exact == sorted(exact) and exact[0] == pytest.approx(-2 * np.log(2), abs=1e-5)
     for row in line:
         assert len(row["values"]["js"]) >= 5
         assert np.mean(row["values"]["js"]) == pytest.approx(row["truth"], abs=0.05)
@@ -32,12 +32,18 @@ def test_panel_1_ksg_and_critics_in_ten_dimensions() -> None:
     assert np.mean(row["values"]["js"]) > np.mean(row["values"]["ksg"]) + 0.2
 
 
-def test_panel_3_holds_every_trace() -> None:
+def test_panel_3_js_is_steadier_but_not_always_better() -> None:
     found = kept("stability")
-    for traces in found["traces"].values():
-        assert set(traces) == {"dv", "dv+ema", "js", "smile"}
-        for by_rate in traces.values():
-            assert all(len(runs) >= 3 for runs in by_rate.values())
+    last = {task: {name: {lr: np.mean([run[-1] for run in runs]) for lr, runs in by_rate.items()}
+                   for name, by_rate in traces.items()}
+            for task, traces in found["traces"].items()}  # fmt: skip
+    assert len(found["seeds"]) >= 3
+    for name in ("dv", "dv+ema", "js", "smile"):
+        calm = last["gaussian"][name]["0.0005"]
+        assert calm == pytest.approx(found["truth"]["gaussian"], abs=0.2)
+    student = last["student"]
+    assert student["dv+ema"]["0.005"] < 0 < student["js"]["0.005"] < student["smile"]["0.005"]
+    assert student["js"]["0.05"] < student["dv"]["0.05"] - 0.1  # raw tails, a large rate
 
 
 def test_panel_4_asymmetry_recovers() -> None:

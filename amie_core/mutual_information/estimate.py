@@ -162,7 +162,7 @@ def estimate(
         ranks = True
     config = config or FitConfig()
     if objective == "infonce":  # all pairs of a batch: a step costs eight times as much
-        config = replace(config, epochs=max(1, config.epochs // 3))
+        config = replace(config, epochs=max(1, config.epochs // 5))
     rng = np.random.default_rng(seed)
     fold_of = rng.permutation(len(x)) % folds
     running, results = list(critics), {key: [] for key in (*critics, "both")}

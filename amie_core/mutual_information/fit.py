@@ -19,11 +19,11 @@ BLOCK = 500  # side of the score matrices that InfoNCE is read from: a ceiling o
 class FitConfig:
     """How a critic is trained. One setting for every task."""
 
-    epochs: int = 30
-    patience: int = 5  # epochs without a better value on the validation part
+    epochs: int = 60
+    patience: int = 8  # epochs without a better value on the validation part
     batch: int = 128
     negatives: int = 3  # unmatched partners an item meets in a step, fresh every time
-    lr: float = 2e-3
+    lr: float = 5e-3
     weight_decay: float = 0.1
     average: float = 0.98  # of the weights that are validated and kept
 

@@ -74,7 +74,6 @@ HELD_OUT: dict[str, Task] = {
 KEPT: dict[str, Task] = {
     name: (BENCHMARK | HELD_OUT)[name]
     for name in (
-        "multinormal-sparse-5-5-2-2.0", "1v1-additive-0.02", "saw-8-0.1", "wave-6-0.1",
-        "ring-0.05", "steps-5", "mixture-0.75-0.3", "independent-5-5",
+        "steps-5", "multinormal-sparse-5-5-2-2.0", "independent-5-5", "wave-6-0.1", "saw-8-0.1",
     )
 }  # fmt: skip
