@@ -113,6 +113,7 @@ class _Run:
         self.done, self.seconds, self.waited = 0, 0.0, 0.0
         self.smooth: dict[str, float] = {}
         self.warned: set[str] = set()
+        self.commit = checkpoint.commit()  # of the code that runs, whatever is edited meanwhile
 
     def loop(self) -> dict[str, Any]:
         """Train to the last step; returns what done.json holds."""
@@ -208,7 +209,7 @@ class _Run:
             "split": "train",
             "row": self.identity["row"],
             "seed": self.identity["seed"],
-            "commit": checkpoint.commit(),
+            "commit": self.commit,
             "step": self.done,
             "steps": plain["train"]["steps"],
             "image_size": plain["model"]["image_size"],
@@ -274,7 +275,7 @@ class _Run:
             "devices": self.fabric.world_size,
             "machine": machine.describe(),
             "torch": torch.__version__,
-            "commit": checkpoint.commit(),
+            "commit": self.commit,
             "key": self.identity["key"],
             "last": {name: float(f"{value:.5g}") for name, value in self.smooth.items()},
         }
