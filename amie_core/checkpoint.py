@@ -53,6 +53,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) 
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     try:
         save_file(plain, part, metadata={"amie": json.dumps(meta)})
+        part.chmod(0o644)  # safetensors makes it private; a run may be read by others
         part.replace(path)
     except (OSError, SafetensorError) as error:
         part.unlink(missing_ok=True)
