@@ -237,8 +237,8 @@ LEDGER = (
            "affordable on a CPU: over the lips it costs a sixth of the frame",
            "Johnson et al. 2016"),
     Choice("optimiser", "not given", "Adam {train.betas}, G and D {train.lr:g}, "
-           "T {train.lr_critic:g}, gradients clipped at {train.clip:g}", "chosen",
-           "", "ATVGnet, CRAN"),
+           "T {train.lr_critic:g}, the fine mask four times G's; gradients clipped at "
+           "{train.clip:g}", "chosen", "", "ATVGnet, CRAN"),
     Choice("frames a step", "not given", "{train.batch} windows of {train.unroll} frames, the "
            "previous frame detached", "chosen", "memory", "DAVS (6 frames)"),
     Choice("previous frame in training", "generated", "generated; a window starts from the real "
