@@ -62,6 +62,9 @@ def exact_critic_batches(found: Mapping[str, Any]) -> Figure:
     left.axhline(np.mean(found["dv_pooled"]), color=PALETTE[0], linestyle=":", label="DV, pooled")
     left.set(xscale="log", xlabel="pairs in a batch", ylabel="nats (line: truth)")
     right.set(xscale="log", yscale="log", xlabel="pairs in a batch", ylabel="scatter, nats")
+    for axes in (left, right):
+        axes.set_xticks(sizes, [str(size) for size in sizes], minor=False)
+        axes.set_xticks([], minor=True)
     left.legend(frameon=False, fontsize=6)
     return fig
 
