@@ -9,7 +9,7 @@ from conftest import ROOT
 
 from amie_core import coherence
 from amie_core.model.critic import Critic
-from amie_core.mutual_information import experiments, toy
+from amie_core.mutual_information import experiments, plots, toy
 from amie_core.mutual_information.tasks import gaussian_nats
 
 
@@ -100,8 +100,13 @@ def test_panel_5_ridge_is_where_the_sound_is() -> None:
     time = torch.arange(40.0)
     frames, own = time[:, None, None, None].expand(-1, 3, 8, 8), time[:, None, None]
     cases = coherence.conditions(own.expand(-1, 20, 13), 0)
-    ridges = [coherence.ridge(coherence.heat_map(Known(), frames, w)) for w in cases.values()]
+    maps = {name: coherence.heat_map(Known(), frames, w) for name, w in cases.items()}
+    ridges = [coherence.ridge(scores) for scores in maps.values()]
     assert ridges[0] == 0 and ridges[2] == 3
+    curves = {name: np.nanmean(scores, 1).tolist() for name, scores in maps.items()}
+    pictures = [axes.images[0] for axes in plots.heat_maps(maps, curves).axes if axes.images]
+    limits = [picture.get_clim() for picture in pictures]
+    assert len(limits) == 3 and all(low < high for low, high in limits)  # edges are NaN
 
 
 def test_panel_5_of_the_notebook() -> None:

@@ -159,8 +159,8 @@ def heat_maps(
 ) -> Figure:
     """Panel 5: critic scores over offset and time of one clip, and the mean over clips."""
     fig = figure(7.0, 4.2)
-    grid = fig.subplots(len(maps), 2, width_ratios=(2.5, 1), sharey=True)
-    low, high = np.percentile(np.stack(list(maps.values())), (2, 98))
+    grid = fig.subplots(len(maps), 2, width_ratios=(2.5, 1), sharex="col", sharey=True)
+    low, high = np.nanpercentile(np.stack(list(maps.values())), (2, 98))
     for order, ((name, scores), (heat, line)) in enumerate(zip(maps.items(), grid, strict=True)):
         reach = len(scores) // 2
         shape = (0, scores.shape[1] / 25, -reach - 0.5, reach + 0.5)
