@@ -8,7 +8,7 @@ from conftest import shared_data
 from amie_core.errors import UserError
 from amie_core.mutual_information import estimate
 from amie_core.mutual_information.fit import FitConfig
-from amie_core.mutual_information.registry import BENCHMARK, HELD_OUT
+from amie_core.mutual_information.registry import BENCHMARK, OTHERS
 
 QUICK = {"config": FitConfig(epochs=4), "folds": 2, "progress": False}
 BARS = {
@@ -28,7 +28,7 @@ BARS = {
 
 
 def draw(name: str, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    return (BENCHMARK | HELD_OUT)[name].draw(n, np.random.default_rng(seed))
+    return (BENCHMARK | OTHERS)[name].draw(n, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("objective", ["js", "dv", "nwj", "infonce"])
