@@ -188,6 +188,8 @@ def start(script, out) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, script, out], stderr=subprocess.PIPE, stdout=subprocess.PIPE,
         env={**os.environ, "TQDM_DISABLE": "1"}, start_new_session=True,
+        # a test run in the background ignores ctrl-C, and its children would inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 
