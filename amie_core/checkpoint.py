@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from amie_core.config import ModelConfig, from_dict
+from amie_core.data.store import write_whole
 from amie_core.errors import UserError
 from amie_core.model.attention import FineMask
 from amie_core.model.generator import Generator
@@ -38,13 +39,7 @@ def commit() -> str:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON whole or not at all (UserError when the folder cannot be written)."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(json.dumps(content, indent=1) + "\n")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:

@@ -260,9 +260,7 @@ class _Run:
         if log.exists() and self.fabric.is_global_zero:
             lines = [ln for ln in log.read_text().splitlines() if ln.endswith("}")]
             kept = [ln for ln in lines if json.loads(ln)["step"] <= self.done]
-            part = log.with_suffix(".part")
-            part.write_text("".join(f"{ln}\n" for ln in kept))
-            part.replace(log)
+            store.write_whole(log, "".join(f"{ln}\n" for ln in kept).encode())
 
     def _finish(self) -> dict[str, Any]:
         result = {
