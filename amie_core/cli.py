@@ -1,4 +1,4 @@
-"""The command `amie`: prepare, train, talk, evaluate, doctor.
+"""The command `amie`: prepare, train, talk, evaluate, study, doctor.
 
 Everything heavy is imported by the command that needs it, so that --help answers at once.
 """
@@ -17,6 +17,7 @@ from tyro.conf import arg, subcommand
 
 from amie_core.config import ABLATION, FACE_SIZE, PROFILES
 from amie_core.errors import UserError
+from amie_core.study.command import Study
 
 DONE, SOME_FAILED, UNUSABLE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
 
@@ -170,11 +171,12 @@ Command = (
     | Annotated[Train, subcommand("train")]
     | Annotated[Talk, subcommand("talk")]
     | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Study, subcommand("study")]
     | Annotated[Doctor, subcommand("doctor")]
 )
 
 
-def parse(argv: Sequence[str]) -> Prepare | Train | Talk | Evaluate | Doctor:
+def parse(argv: Sequence[str]) -> Prepare | Train | Talk | Evaluate | Study | Doctor:
     """The command of these arguments; UserError says in one line what is wrong with them."""
     import tyro
 
@@ -208,7 +210,8 @@ def _one_line(box: str, argv: Sequence[str]) -> str:
         text.append(";" if set(line) == {"─"} else line.replace("(required)", "").rstrip("."))
     message = re.sub(r"\s*;[\s;]*$", "", " ".join(text))
     message = re.sub(r"\s+", " ", message).replace(" ;", ";")
-    names = {name for name in ("prepare", "train", "talk", "evaluate", "doctor") if name in argv}
+    names = {name for name in ("prepare", "train", "talk", "evaluate", "study", "doctor")
+             if name in argv}
     command = next((word for word in argv if word in names), "")
     return f"{message or 'unusable arguments'}; see `{f'amie {command}'.strip()} --help`"
 

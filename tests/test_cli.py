@@ -26,7 +26,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("", "Expected one of {prepare, train, talk, evaluate, doctor}"),
+        ("", "Expected one of {prepare, train, talk, evaluate, study, doctor}"),
         ("preper", "preper"),
         ("prepare --corpus grid --oot x", "--oot"),
         ("prepare --corpus grid", "--out"),
@@ -41,6 +41,10 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         ("talk --face none.png --audio b --out c.mp4", "none.png"),
         ("talk --face a --audio b --out", "--out"),
         ("evaluate --run x --data none --split s --out z.json", "none"),
+        ("study", "Expected one of {sample, analyse, simulate, power}"),
+        ("study sample --runs a b --data none --split s --out o", "none"),
+        ("study analyse --key none.json --answers x", "none.json"),
+        ("study power --raters 0", "--raters 0"),
         ("doctor now", "now"),
     ],
 )

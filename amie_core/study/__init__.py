@@ -1,0 +1,21 @@
+"""A user study like the paper's (sec. 4.5, Table 4): sample, ballot, analysis.
+
+The order of things: `sample.sample` makes a ballot folder and, apart from it, its key; people
+answer in a browser (`static/`) or in JupyterLab (`widget.Ballot`) and each sends one CSV;
+`analysis.analyse` reads key and CSVs. `raters.simulate` makes answers of simulated raters, which
+are marked as such and never analysed together with people's.
+"""
+
+# The paper's two questions, in its words (sec. 4.5).
+QUESTIONS = {
+    "realistic": "Which one appears more realistic?",
+    "synchronization": "Which one provides more temporal synchronism, referring to the real "
+    "recording?",
+}
+# One row an answer. `place` is the trial's place in the rater's form, `position` the clip's (A is
+# 0); `clip` says the same once more, so that a row from elsewhere does not fit; `seconds`: from the
+# trial's appearance to the answer.
+COLUMNS = (
+    "study", "source", "rater", "form", "place", "trial", "question", "position", "clip", "seconds",
+)  # fmt: skip
+PEOPLE, SIMULATED = "person", "simulated"  # values of the column `source`

@@ -1,0 +1,144 @@
+"""The clips that raters see: cut to the speech, at one loudness, real or generated, nothing else.
+
+All clips of a trial have the same length, size and sound, and the same words in their metadata, so
+that only what a method drew tells them apart.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from amie_core.config import FPS
+from amie_core.data.audio import FRAME_SAMPLES
+from amie_core.errors import UserError
+
+if TYPE_CHECKING:
+    from amie_core.data.store import PreparedClip
+
+MARGIN = 4  # frames left before and after the speech
+LEVEL = -26.0  # dBFS of the frames that are not silent
+PEAK = 0.9  # no sample above it: a clip with high peaks stays under LEVEL
+MOVED = 10  # frames (0.4 s) that a shift check moves the sound: far beyond what passes unnoticed
+CRF = 24  # H.264 quality
+NOTE = "Clip of a blind study. It may be synthetic: the study's key says whether it is."
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained run under the name that the study gives its method."""
+
+    name: str
+    path: Path
+    meta: dict[str, Any]
+
+
+def open_run(word: str) -> Run:
+    """A run from the command line: a folder, or NAME=FOLDER.
+
+    Without a name the method's is taken, for AMIE the row of Table 3. Raises UserError when it is
+    no run.
+    """
+    from amie_core.checkpoint import load_generator
+
+    name, equals, path = word.partition("=")
+    place = Path(path if equals else word)
+    _, meta = load_generator(place)
+    method = str(meta.get("method", "amie"))
+    own = str(meta["row"]) if method == "amie" else method
+    return Run(name if equals and name else own, place, meta)
+
+
+def open_runs(words: list[str] | tuple[str, ...]) -> list[Run]:
+    """Two runs or more, each under its own name (UserError otherwise)."""
+    runs = [open_run(word) for word in words]
+    names = [run.name for run in runs]
+    if len(runs) < 2:
+        raise UserError("a study compares at least two runs: give more --runs")
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"two runs are called {name!r}: name them, --runs NAME=FOLDER")
+        if name.startswith(("real", "shift")):
+            raise UserError(f"a run cannot be called {name!r}: name it, --runs NAME=FOLDER")
+    return runs
+
+
+def cut(silent: Bool[np.ndarray, " n"]) -> slice:
+    """The frames from shortly before the first sound to shortly after the last."""
+    heard = np.flatnonzero(~silent)
+    if not len(heard):
+        return slice(0, len(silent))
+    return slice(max(0, heard[0] - MARGIN), min(len(silent), heard[-1] + 1 + MARGIN))
+
+
+def level(
+    wave: Float[np.ndarray, " samples"], silent: Bool[np.ndarray, " n"]
+) -> Float[np.ndarray, " samples"]:
+    """The sound at LEVEL over its frames that are not silent, or as near as PEAK allows."""
+    count = min(len(silent), len(wave) // FRAME_SAMPLES)
+    frames = wave[: count * FRAME_SAMPLES].reshape(count, FRAME_SAMPLES)
+    active = frames[~silent[:count]]
+    power = float((active**2).mean()) if active.size else 0.0
+    if power <= 0:
+        return wave
+    gain = 10 ** (LEVEL / 20) / math.sqrt(power)
+    return wave * min(gain, PEAK / float(np.abs(wave).max()))
+
+
+def moved(
+    wave: Float[np.ndarray, " samples"], frames: int
+) -> Float[np.ndarray, " samples"]:
+    """The sound so many frames later (earlier where negative), silence in its place."""
+    by = frames * FRAME_SAMPLES
+    if abs(by) >= len(wave):
+        return np.zeros_like(wave)
+    padded = np.pad(wave, (max(by, 0), max(-by, 0)))
+    return padded[: len(wave)] if by >= 0 else padded[-by:]
+
+
+def shift_of(way: int) -> int:
+    """Frames that clip `way` of a shift check has its sound moved: 0, +10, -10, +20, …"""
+    return (MOVED if way % 2 else -MOVED) * ((way + 1) // 2)
+
+
+def sound_of(clip: "PreparedClip") -> Float[np.ndarray, " samples"]:
+    """A prepared clip's sound, levelled, exactly as long as its frames."""
+    wave = clip.audio.astype(np.float32) / 32768
+    wave = level(wave, clip.silent)
+    want = len(clip.frames) * FRAME_SAMPLES
+    return np.pad(wave, (0, max(0, want - len(wave))))[:want].astype(np.float32)
+
+
+def generated(run: Run, generator: Any, data: Path, file: str) -> UInt8[np.ndarray, "n s s 3"]:
+    """A clip's frames as the run makes them from its first frame and its sound."""
+    from amie_core.data import store
+    from amie_core.data.audio import windows
+    from amie_core.talk import generate
+
+    clip = store.load_clip(data, file, size=run.meta["image_size"])
+    return generate(generator, clip.frames[0], windows(clip.mfcc, len(clip.frames)))
+
+
+def write(
+    path: Path,
+    frames: UInt8[np.ndarray, "n s s 3"],
+    wave: Float[np.ndarray, " samples"],
+    part: slice,
+    size: int,
+) -> None:
+    """Write the frames of `part` with their sound, `size` px wide, as H.264 + AAC."""
+    from amie_core.data.video import VideoWriter
+    from amie_core.talk import scale
+
+    sound = wave[part.start * FRAME_SAMPLES : part.stop * FRAME_SAMPLES]
+    with VideoWriter(path, size, audio=sound, comment=NOTE, crf=CRF) as writer:
+        for frame in frames[part]:
+            writer.write(scale(frame, size))
+
+
+def seconds(part: slice) -> float:
+    """Length of a cut clip."""
+    return round((part.stop - part.start) / FPS, 2)

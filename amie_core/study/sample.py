@@ -1,0 +1,242 @@
+"""From runs and a split to a ballot folder, and the key that says what is what."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from amie_core.errors import UserError
+from amie_core.study import QUESTIONS, clips, plan
+from amie_core.study.analysis import RULE
+from amie_core.study.plan import REAL, SHIFT, Trial
+from amie_core.study.power import statement
+
+STATIC = Path(__file__).parent / "static"
+TRIALS = "trials.js"  # a script, since a page opened from disk may not read files
+HEAD = "window.STUDY = "
+CHECKS = 2  # of each kind
+SIZES = (64, 512)  # px
+VOLUNTEERS = 42  # the paper's, for whom the key says what they could show
+
+
+def sample(
+    runs: list[str] | tuple[str, ...],
+    data: str | Path,
+    split: str,
+    out: str | Path,
+    key: str | Path | None = None,
+    *,
+    trials: int = 12,
+    choices: int | None = None,
+    repeats: int = 2,
+    size: int = 192,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Write a ballot folder to `out` and its key to `key` (`OUT.key.json`); return the key.
+
+    runs: folders of trained runs, or NAME=FOLDER; data, split: prepared clips that all of them
+    speak. Each of `trials` main trials shows the same sentence by `choices` of the methods (all,
+    at most three, where None) beside the real recording. Two checks of each kind are hidden among
+    them, and `repeats` trials come again at the end. `size`: px of the clips. The folder needs no
+    server and names no method. Raises UserError for unusable input; nothing is written then.
+    """
+    out = Path(out)
+    key = Path(key) if key is not None else out.with_name(f"{out.name}.key.json")
+    _check(out, key, trials, repeats, size)
+
+    from amie_core import checkpoint
+    from amie_core.data import store
+
+    settings, rows = store.settings(data), store.clips(data, split)
+    opened = clips.open_runs(runs)
+    for run in opened:
+        if settings.get("mfcc_rate") != run.meta["mfcc_rate"]:
+            raise UserError(f"{data} has not the MFCC rate of {run.path}: prepare it anew")
+    names = [run.name for run in opened]
+    choices = min(3, len(names)) if choices is None else choices
+    if not 2 <= choices <= len(names):
+        raise UserError(f"--choices {choices}: from 2 to the number of runs, {len(names)}")
+    rng = np.random.default_rng(seed)
+    planned = _plan(names, choices, rows, trials, rng)
+    planned = [planned[i] for i in rng.permutation(len(planned))]  # a number tells no check
+    key_of = {
+        "split": split,
+        "corpus": settings.get("corpus"),
+        "profiles": sorted({run.meta["profile"] for run in opened}),
+        "seed": seed,
+        "commit": checkpoint.commit(),
+        "data_digest": store.digest(data),
+        "methods": names,
+        "runs": {run.name: _about(run) for run in opened},
+        "questions": QUESTIONS,
+        "rule": RULE,
+        "power": statement(VOLUNTEERS, trials, kept=2 / choices),
+        "choices": choices,
+        "size": size,
+        "balance": _balance(planned, rows),
+    }
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        shutil.copytree(STATIC, part)
+        key_of["trials"] = _write_clips(
+            part, planned, opened, Path(data), rows, size, rng, device, progress
+        )
+        kinds = [trial.kind for trial in planned]
+        key_of["forms"] = [
+            [[f"t{trial:02d}", turn] for trial, turn in form]
+            for form in plan.forms(kinds, choices, repeats)
+        ]
+        text = json.dumps(_public(key_of), separators=(",", ":"))
+        key_of = {"study": hashlib.sha256(text.encode()).hexdigest()[:12]} | key_of
+        text = json.dumps({"study": key_of["study"]} | _public(key_of), separators=(",", ":"))
+        store.write_whole(part / TRIALS, f"{HEAD}{text};\n".encode())
+        _put(part, out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    checkpoint.write_json(key, key_of)
+    return key_of
+
+
+def _check(out: Path, key: Path, trials: int, repeats: int, size: int) -> None:
+    """Refuse what cannot work before anything slow is loaded."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} is there already: choose another --out or remove it")
+    if key.exists():
+        raise UserError(f"{key} is there already: answers may need it; choose another --key")
+    if out.resolve() in key.resolve().parents:
+        raise UserError(f"{key} lies in the ballot folder, which raters get: choose another --key")
+    if trials < 1 or not 0 <= repeats <= trials:
+        raise UserError(f"--trials {trials} --repeats {repeats}: at least 1, at most all again")
+    if size % 2 or not SIZES[0] <= size <= SIZES[1]:
+        raise UserError(f"--size {size}: an even number of px from {SIZES[0]} to {SIZES[1]}")
+
+
+def _about(run: clips.Run) -> dict[str, Any]:
+    """What the key keeps of a run."""
+    meta = run.meta
+    kept = {name: meta.get(name) for name in ("profile", "row", "seed", "step", "commit")}
+    return {"run": run.path.resolve().name, "method": meta.get("method", "amie")} | kept
+
+
+def _plan(
+    names: list[str], choices: int, rows: Any, trials: int, rng: np.random.Generator
+) -> list[Trial]:
+    """Main trials, then checks: on clips of their own where the split has so many."""
+    drawn = plan.draw_clips(rows, min(len(rows), trials + 2 * CHECKS), rng)
+    if trials > len(drawn):
+        raise UserError(f"--trials {trials}: the split has {len(rows)} clips, one a trial")
+    main, left = drawn[:trials], drawn[trials:]
+    checks = (left + main * 2 * CHECKS)[: 2 * CHECKS]
+    speakers = [str(rows.speaker.iloc[i]) for i in main]
+    return [
+        *plan.main_trials(names, choices, main, speakers, rng),
+        *plan.check_trials(REAL, names, choices, checks[:CHECKS], rng),
+        *plan.check_trials(SHIFT, names, choices, checks[CHECKS:], rng),
+    ]
+
+
+def _balance(planned: list[Trial], rows: Any) -> dict[str, dict[str, int]]:
+    """How often main trials show each method, at each position, and each speaker."""
+    main = [trial for trial in planned if trial.kind == plan.MAIN]
+    shown = Counter(method for trial in main for method in trial.methods)
+    stood = Counter(f"{m} at {'ABCDEFGH'[p]}" for t in main for p, m in enumerate(t.methods))
+    speakers = Counter(str(rows.speaker.iloc[trial.clip]) for trial in main)
+    return {"methods": dict(shown), "positions": dict(stood), "speakers": dict(speakers)}
+
+
+def _write_clips(
+    folder: Path, planned: list[Trial], runs: list[clips.Run], data: Path, rows: Any, size: int,
+    rng: np.random.Generator, device: str, progress: bool,
+) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """All clips of all trials under names that say nothing; what each is, by trial."""
+    from amie_core.checkpoint import load_generator
+    from amie_core.data import store
+    from amie_core.talk import pick_device, quiet
+
+    place = pick_device(device)
+    generators = {run.name: (run, load_generator(run.path, place)[0]) for run in runs}
+    free = iter(f"{number:05x}" for number in rng.permutation(16**5)[: 8 * len(planned)])
+    found = {}
+    for number, trial in enumerate(tqdm(planned, "ballot", unit="trial", **quiet(progress))):
+        row = rows.iloc[trial.clip]
+        clip = store.load_clip(data, row)
+        wave, part = clips.sound_of(clip), clips.cut(clip.silent)
+        ids = {}
+        for method in trial.methods:
+            frames, heard = clip.frames, wave
+            if method in generators:
+                frames = clips.generated(*generators[method], data, row["file"])
+            elif trial.kind == SHIFT:
+                heard = clips.moved(wave, clips.shift_of(int(method.removeprefix(SHIFT))))
+            ids[next(free)] = method
+            clips.write(folder / "clips" / f"{[*ids][-1]}.mp4", frames, heard, part, size)
+        reference = next(free)
+        clips.write(folder / "clips" / f"{reference}.mp4", clip.frames, wave, part, size)
+        found[f"t{number:02d}"] = {
+            "kind": trial.kind,
+            "speaker": str(row["speaker"]),
+            "utterance": str(row["utterance"]),
+            "seconds": clips.seconds(part),
+            "clips": ids,
+            "reference": reference,
+            "right": right_answers(trial.kind, ids),
+        }
+    return found
+
+
+def right_answers(kind: str, ids: dict[str, str]) -> dict[str, str]:
+    """The clip that an attentive rater chooses in a check, by question; none in a main trial."""
+    if kind == REAL:
+        best = next(name for name, method in ids.items() if method == REAL)
+        return dict.fromkeys(QUESTIONS, best)
+    if kind == SHIFT:
+        return {"synchronization": next(n for n, m in ids.items() if m == f"{SHIFT}0")}
+    return {}
+
+
+def _public(key: dict[str, Any]) -> dict[str, Any]:
+    """What the ballot may know: clips by their names, no method and no kind of trial."""
+    trials = {
+        name: {"clips": list(trial["clips"]), "reference": trial["reference"],
+               "seconds": trial["seconds"]}
+        for name, trial in key["trials"].items()
+    }  # fmt: skip
+    return {"questions": key["questions"], "trials": trials, "forms": key["forms"]}
+
+
+def _put(part: Path, out: Path) -> None:
+    """Give the finished folder its name."""
+    try:
+        if out.is_dir():
+            out.rmdir()  # empty, as checked
+        part.replace(out)
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror}: choose another --out") from error
+
+
+def read_ballot(folder: str | Path) -> dict[str, Any]:
+    """What a ballot folder's page knows (UserError when it is no ballot)."""
+    path = Path(folder) / TRIALS
+    try:
+        return json.loads(path.read_text().removeprefix(HEAD).rstrip().rstrip(";"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder} is no ballot: make one with `amie study sample`") from error
+
+
+def read_key(path: str | Path) -> dict[str, Any]:
+    """A ballot's key (UserError when it is none)."""
+    try:
+        key = json.loads(Path(path).read_text())
+        if {"study", "trials", "forms", "methods"} <= set(key):
+            return key
+    except (OSError, ValueError, TypeError):
+        pass
+    raise UserError(f"{path} is no key of a study: `amie study sample` writes one")
