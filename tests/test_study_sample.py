@@ -65,7 +65,7 @@ def test_the_folder(made: tuple[Path, dict[str, Any]]) -> None:
 def test_it_is_blind(made: tuple[Path, dict[str, Any]]) -> None:
     out, key = made
     text = (out / "trials.js").read_text()
-    for word in ("red", "blue", "real\"", "shift", "main", "d01", "kind", "right"):
+    for word in ("red", "blue", 'real"', "shift", "main", "d01", "kind", "right"):
         assert word not in text, word
     comments = set()
     for path in (out / "clips").iterdir():
@@ -168,9 +168,7 @@ def test_the_same_draw_again_and_another(
     assert other["study"] != key["study"]
 
 
-def test_unusable_input_leaves_nothing(
-    runs: list[str], tiny_corpus: Path, tmp_path: Path
-) -> None:
+def test_unusable_input_leaves_nothing(runs: list[str], tiny_corpus: Path, tmp_path: Path) -> None:
     full = tmp_path / "full"
     full.mkdir()
     (full / "there.txt").write_text("older")

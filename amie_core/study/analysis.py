@@ -116,6 +116,8 @@ def _question(
     first = [[a for a in own if not a.again] for own in main]
     members, counts = tally(key, first)
     votes, total = counts.sum((0, 1)), counts.sum()
+    if not total:
+        raise UserError(f"no answer to the question {question!r} can be used")
     offered = (counts.sum((0, 2))[:, None] * members).sum(0)
     weights = statistics.resample(len(raters), draws, seed)
     sampled = np.einsum("dr,rsm->dsm", weights, counts)
@@ -124,16 +126,19 @@ def _question(
     clustered = statistics.interval(shares)
     logs = statistics.strengths(members, counts.sum(0, keepdims=True))[0]
     spread = statistics.interval(statistics.strengths(members, sampled))
+    # Agreement is on which clip of a trial, by its place before rotation: balanced over methods, so
+    # that a preference for one method in all trials counts as agreement.
     units = defaultdict(list)
     for answer in (a for own in first for a in own):
-        units[answer.trial].append(answer.method)
+        base = list(key["trials"][answer.trial]["clips"])
+        units[answer.trial].append(str(base.index(answer.clip)))
     return {
         "answers": int(total),
         "methods": {
             name: {
                 "votes": int(votes[i]),
                 "offered": int(offered[i]),
-                "share": float(votes[i] / total) if total else None,
+                "share": float(votes[i] / total),
                 "wilson": statistics.wilson(int(votes[i]), int(total)),
                 "bootstrap": clustered[i],
                 "strength": float(logs[i]),
@@ -146,9 +151,7 @@ def _question(
     }
 
 
-def tally(
-    key: dict[str, Any], raters: Sequence[Sequence[Answer]]
-) -> tuple[np.ndarray, np.ndarray]:
+def tally(key: dict[str, Any], raters: Sequence[Sequence[Answer]]) -> tuple[np.ndarray, np.ndarray]:
     """Which methods meet in which set (sets, m); votes by rater, set, method (r, sets, m)."""
     methods = key["methods"]
     trials = {t: v for t, v in key["trials"].items() if v["kind"] == MAIN}
@@ -192,7 +195,7 @@ def text(result: dict[str, Any]) -> str:
             low, high = (100 * edge for edge in row["wilson"])
             wide = [100 * edge for edge in row["bootstrap"]]
             lines.append(
-                f"  {method:16} {100 * (row['share'] or 0):6.2f} % [{low:.1f}, {high:.1f}], "
+                f"  {method:16} {100 * row['share']:6.2f} % [{low:.1f}, {high:.1f}], "
                 f"over raters [{wide[0]:.1f}, {wide[1]:.1f}]; strength {row['strength']:+.2f} "
                 f"[{row['strength_interval'][0]:+.2f}, {row['strength_interval'][1]:+.2f}]"
             )

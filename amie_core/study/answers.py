@@ -161,9 +161,7 @@ def _answer(row: dict[str, Any], key: dict[str, Any], said: dict[str, str]) -> A
         raise _Refused(f"seconds {row['seconds']!r} is no time")
     again = any(earlier == trial for earlier, _ in form[:place])
     method = clips[row["clip"]]
-    return Answer(
-        said["rater"], trial, row["question"], row["clip"], method, place, seconds, again
-    )
+    return Answer(said["rater"], trial, row["question"], row["clip"], method, place, seconds, again)
 
 
 def _number(row: dict[str, str], column: str, below: int) -> int:

@@ -88,9 +88,7 @@ def level(
     return wave * min(gain, PEAK / float(np.abs(wave).max()))
 
 
-def moved(
-    wave: Float[np.ndarray, " samples"], frames: int
-) -> Float[np.ndarray, " samples"]:
+def moved(wave: Float[np.ndarray, " samples"], frames: int) -> Float[np.ndarray, " samples"]:
     """The sound so many frames later (earlier where negative), silence in its place."""
     by = frames * FRAME_SAMPLES
     if abs(by) >= len(wave):

@@ -1,0 +1,143 @@
+"""Answers of many files: what is refused, by which name and row, and that the rest is used."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ballots import write_key
+
+from amie_core.errors import UserError
+from amie_core.study import COLUMNS, PEOPLE, SIMULATED, answers
+from amie_core.study.plan import shown
+from amie_core.study.raters import simulate
+
+KEY = write_key(["low", "high"])
+
+
+def filled(rater: str = "abcdefgh", form: int = 0, key: dict[str, Any] = KEY) -> list[list[str]]:
+    """A whole ballot's rows, header first; the first clip is always chosen."""
+    rows = [list(COLUMNS)]
+    for place, (trial, turn) in enumerate(key["forms"][form]):
+        clip = shown(list(key["trials"][trial]["clips"]), turn)[0]
+        for question in key["questions"]:
+            rows.append([key["study"], PEOPLE, rater, str(form), str(place), trial, question, "0",
+                         clip, "12.5"])  # fmt: skip
+    return rows
+
+
+def write(path: Path, rows: list[list[str]], **more: Any) -> Path:
+    with path.open("w", newline="", **more) as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+def test_a_whole_ballot_is_read(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", filled())
+    write(tmp_path / "b.csv", filled("rater_2", 5), encoding="utf-8-sig")  # from a spreadsheet
+    found = answers.read([tmp_path], KEY)
+    places = len(KEY["forms"][0])
+    assert found.refused == [] and found.files == 2
+    assert len(found.usable) == 2 * 2 * places
+    assert {a.rater for a in found.usable} == {"abcdefgh", "rater_2"}
+    assert sum(a.again for a in found.usable) == 2 * 2 * 2  # two repeated trials
+    for answer in found.usable:
+        assert KEY["trials"][answer.trial]["clips"][answer.clip] == answer.method
+        assert answer.seconds == 12.5
+
+
+def change(column: str, value: str, row: int = 3) -> Callable[[list[list[str]]], None]:
+    def do(rows: list[list[str]]) -> None:
+        rows[row][COLUMNS.index(column)] = value
+
+    return do
+
+
+ROWS = [
+    (change("study", "ffffffffffff"), "study 'ffffffffffff' is not"),
+    (change("rater", "somebody"), "rater 'somebody' is not"),
+    (change("source", "oracle"), "source 'oracle' is not"),
+    (change("form", "1"), "form '1' is not '0'"),
+    (change("form", "999"), "form '999' is not '0'"),
+    (change("place", "-1"), "place '-1' is not a number"),
+    (change("place", "99"), "place '99' is not a number from 0 to 13"),
+    (change("place", "٣"), "is not a number"),
+    (change("place", "0"), "is not at place 0"),
+    (change("trial", "t99"), "trial 't99' is not at place 1"),
+    (change("question", "prettier"), "unknown question 'prettier'"),
+    (change("position", "2"), "position '2' is not a number from 0 to 1"),
+    (change("position", "1"), "was not at position 1"),
+    (change("clip", "c999"), "clip 'c999' was not at position 0"),
+    (change("seconds", "soon"), "seconds 'soon' is no time"),
+    (change("seconds", "-1"), "seconds '-1' is no time"),
+    (change("seconds", "nan"), "seconds 'nan' is no time"),
+    (change("seconds", "inf"), "seconds 'inf' is no time"),
+    (lambda rows: rows[3].append("more"), "it has not 10 columns"),
+    (lambda rows: rows[3].pop(), "it has not 10 columns"),
+    (lambda rows: rows.insert(3, list(rows[2])), "a second answer at place 0"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "reason"), ROWS, ids=[reason for _, reason in ROWS])
+def test_a_bad_row_is_refused_and_the_rest_used(
+    spoil: Callable[[list[list[str]]], None], reason: str, tmp_path: Path
+) -> None:
+    rows = filled()
+    good = len(rows) - 1 if reason.startswith("a second") else len(rows) - 2
+    spoil(rows)
+    found = answers.read([write(tmp_path / "a.csv", rows)], KEY)
+    ((file, row, why),) = found.refused
+    assert (file, row) == ("a.csv", 4) and reason in why
+    assert len(found.usable) == good
+
+
+def test_bad_files_are_refused_and_the_rest_used(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", filled())
+    write(tmp_path / "b_again.csv", filled())
+    other = write_key(["low", "high"]) | {"study": "ffffffffffff"}
+    write(tmp_path / "c_foreign.csv", filled("another", key=other))
+    write(tmp_path / "d_columns.csv", [["name", "score"], ["a", "1"]])
+    write(tmp_path / "e_header.csv", filled()[:1])
+    (tmp_path / "f_empty.csv").write_text("")
+    (tmp_path / "g_binary.csv").write_bytes(b"\x00\xff\xfe" * 9)
+    (tmp_path / "h_quote.csv").write_text(",".join(COLUMNS) + '\n"abc')
+    (tmp_path / "i_huge.csv").write_bytes(b"0" * (answers.LARGEST + 1))
+    write(tmp_path / "j_nobody.csv", filled(""))
+    simulate(KEY, tmp_path, 1)
+    found = answers.read([tmp_path], KEY)
+    assert len(found.usable) == len(filled()) - 1
+    said = {file: (row, why) for file, row, why in found.refused}
+    wanted = {
+        "b_again.csv": "rater abcdefgh is in a.csv already", "c_foreign.csv": "'ffffffffffff'",
+        "d_columns.csv": "columns", "e_header.csv": "no answer", "f_empty.csv": "columns",
+        "g_binary.csv": "UTF-8", "h_quote.csv": "not a readable CSV", "i_huge.csv": "larger",
+        "j_nobody.csv": "no rater", "answers-SIMULATED-000.csv": "nobody voted",
+    }  # fmt: skip
+    assert set(said) == set(wanted)
+    for name, why in wanted.items():
+        assert said[name][0] is None and why in said[name][1], name
+
+
+def test_people_and_simulated_raters_never_meet(tmp_path: Path) -> None:
+    paths = simulate(KEY, tmp_path, 3)
+    assert all(path.name.startswith("answers-SIMULATED-") for path in paths)
+    person = write(tmp_path / "person.csv", filled())
+    assert {a.rater for a in answers.read([tmp_path], KEY).usable} == {"abcdefgh"}
+    simulated = answers.read([tmp_path], KEY, SIMULATED)
+    assert {a.rater for a in simulated.usable} == {f"simulated-{i:03d}" for i in range(3)}
+    assert simulated.refused == [(person.name, None, "not a simulated rater: people's votes are "
+                                  "read apart")]  # fmt: skip
+    # Not even when someone edits the column or the rater's name, unless both are forged.
+    text = paths[0].read_text()
+    for old, new in ((",simulated,", ",person,"), ("simulated-000", "abcd")):
+        forged = tmp_path / "forged.csv"
+        forged.write_text(text.replace(old, new))
+        assert not answers.read([forged], KEY).usable
+
+
+def test_no_files(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no \.csv file"):
+        answers.read([tmp_path], KEY)
+    with pytest.raises(UserError, match="no such file"):
+        answers.read([tmp_path / "none.csv"], KEY)
