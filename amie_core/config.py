@@ -52,6 +52,7 @@ class LossConfig:
     critic_pairs: Literal["real", "generated"] = "real"  # real = the asymmetric strategy
     phi_layer: Literal["relu1_2", "relu2_2", "relu3_3"] = "relu2_2"
     phi_region: Literal["face", "lips"] = "lips"  # face is the paper's; lips cost a sixth
+    critic_region: Literal["face", "lips"] = "lips"  # face is the paper's; T learns lips sooner
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,20 @@ ABLATION: dict[str, dict[str, Any]] = {
     "ours": {},
     "dv_real_off": {"loss.objective": "dv", "attention.enabled": False},
 }
+
+# Every cell of Tables 2 and 3 (a row or a compared method, and a seed) has the same budget. The
+# smoke profile's only shows that everything runs.
+CELL_SCALE: dict[str, dict[str, Any]] = {
+    "smoke": {
+        "model.image_size": 32, "train.steps": 40, "train.batch": 8, "train.warmup": 5,
+        "train.ema": 0.9, "evaluate_clips": 3,
+    },
+    "grid": {
+        "train.steps": 500, "train.batch": 8, "train.ema": 0.99, "train.lr_critic": 5e-4,
+    },
+    "lrw": {"train.steps": 50_000},
+}  # fmt: skip
+CELL_SEEDS = {"smoke": (0, 1), "grid": (0, 1, 2), "lrw": (0, 1, 2)}
 
 
 def profile(name: str) -> Profile:

@@ -8,13 +8,16 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from amie_core import metrics
 from amie_core.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BOOTSTRAP_SEED = 0
 
@@ -58,8 +61,7 @@ def evaluate(
             f"{meta['mfcc_rate']} Hz; prepare it again with --mfcc-rate {meta['mfcc_rate']}"
         )
     begun, in_split = time.perf_counter(), len(rows)
-    if limit is not None and limit < in_split:
-        rows = rows.iloc[np.linspace(0, in_split - 1, limit).round().astype(int)]
+    rows = at_most(rows, limit)
     references = References(data, meta["image_size"])
     found: dict[str, list[dict[str, Any]]] = {"model": [], **{name: [] for name in ROWS}}
     failed: list[dict[str, str]] = []
@@ -100,6 +102,13 @@ def evaluate(
     if out is not None:
         checkpoint.write_json(out, result)
     return result
+
+
+def at_most(rows: "pd.DataFrame", limit: int | None) -> "pd.DataFrame":
+    """Rows of a manifest, at most `limit` of them, spread evenly."""
+    if limit is None or limit >= len(rows):
+        return rows
+    return rows.iloc[np.linspace(0, len(rows) - 1, limit).round().astype(int)]
 
 
 def _one(

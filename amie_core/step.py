@@ -25,7 +25,7 @@ class Amie(nn.Module):
         self.generator = Generator(profile.model)
         self.fine_mask = FineMask()
         self.discriminator = Discriminator(profile.model)
-        self.critic = Critic(profile.model)
+        self.critic = Critic(profile.model, profile.loss.critic_region)
         self.ema_dv = EmaDv()
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
 
@@ -165,7 +165,7 @@ class Step:
         """T on real pairs (asymmetric, the paper's strategy) or on generated ones (MINE's)."""
         self.amie.critic.requires_grad_(True)
         asymmetric = self.profile.loss.critic_pairs == "real"
-        frames = seen.real if asymmetric else seen.generated.detach()
+        frames = self._region("critic", seen, seen.real if asymmetric else seen.generated.detach())
         with self.fabric.autocast():
             joint, marginal = self.amie.critic(frames, seen.windows, seen.negatives)
         objective = self.profile.loss.objective
@@ -173,6 +173,12 @@ class Step:
         self._apply("t", loss)
         accuracy = (joint > marginal).float().mean() + 0.5 * (joint == marginal).float().mean()
         return {"mi_t": -loss, "mi_js": js(joint, marginal), "t_accuracy": accuracy}
+
+    def _region(self, who: str, seen: "_Judged", frames: Tensor) -> Tensor:
+        """What T or φ sees of frames: all of them, or their lip crops."""
+        if getattr(self.profile.loss, f"{who}_region") == "face":
+            return frames
+        return losses.crop_lips(frames, seen.lip_boxes)
 
     def _update_g(
         self, batch: Batch, frames: Tensor, logits: Tensor, seen: "_Judged"
@@ -185,7 +191,8 @@ class Step:
         real, made = batch.frames.flatten(0, 1), frames.flatten(0, 1)
         with self.fabric.autocast():
             judged = self.amie.discriminator(seen.generated, seen.windows)
-            joint, marginal = self.amie.critic(seen.generated, seen.windows, seen.negatives)
+            shown = self._region("critic", seen, seen.generated)
+            joint, marginal = self.amie.critic(shown, seen.windows, seen.negatives)
         parts = {
             "gan": losses.gan_generator(judged),
             "lip": losses.lip(real, made, boxes),
@@ -193,9 +200,7 @@ class Step:
             "pixel": torch.nn.functional.l1_loss(made, real),
         }
         if self.phi is not None:
-            a, b = seen.real, seen.generated
-            if weights.phi_region == "lips":
-                a, b = losses.crop_lips(a, seen.lip_boxes), losses.crop_lips(b, seen.lip_boxes)
+            a, b = (self._region("phi", seen, x) for x in (seen.real, seen.generated))
             with self.fabric.autocast():
                 with torch.no_grad():
                     wanted = self.phi(a)

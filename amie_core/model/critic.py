@@ -3,8 +3,11 @@
 The estimators themselves are in `amie_core.mutual_information`; here they meet faces and sound.
 """
 
+import dataclasses
+
 import torch
-from jaxtyping import Float, Int
+import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from amie_core.config import ModelConfig
@@ -14,52 +17,60 @@ from amie_core.model.generator import AudioEncoder, ImageEncoder
 class Critic(nn.Module):
     """T_θ: image and audio encoder of G's architecture with own weights, 3-layer classifier.
 
-    Each frame and each window is encoded once; pairs are made of the embeddings by index.
-    No normalisation in the head: batch statistics would leak the pairing into the score.
+    The classifier sees both embeddings and their product: from the two alone it stays at chance
+    for hundreds of steps. No normalisation over the batch: it would leak the pairing into the
+    score. `region` "lips": pictures are lip crops of any size, seen at half the face's size.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, region: str = "face") -> None:
         super().__init__()
-        widths = config.widths()
+        self.size = config.image_size if region == "face" else config.image_size // 2
+        widths = dataclasses.replace(config, image_size=self.size).widths()
         size = config.embedding
         self.image_encoder = ImageEncoder(widths)
         self.image_head = nn.Linear(widths[-1] * 16, size)
         self.audio_encoder = AudioEncoder(config.audio_width, size)
         self.classifier = nn.Sequential(
-            nn.Linear(2 * size, 2 * size),
+            nn.Linear(3 * size, 2 * size),
             nn.LeakyReLU(0.2),
             nn.Linear(2 * size, size),
             nn.LeakyReLU(0.2),
             nn.Linear(size, 1),
         )
 
-    def embed_frames(self, frames: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b e"]:
-        """Embedding of each frame."""
-        return self.image_head(self.image_encoder(frames)[-1].flatten(1))
+    def embed_frames(self, frames: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b e"]:
+        """Embedding of each picture, of length √e."""
+        if frames.shape[-2:] != (self.size, self.size):
+            frames = F.interpolate(frames, (self.size, self.size), mode="bilinear")
+        return _scaled(self.image_head(self.image_encoder(frames)[-1].flatten(1)))
 
     def embed_windows(self, windows: Float[Tensor, "b 20 13"]) -> Float[Tensor, "b e"]:
-        """Embedding of each audio window."""
-        return self.audio_encoder(windows)
+        """Embedding of each audio window, of length √e."""
+        return _scaled(self.audio_encoder(windows))
 
     def score(
         self, frames: Float[Tensor, "b e"], windows: Float[Tensor, "b e"]
     ) -> Float[Tensor, " b"]:
         """T of each pair of embeddings, in float32 (its log and exp overflow in half)."""
-        return self.classifier(torch.cat([frames, windows], dim=1)).squeeze(1).float()
+        both = torch.cat([frames, windows, frames * windows], dim=1)
+        return self.classifier(both).squeeze(1).float()
 
     def forward(
         self,
-        frames: Float[Tensor, "b 3 s s"],
+        frames: Float[Tensor, "b 3 h w"],
         windows: Float[Tensor, "b 20 13"],
         negatives: Float[Tensor, "b 20 13"],
-        pairing: Int[Tensor, " b"] | None = None,
     ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
         """Scores of the joint pairs {f_i, a_i} and of the marginal pairs {f_j, a_k}.
 
-        `negatives` are windows a_k of the same clip as f_j, far from it; `pairing` gives j for
-        each of them (default: the frame of the same index).
+        `negatives` are windows a_k of the same clip as f_j, far from it; each frame and window is
+        encoded once.
         """
         f = self.embed_frames(frames)
         a = self.embed_windows(torch.cat([windows, negatives]))
-        joint = self.score(f, a[: len(f)])
-        return joint, self.score(f if pairing is None else f[pairing], a[len(f) :])
+        return self.score(f, a[: len(f)]), self.score(f, a[len(f) :])
+
+
+def _scaled(embedding: Float[Tensor, "b e"]) -> Float[Tensor, "b e"]:
+    """Each embedding at length √e, so that the product's entries are of order 1."""
+    return F.normalize(embedding, dim=-1) * embedding.shape[-1] ** 0.5

@@ -1,0 +1,138 @@
+"""What every cell is measured by: the real test clips, the judge, φ's features, the PCA of Fig. 3.
+
+All of it comes from the data alone and is the same for every cell. `real.json`, beside the cells,
+holds what it says of the real clips: reference rows, floor and ceilings, the judge's own AUC.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from amie_core import distances, judge
+from amie_core.config import Profile
+from amie_core.data import store
+from amie_core.data.store import PreparedClip
+from amie_core.distances import Features
+from amie_core.evaluate import at_most
+from amie_core.judge import Judgement
+from amie_core.perceptual import Phi
+from amie_core.reference import ROWS, References
+
+SPLITS = ("test_seen", "test_unseen")
+PLOTTED = 300  # frames in Fig. 3
+Frames = UInt8[np.ndarray, "n s s 3"]
+
+
+class Yardstick:
+    """Measures generated clips of one prepared corpus at one size. `kept`: a judge's weights."""
+
+    def __init__(
+        self, data: Path, settings: Profile, *, kept: Path | None = None, progress: bool = True
+    ) -> None:
+        self.data, self.size, self.progress = data, settings.model.image_size, progress
+        self.digest = store.digest(data)
+        self.references = References(data, self.size)
+        self.judge_steps = 60 if settings.name == "smoke" else judge.STEPS
+        self.kept = kept
+        self.clips: dict[str, list[PreparedClip]] = {}
+        self.files: dict[str, list[str]] = {}
+        for split in SPLITS:
+            rows = at_most(store.clips(data, split), settings.evaluate_clips)
+            self.files[split] = rows["file"].tolist()
+            self.clips[split] = [store.load_clip(data, f, size=self.size) for f in rows["file"]]
+
+    @property
+    def seen(self) -> list[PreparedClip]:
+        """The clips that distances and figures are made of."""
+        return self.clips[SPLITS[0]]
+
+    @cached_property
+    def shown(self) -> int:
+        """Number of the clip of test_seen whose copied first frame has the median LMD."""
+        errors = []
+        for clip, file in zip(self.seen, self.files[SPLITS[0]], strict=True):
+            copied = self.references.of(clip, file).rows["copied_identity"]
+            errors.append(copied["lmd_mouth_mean_256"] or 0.0)
+        return int(np.argsort(errors, kind="stable")[len(errors) // 2])
+
+    @cached_property
+    def judge(self) -> judge.Judge:
+        """The sync judge of this corpus and size."""
+        return judge.judge_of(self.data, self.size, self.kept, steps=self.judge_steps,
+                              progress=self.progress)  # fmt: skip
+
+    def judged(self, frames: Frames, clip: PreparedClip) -> Judgement:
+        """What the judge says of frames generated for a clip."""
+        return judge.judged(self.judge, frames, clip)
+
+    @cached_property
+    def phi(self) -> Phi:
+        """φ, whose features the distances are measured in."""
+        return Phi("relu2_2")
+
+    @cached_property
+    def real(self) -> list[Features]:
+        """Features of the real clips at the frames REAL."""
+        return [distances.features(self.phi, c, c.frames, distances.REAL) for c in self.seen]
+
+    @cached_property
+    def by(self) -> distances.Reference:
+        """Standardisation and kernel widths."""
+        return distances.reference(self.real)
+
+    def distances(self, made: list[Frames]) -> dict[str, Any]:
+        """Distances of clips generated for test_seen from the real ones."""
+        of = zip(self.seen, made, strict=True)
+        return self._distances([distances.features(self.phi, clip, frames) for clip, frames in of])
+
+    def _distances(self, found: list[Features]) -> dict[str, Any]:
+        return distances.distances(found, self.real, self.by)
+
+    @cached_property
+    def pca(self) -> Any:
+        """scikit-learn's PCA to two components, fitted on real test frames only."""
+        from sklearn.decomposition import PCA
+
+        pixels = _pixels([clip.frames for clip in self.seen], 2 * PLOTTED)
+        return PCA(2, svd_solver="randomized", random_state=0).fit(pixels)
+
+    def project(self, made: list[Frames]) -> list[list[float]]:
+        """Real test frames' first two components of PLOTTED frames, the same for every cell."""
+        return np.round(self.pca.transform(_pixels(made, PLOTTED)), 3).tolist()
+
+    def describe(self) -> dict[str, Any]:
+        """What stands in real.json."""
+        rows: dict[str, Any] = {}
+        for split in SPLITS:
+            found: dict[str, list[dict[str, Any]]] = {name: [] for name in ROWS}
+            for clip, file in zip(self.clips[split], self.files[split], strict=True):
+                name = {"speaker": clip.speaker, "utterance": clip.utterance}
+                for row, values in self.references.of(clip, file).rows.items():
+                    found[row].append(name | values)
+            rows[split] = found
+        own = {s: [self.judged(c.frames, c) for c in self.clips[s]] for s in SPLITS}
+        again = [distances.features(self.phi, clip, clip.frames) for clip in self.seen]
+        still = [np.repeat(clip.frames[:1], len(clip.frames), axis=0) for clip in self.seen]
+        return {
+            "data_digest": self.digest, "image_size": self.size, "rows": rows,
+            "judge": {split: judge.summary(verdicts) for split, verdicts in own.items()},
+            "distances": {
+                "floor": self._distances(again),
+                "shuffled": self._distances(distances.shuffled(again)),
+                "copied_identity": self.distances(still),
+            },
+            "explained": [float(share) for share in self.pca.explained_variance_ratio_],
+            "projection": self.project([clip.frames for clip in self.seen]),
+            "shown": {"speaker": self.seen[self.shown].speaker,
+                      "utterance": self.seen[self.shown].utterance},
+        }  # fmt: skip
+
+
+def _pixels(clips: list[Frames], most: int) -> np.ndarray:
+    """At most so many frames (frame 0 of each clip left out), spread evenly, as rows in [0, 1]."""
+    every = np.concatenate([frames[1:] for frames in clips])
+    chosen = np.linspace(0, len(every) - 1, min(most, len(every))).round().astype(int)
+    return every[chosen].reshape(len(chosen), -1).astype(np.float32) / 255
