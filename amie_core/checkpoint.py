@@ -15,7 +15,8 @@ from amie_core.config import ModelConfig, from_dict
 from amie_core.data.store import write_whole
 from amie_core.errors import UserError
 from amie_core.model.attention import FineMask
-from amie_core.model.generator import Generator
+from amie_core.model.generator import Talker
+from amie_core.peers import method_of
 
 GENERATOR = "generator.safetensors"  # EMA weights of G and the fine mask, settings in the header
 STATE = "state.safetensors"  # everything that a resumed run needs
@@ -83,22 +84,32 @@ def _load(module: nn.Module, tensors: dict[str, Tensor], prefix: str, path: Path
         raise UserError(f"{path}: weights do not fit their own settings ({first})") from None
 
 
+def channels_last(module: nn.Module) -> None:
+    """Lay the weights of 2-D convolutions out channels last, in place (3-D ones cannot be)."""
+    for weights in module.parameters():
+        if weights.ndim == 4:
+            weights.data = weights.data.to(memory_format=torch.channels_last)
+
+
 def load_generator(
     path: str | Path, device: str | torch.device = "cpu"
-) -> tuple[Generator, dict[str, Any]]:
-    """G with its EMA weights, in evaluation mode, channels last; and what it was trained with.
+) -> tuple[Talker, dict[str, Any]]:
+    """The generator of any method with its EMA weights, in evaluation mode; and how it was made.
 
-    `path`: a run folder or a .safetensors file. Raises UserError when missing or damaged.
+    `path`: a run folder or a .safetensors file; its header names the method ("amie" where it
+    does not). Raises UserError when missing or damaged.
     """
     file = resolve(path)
     tensors, meta = read_tensors(file)
     try:
-        generator = Generator(from_dict(ModelConfig, meta["model"]))
-    except (KeyError, TypeError) as error:
+        made = method_of(meta.get("method", "amie")).generator
+        generator = made(from_dict(ModelConfig, meta["model"]))
+    except (KeyError, TypeError, UserError) as error:
         raise UserError(f"{file}: its header does not describe a generator ({error})") from None
     _load(generator, tensors, "generator.", file)
-    generator = generator.to(device, memory_format=torch.channels_last).eval()
-    return generator.requires_grad_(False), meta
+    generator = generator.to(device).eval().requires_grad_(False)
+    channels_last(generator)
+    return generator, meta
 
 
 def load_fine_mask(path: str | Path, device: str | torch.device = "cpu") -> FineMask:

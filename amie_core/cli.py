@@ -17,6 +17,7 @@ from tyro.conf import arg, subcommand
 
 from amie_core.config import ABLATION, FACE_SIZE, PROFILES
 from amie_core.errors import UserError
+from amie_core.peers import METHODS
 from amie_core.study.command import Study
 
 DONE, SOME_FAILED, UNUSABLE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
@@ -71,7 +72,7 @@ class Train:
     out: Annotated[Path, arg(help="folder of the run")]
     profile: Annotated[Literal[*PROFILES], arg(help="sizes and lengths")] = "smoke"
     row: Annotated[Literal[*ABLATION], arg(help="row of Table 3")] = "ours"
-    method: Annotated[Literal["amie"], arg(help="method of the paper's tables")] = "amie"
+    method: Annotated[Literal[*METHODS], arg(help="method of the paper's tables")] = "amie"
     seed: Annotated[int, arg(help="of weights, batches and attention rates")] = 0
     devices: Annotated[int, arg(help="processes (DDP)")] = 1
     steps: Annotated[int | None, arg(help="instead of the profile's")] = None
@@ -88,7 +89,7 @@ class Train:
 
         done = train(
             profile=self.profile, data=self.data, out=self.out, row=self.row, seed=self.seed,
-            devices=self.devices, steps=self.steps,
+            method=self.method, devices=self.devices, steps=self.steps,
         )  # fmt: skip
         print(
             f"{self.out}: {done['steps']} steps in {done['minutes']} min, "

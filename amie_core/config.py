@@ -189,9 +189,10 @@ def from_dict(kind: type, values: dict[str, Any]) -> Any:
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
-def run_key(settings: Profile, seed: int, data_digest: str) -> str:
-    """12 hex digits that name a run: a hash of its resolved settings, its seed and its data."""
-    text = json.dumps([to_dict(settings), seed, data_digest], sort_keys=True)
+def run_key(settings: Profile, seed: int, data_digest: str, method: str = "amie") -> str:
+    """12 hex digits that name a run: a hash of its resolved settings, seed, data and method."""
+    what = [to_dict(settings), seed, data_digest, *([] if method == "amie" else [method])]
+    text = json.dumps(what, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

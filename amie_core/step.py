@@ -1,24 +1,23 @@
 """One training step of AMIE: roll out, then D, then T, then G with the updated T."""
 
-import copy
-
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from amie_core import losses
 from amie_core.config import Profile
 from amie_core.data.windows import Batch
+from amie_core.method import Method, MethodStep, Networks
 from amie_core.model import Critic, Discriminator, FineMask, Generator
 from amie_core.model.attention import coarse_coverage, mask_of, rate_at
-from amie_core.mutual_information.objectives import EmaDv, js
+from amie_core.mutual_information.objectives import CHANCE_JS, EmaDv, js
 from amie_core.perceptual import Phi
 
 
-class Amie(nn.Module):
-    """All networks of a run, and the EMA copy of G that is evaluated and shipped."""
+class Amie(Networks):
+    """G, the fine mask, D and T."""
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
@@ -27,14 +26,12 @@ class Amie(nn.Module):
         self.discriminator = Discriminator(profile.model)
         self.critic = Critic(profile.model, profile.loss.critic_region)
         self.ema_dv = EmaDv()
-        self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
+        self.average()
 
-    def set_standardisation(self, mean: Float[Tensor, "13"], std: Float[Tensor, "13"]) -> None:
-        """Give all audio inputs the corpus's mean and deviation of the cepstra."""
-        for module in self.modules():
-            if isinstance(getattr(module, "std", None), Tensor):
-                module.mean.copy_(mean)
-                module.std.copy_(std)
+    def shipped(self) -> dict[str, Tensor]:
+        """The averaged generator and the fine mask."""
+        mask = {f"fine_mask.{name}": t for name, t in self.fine_mask.state_dict().items()}
+        return super().shipped() | mask
 
 
 def roll(
@@ -68,23 +65,23 @@ def roll(
     return torch.stack(frames, 1), torch.stack(logits, 1), torch.stack(masks, 1)
 
 
-class Step:
+class Step(MethodStep):
     """The optimisers and what one step does. Every row of Table 3 does the same work a step."""
 
     def __init__(self, profile: Profile, amie: Amie, fabric: Fabric, seed: int) -> None:
-        self.profile, self.amie, self.fabric, self.seed = profile, amie, fabric, seed
-        t = profile.train
+        super().__init__(profile, amie, fabric, seed)
+        self.amie, t = amie, profile.train
         made = [
             {"params": [*amie.generator.parameters()]},
             # A network of three layers, learnt from scratch: it can go faster than G.
             {"params": [*amie.fine_mask.parameters()], "faster": 4.0},
         ]
-        # One fused kernel a step instead of a loop over parameters, on CPU and GPU alike.
         self.optimizers = {
-            "g": torch.optim.Adam(made, t.lr, t.betas, fused=True),
-            "d": torch.optim.Adam(amie.discriminator.parameters(), t.lr, t.betas, fused=True),
-            "t": torch.optim.Adam(amie.critic.parameters(), t.lr_critic, t.betas, fused=True),
+            "g": self.adam(made),
+            "d": self.adam(amie.discriminator.parameters()),
+            "t": self.adam(amie.critic.parameters()),
         }
+        self.rates = {"t": t.lr_critic}
         self.phi = None
         if profile.loss.perceptual > 0:
             phi = fabric.to_device(Phi(profile.loss.phi_layer))
@@ -96,15 +93,13 @@ class Step:
                 if module is not None:
                     module.compile()
 
-    def __call__(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Run one step; returns the values to log, detached."""
+    def update(self, batch: Batch, step: int, random: np.random.Generator) -> dict[str, Tensor]:
+        """D, then T, then G with the updated T."""
         t = self.profile.train
-        random = np.random.default_rng([self.seed, step, 7])  # the same on every device
         rate = rate_at(step / max(t.steps, 1), self.profile.attention, random)
         judged = torch.as_tensor(
             np.sort(random.choice(t.unroll, min(t.judged, t.unroll), replace=False))
         )
-        self._schedule(step)
         with self.fabric.autocast():
             frames, logits, _ = roll(self.amie, batch, rate)
         frames = frames.float()
@@ -113,42 +108,21 @@ class Step:
         log |= self._update_d(seen)
         log |= self._update_t(seen)
         log |= self._update_g(batch, frames, logits, seen)
-        with torch.no_grad():
-            decay = min(t.ema, (1 + step) / (10 + step))
-            averaged = list(self.amie.averaged.parameters())
-            torch._foreach_lerp_(averaged, list(self.amie.generator.parameters()), 1 - decay)
-            for mine, its in zip(
-                self.amie.averaged.buffers(), self.amie.generator.buffers(), strict=True
-            ):
-                mine.copy_(its)
-        return {name: value.detach() for name, value in log.items()}
+        return log
 
-    def _schedule(self, step: int) -> None:
-        """Linear warm-up, cosine decay: a function of the step alone, so nothing to resume."""
-        t = self.profile.train
-        warm = min(1.0, (step + 1) / max(t.warmup, 1))
-        way = min(step / max(t.steps, 1), 1.0)
-        factor = warm * (t.lr_end + (1 - t.lr_end) * 0.5 * (1 + float(np.cos(np.pi * way))))
-        for name, optimizer in self.optimizers.items():
-            for group in optimizer.param_groups:
-                plain = t.lr_critic if name == "t" else t.lr
-                group["lr"] = factor * plain * group.get("faster", 1.0)
+    def summary(self, values: dict[str, float]) -> str:
+        """The lips' error, the mutual information on T's pairs beside chance."""
+        return (
+            f"lip {values['lip']:.4f}, MI {values['mi_js']:.3f} (chance {CHANCE_JS:.3f}), "
+            f"paired {values['t_accuracy']:.0%}"
+        )
 
-    def _apply(self, name: str, loss: Tensor) -> None:
-        """Backward, mean of the gradients over devices, clip, update."""
-        optimizer = self.optimizers[name]
-        optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(loss)
-        parameters = [p for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
-        if self.fabric.world_size > 1:
-            flat = torch.cat([p.grad.flatten() for p in parameters])
-            flat = self.fabric.all_reduce(flat, reduce_op="mean")
-            for p, mean in zip(
-                parameters, flat.split([p.numel() for p in parameters]), strict=True
-            ):
-                p.grad.copy_(mean.view_as(p))
-        nn.utils.clip_grad_norm_(parameters, self.profile.train.clip)
-        optimizer.step()
+    def warnings(self, values: dict[str, float]) -> dict[str, str]:
+        """T at chance, or D that has won."""
+        found = super().warnings(values)
+        if values["mi_js"] < CHANCE_JS + 0.01:
+            found["chance"] = "T has not left chance: it sees no tie between sound and lips yet"
+        return found
 
     def _update_d(self, seen: "_Judged") -> dict[str, Tensor]:
         self.amie.discriminator.requires_grad_(True)
@@ -157,7 +131,7 @@ class Step:
             logits = self.amie.discriminator(both, seen.windows.repeat(2, 1, 1))
         real, generated = logits.chunk(2)
         loss = losses.gan_discriminator(real, generated)
-        self._apply("d", loss)
+        self.apply("d", loss)
         accuracy = torch.cat([real > 0, generated < 0]).float().mean()
         return {"d": loss, "d_accuracy": accuracy}
 
@@ -170,7 +144,7 @@ class Step:
             joint, marginal = self.amie.critic(frames, seen.windows, seen.negatives)
         objective = self.profile.loss.objective
         loss = losses.mutual_information(joint, marginal, objective, self.amie.ema_dv)
-        self._apply("t", loss)
+        self.apply("t", loss)
         accuracy = (joint > marginal).float().mean() + 0.5 * (joint == marginal).float().mean()
         return {"mi_t": -loss, "mi_js": js(joint, marginal), "t_accuracy": accuracy}
 
@@ -209,7 +183,7 @@ class Step:
         if self.profile.attention.enabled:
             parts["mask"] = losses.fine_mask(logits.flatten(0, 1), batch.lips.flatten(0, 1))
         loss = losses.total(parts, weights)
-        self._apply("g", loss)
+        self.apply("g", loss)
         return {"g": loss, "mi_generated": -parts["mi"], **parts}
 
 
@@ -222,3 +196,6 @@ class _Judged:
         self.windows = batch.windows[:, chosen].flatten(0, 1)
         self.negatives = batch.negatives[:, chosen].flatten(0, 1)
         self.lip_boxes = batch.lip_boxes.repeat_interleave(len(chosen), 0)
+
+
+METHOD = Method(Generator, Amie, Step)

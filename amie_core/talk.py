@@ -14,7 +14,7 @@ from amie_core.config import FACE_SIZE, FPS, workspace
 from amie_core.errors import UserError
 
 if TYPE_CHECKING:
-    from amie_core.model.generator import Generator
+    from amie_core.model.generator import Talker
 
 SIZES = (32, 2048)  # px, of the video
 GREY = 128  # what shows through a transparent image
@@ -162,13 +162,13 @@ def scale(frame: UInt8[np.ndarray, "h w 3"], size: int) -> UInt8[np.ndarray, "s 
 
 
 def generate(
-    generator: "Generator",
+    generator: "Talker",
     face: UInt8[np.ndarray, "s s 3"],
     windows: np.ndarray,
 ) -> UInt8[np.ndarray, "n s s 3"]:
     """All frames of a short clip at the model's size: aligned `face`, MFCC `windows` (n, 20, 13).
 
-    Autoregressive: every frame sees the model's own last one, the first the face itself.
+    `generator`: of any method; AMIE's is autoregressive from the face itself.
     """
     import torch
 

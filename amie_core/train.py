@@ -16,8 +16,7 @@ from amie_core.config import Profile
 from amie_core.data import store
 from amie_core.data.windows import Prefetch, Windows
 from amie_core.errors import UserError
-from amie_core.mutual_information.objectives import CHANCE_JS
-from amie_core.step import Amie, Step
+from amie_core.peers import method_of
 
 
 class TrainingStopped(UserError):
@@ -30,6 +29,7 @@ def train(
     out: str | Path,
     *,
     row: str = "ours",
+    method: str = "amie",
     seed: int = 0,
     devices: int = 1,
     steps: int | None = None,
@@ -38,13 +38,17 @@ def train(
 ) -> dict[str, Any]:
     """Train one run in folder `out` on the prepared clips of `data`; resume it if it was begun.
 
-    `row` names a row of Table 3; `steps` and `changes` (dotted settings) change the profile.
+    `row` names a row of Table 3, `method` one of peers.METHODS (a compared method has no
+    rows); `steps` and `changes` (dotted settings) change the profile.
     A finished run is not run again. Several `devices` are several processes (DDP): call it from
     a script or the command line then, not from a notebook. Returns the content of done.json.
     Raises UserError for unusable input, TrainingStopped for a non-finite loss.
     """
     base = config.profile(profile) if isinstance(profile, str) else profile
     changes = dict(changes or {}) | ({"train.steps": steps} if steps else {})
+    method_of(method)
+    if method != "amie" and row != "ours":
+        raise UserError(f"row {row!r} is one of AMIE's: method {method!r} has none")
     settings = config.for_row(config.with_changes(base, changes), row)
     data, out = Path(data), Path(out)
     corpus = store.settings(data)
@@ -55,11 +59,12 @@ def train(
         )
     identity = {
         "profile": config.to_dict(settings),
-        "row": row,
+        "row": row if method == "amie" else method,
+        "method": method,
         "seed": seed,
         "corpus": corpus.get("corpus"),
         "data_digest": store.digest(data),
-        "key": config.run_key(settings, seed, store.digest(data)),
+        "key": config.run_key(settings, seed, store.digest(data), method),
     }
     finished = _open_run(out, identity)
     if finished:
@@ -106,10 +111,12 @@ class _Run:
             device=fabric.device, progress=self.progress,
         )  # fmt: skip
         torch.manual_seed(identity["seed"])  # the initial weights; batches have their own seeds
-        self.amie = Amie(settings)
-        self.amie.set_standardisation(*self.windows.standardisation())
-        self.amie = fabric.to_device(self.amie).to(memory_format=torch.channels_last)
-        self.step = Step(settings, self.amie, fabric, identity["seed"])
+        method = method_of(identity["method"])
+        self.networks = method.networks(settings)
+        self.networks.fit(self.windows)
+        self.networks = fabric.to_device(self.networks)
+        checkpoint.channels_last(self.networks)
+        self.step = method.step(settings, self.networks, fabric, identity["seed"])
         self.done, self.seconds, self.waited = 0, 0.0, 0.0
         self.smooth: dict[str, float] = {}
         self.warned: set[str] = set()
@@ -173,15 +180,13 @@ class _Run:
             for name, value in entry.items():
                 self._board().add_scalar(name, value, self.done)
         bar.set_postfix_str(
-            f"{rate:.0f} frames/s, data wait {entry['data_wait']:.1%}, lip {mean['lip']:.4f}, "
-            f"MI {mean['mi_js']:.3f} (chance {CHANCE_JS:.3f}), paired {mean['t_accuracy']:.0%}"
+            f"{rate:.0f} frames/s, data wait {entry['data_wait']:.1%}, {self.step.summary(mean)}"
         )
         if self.done > 0.3 * t.steps and self.done >= 200:
-            self._warn_if("chance", self.smooth["mi_js"] < CHANCE_JS + 0.01,
-                          "T has not left chance: it sees no tie between sound and lips yet")
-            self._warn_if("d", self.smooth["d_accuracy"] > 0.98,
-                          "D has won (98 % right): G gets little from L_GAN; lower loss.gan or lr")
-            # fmt: skip
+            for name, text in self.step.warnings(self.smooth).items():
+                if name not in self.warned:
+                    self.warned.add(name)
+                    tqdm.write(f"warning at step {self.done}: {text}")
 
     def _speed(self) -> float:
         """Frames generated and learnt from a second, over the whole run and all devices."""
@@ -196,11 +201,6 @@ class _Run:
             self._writer = SummaryWriter(str(self.out / "tensorboard"), purge_step=self.done)
         return self._writer
 
-    def _warn_if(self, name: str, condition: bool, text: str) -> None:
-        if condition and name not in self.warned:
-            self.warned.add(name)
-            tqdm.write(f"warning at step {self.done}: {text}")
-
     def _meta(self) -> dict[str, Any]:
         plain = config.to_dict(self.settings)
         return {
@@ -208,6 +208,7 @@ class _Run:
             "corpus": self.identity["corpus"],
             "split": "train",
             "row": self.identity["row"],
+            "method": self.identity["method"],
             "seed": self.identity["seed"],
             "commit": self.commit,
             "step": self.done,
@@ -222,7 +223,7 @@ class _Run:
         """Everything of the run in one file, then the generator alone; each written whole."""
         if not self.fabric.is_global_zero:
             return
-        state = {f"networks.{n}": t for n, t in self.amie.state_dict().items()}
+        state = {f"networks.{n}": t for n, t in self.networks.state_dict().items()}
         for name, optimizer in self.step.optimizers.items():
             for index, values in optimizer.state_dict()["state"].items():
                 for key, value in values.items():
@@ -232,9 +233,9 @@ class _Run:
             self.out / checkpoint.STATE, state, {"step": self.done, "key": self.identity["key"]}
             | clock,
         )  # fmt: skip
-        shipped = {f"generator.{n}": t for n, t in self.amie.averaged.state_dict().items()}
-        shipped |= {f"fine_mask.{n}": t for n, t in self.amie.fine_mask.state_dict().items()}
-        checkpoint.write_tensors(self.out / checkpoint.GENERATOR, shipped, self._meta())
+        checkpoint.write_tensors(
+            self.out / checkpoint.GENERATOR, self.networks.shipped(), self._meta()
+        )
 
     def _resume(self) -> None:
         """Take up the last checkpoint, if there is one; log lines after it are dropped."""
@@ -242,7 +243,7 @@ class _Run:
             return
         state, meta = checkpoint.read_tensors(self.out / checkpoint.STATE)
         own = {n.removeprefix("networks."): t for n, t in state.items() if n[:9] == "networks."}
-        self.amie.load_state_dict(own)
+        self.networks.load_state_dict(own)
         for name, optimizer in self.step.optimizers.items():
             plain = optimizer.state_dict()
             weights = [p for group in optimizer.param_groups for p in group["params"]]
@@ -269,7 +270,7 @@ class _Run:
             "frames_per_second": round(self._speed(), 1),
             "data_wait": round(self.waited / max(self.seconds, 1e-9), 5),
             "resident": self.windows.resident,
-            "parameters": sum(p.numel() for p in self.amie.generator.parameters()),
+            "parameters": sum(p.numel() for p in self.networks.generator.parameters()),
             "devices": self.fabric.world_size,
             "machine": machine.describe(),
             "torch": torch.__version__,

@@ -84,7 +84,7 @@ def test_clips_that_do_not_fit_in_memory_give_the_same_batches(tiny_corpus: Path
     read = Windows(tiny_corpus, TINY, 0, resident_bytes=0, progress=False)
     assert kept.resident and not read.resident
     a, b = kept.batch(3), read.batch(3)
-    for name in ("identity", "before", "frames", "windows", "negatives", "lips", "lip_boxes"):
+    for name in vars(a):
         assert torch.equal(getattr(a, name), getattr(b, name)), name
 
 
@@ -126,7 +126,7 @@ from pathlib import Path
 from amie_core import train as module
 finish = module._Run._finish
 def with_sum(self):
-    weights = b"".join(p.detach().numpy().tobytes() for p in self.amie.parameters())
+    weights = b"".join(p.detach().numpy().tobytes() for p in self.networks.parameters())
     digest = hashlib.sha256(weights).hexdigest()
     (self.out / f"sum{self.fabric.global_rank}").write_text(digest)
     return finish(self)

@@ -31,6 +31,10 @@ def make_batch(profile: Profile, seed: int = 0) -> Batch:
         negatives=torch.randn(b, k, 20, 13, generator=g),
         lips=torch.rand(b, k, 1, s // 2, s // 2, generator=g),
         lip_boxes=torch.tensor([[152, 232, 64, 192]] * b),
+        landmarks=torch.rand(b, k, 68, 2, generator=g) * 255,
+        identity_landmarks=torch.rand(b, 68, 2, generator=g) * 255,
+        identity_windows=torch.randn(b, 20, 13, generator=g),
+        speakers=torch.arange(b) % 3,
     )
 
 

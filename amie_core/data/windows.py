@@ -21,6 +21,13 @@ from amie_core.data.audio import HOPS
 from amie_core.errors import UserError
 from amie_core.mutual_information.samplers import negatives_within_clip
 
+# iBUG's 68 points from right to left: jaw, brows, nose, eyes, outer and inner lip.
+MIRROR = [
+    *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1),
+    45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
+    *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65,
+]  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -33,6 +40,10 @@ class Batch:
     negatives: Float[Tensor, "b k 20 13"]  # a_k of the marginal pairs {f_j, a_k}
     lips: Float[Tensor, "b k 1 h h"]  # drawn lip polygon at half size, target of the fine mask
     lip_boxes: Int[Tensor, "b 4"]
+    landmarks: Float[Tensor, "b k 68 2"]  # px at 256²
+    identity_landmarks: Float[Tensor, "b 68 2"]
+    identity_windows: Float[Tensor, "b 20 13"]  # what is heard while I_f is seen
+    speakers: Int[Tensor, " b"]  # who, as a number: the speaker's place in the split's sorted names
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,7 @@ class _Clips:
 
     frames: Tensor  # (n, s, s, 3) uint8
     lips: Tensor  # (n, h, h) uint8, 0 … 255
+    landmarks: Tensor  # (n, 68, 2)
     mfcc: Tensor  # (rows, 13); within a clip row r is hop r − 8
     first_frame: np.ndarray  # of each clip
     first_row: np.ndarray
@@ -55,6 +67,13 @@ def lip_polygons(landmarks: Float[np.ndarray, "n 68 2"], size: int) -> np.ndarra
     for picture, points in zip(out, scaled.round().astype(np.int32), strict=True):
         cv2.fillPoly(picture, [points], 255, cv2.LINE_AA, 4)
     return out
+
+
+def mirrored(points: Float[Tensor, "*n 68 2"]) -> Float[Tensor, "*n 68 2"]:
+    """The landmarks of the mirrored 256² picture: every point takes its counterpart's place."""
+    flipped = points[..., MIRROR, :].clone()
+    flipped[..., 0] = FACE_SIZE - 1 - flipped[..., 0]
+    return flipped
 
 
 class Windows:
@@ -89,6 +108,7 @@ class Windows:
         share = rows.groupby("speaker")["speaker"].transform("size").to_numpy(float)
         weights = share ** (profile.train.speaker_power - 1)
         self.weights = weights / weights.sum()
+        self.speakers = np.unique(rows["speaker"], return_inverse=True)[1]
         self.frames_in_all = int(rows["frames"].sum())
         self.pool = ThreadPoolExecutor(4)
         picture = self.size**2 * 3 + (self.size // 2) ** 2
@@ -114,6 +134,7 @@ class Windows:
         return _Clips(
             frames=joined([c.frames for c in clips]),
             lips=joined(lips),
+            landmarks=joined([c.landmarks for c in clips]),
             mfcc=joined([c.mfcc for c in clips]),
             first_frame=np.cumsum([0, *lengths[:-1]]),
             first_row=np.cumsum([0, *rows[:-1]]),
@@ -123,12 +144,16 @@ class Windows:
 
     def standardisation(self) -> tuple[Float[Tensor, "13"], Float[Tensor, "13"]]:
         """Mean and standard deviation of the cepstra, over at most 512 clips of the split."""
-        if self.all is not None:
-            rows = self.all.mfcc.cpu()
-        else:
-            chosen = np.linspace(0, len(self.rows) - 1, min(512, len(self.rows))).astype(int)
-            rows = torch.cat([torch.from_numpy(self._load(int(i)).mfcc) for i in chosen])
+        rows = self.all.mfcc.cpu() if self.all is not None else self._sample("mfcc")
         return rows.mean(0), rows.std(0) + 1e-3
+
+    def shapes(self) -> Float[Tensor, "n 68 2"]:
+        """Landmarks of training frames, px at 256², of at most 512 clips of a large split."""
+        return self.all.landmarks.cpu() if self.all is not None else self._sample("landmarks")
+
+    def _sample(self, what: str) -> Tensor:
+        chosen = np.linspace(0, len(self.rows) - 1, min(512, len(self.rows))).astype(int)
+        return torch.cat([torch.from_numpy(getattr(self._load(int(i)), what)) for i in chosen])
 
     def batch(self, step: int) -> Batch:
         """The windows of one step, the same whenever it is asked for."""
@@ -157,12 +182,15 @@ class Windows:
         scaled = scaled.permute(0, 1, 4, 2, 3).float().div_(255)
         lips = clips.lips[self._index(clips.first_frame[at, None] + own)]
         boxes = torch.from_numpy(clips.lip_boxes[at])
+        seen = np.concatenate([identity[:, None], own], axis=1)
+        points = clips.landmarks[self._index(clips.first_frame[at, None] + seen)]
         if settings.augment:
             scaled = _colours(scaled, random)
             mirror = torch.from_numpy(random.random(b) < 0.5)
             there = mirror.to(self.device)
             scaled = torch.where(there[:, None, None, None, None], scaled.flip(-1), scaled)
             lips = torch.where(there[:, None, None, None], lips.flip(-1), lips)
+            points = torch.where(there[:, None, None, None], mirrored(points), points)
             swapped = torch.stack(
                 [boxes[:, 0], boxes[:, 1], FACE_SIZE - boxes[:, 3], FACE_SIZE - boxes[:, 2]], 1
             )
@@ -175,6 +203,10 @@ class Windows:
             negatives=self._hops(clips, at, far),
             lips=lips[:, :, None].float().div_(255),
             lip_boxes=boxes.to(self.device),
+            landmarks=points[:, 1:],
+            identity_landmarks=points[:, 0],
+            identity_windows=self._hops(clips, at, identity[:, None])[:, 0],
+            speakers=self._index(self.speakers[drawn]),
         )
 
     def _index(self, numbers: np.ndarray) -> Tensor:
@@ -244,4 +276,3 @@ class Prefetch:
         """Stop the thread."""
         self._stop.set()
         self._thread.join()
-

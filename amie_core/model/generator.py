@@ -29,14 +29,14 @@ class ImageEncoder(nn.Module):
     frame, and T's, use the last one alone.
     """
 
-    def __init__(self, widths: tuple[int, ...]) -> None:
+    def __init__(self, widths: tuple[int, ...], channels: int = 3) -> None:
         super().__init__()
         self.levels = nn.ModuleList(
-            [convolution(3, widths[0])]
+            [convolution(channels, widths[0])]
             + [convolution(a, b, stride=2) for a, b in zip(widths, widths[1:], strict=False)]
         )
 
-    def forward(self, frame: Float[Tensor, "b 3 s s"]) -> tuple[Tensor, ...]:
+    def forward(self, frame: Float[Tensor, "b c s s"]) -> tuple[Tensor, ...]:
         """Maps (b, width, size, size) from full resolution down to 4×4."""
         maps = []
         x = frame * 2 - 1
@@ -77,19 +77,19 @@ class AudioEncoder(nn.Module):
 class FrameDecoder(nn.Module):
     """From the 4×4 code up to the frame; each level joins the identity's map of its size."""
 
-    def __init__(self, widths: tuple[int, ...], code: int) -> None:
+    def __init__(self, widths: tuple[int, ...], code: int, channels: int = 3) -> None:
         super().__init__()
         self.start = convolution(code, widths[-1])
         self.levels = nn.ModuleList(
             convolution(below + here, here)
             for below, here in zip(widths[:0:-1], widths[-2::-1], strict=True)
         )
-        self.out = nn.Conv2d(widths[0], 3, 3, 1, 1)
+        self.out = nn.Conv2d(widths[0], channels, 3, 1, 1)
         nn.init.zeros_(self.out.weight)  # a residual decoder starts as the identity face
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
     def forward(self, code: Float[Tensor, "b c 4 4"], skips: IdentityCode) -> Tensor:
-        """Unbounded colours (b, 3, s, s)."""
+        """Unbounded colours (b, channels, s, s)."""
         x = self.start(code)
         for level, skip in zip(self.levels, skips[-2::-1], strict=True):
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
@@ -97,7 +97,17 @@ class FrameDecoder(nn.Module):
         return self.out(x)
 
 
-class Generator(nn.Module):
+class Talker(nn.Module):
+    """What the generator of every method can do: speak a face."""
+
+    def roll(
+        self, face: Float[Tensor, "1 3 s s"], windows: Iterable[Float[Tensor, "_ 20 13"]]
+    ) -> Iterator[Float[Tensor, "_ 3 s s"]]:
+        """Frames in [0, 1], one a window, from an aligned face; `windows` comes in chunks."""
+        raise NotImplementedError
+
+
+class Generator(Talker):
     """G: f̂_i from the (attended) identity face, the frame's audio window and f̂_{i−1}.
 
     The identity path is separate from the rest (`identity`), so that it runs once a clip.
@@ -144,27 +154,35 @@ class Generator(nn.Module):
         """f̂_i (sec. 3.1)."""
         return self.decode(identity, self.audio(windows), previous)
 
+    def roll(
+        self, face: Float[Tensor, "1 3 s s"], windows: Iterable[Float[Tensor, "_ 20 13"]]
+    ) -> Iterator[Float[Tensor, "_ 3 s s"]]:
+        """Autoregressive: every frame sees G's own last frame, the first sees I_f.
+
+        The identity is encoded once; the attention rate of inference is 1, as at the end of
+        training (sec. 3.3).
+        """
+        code, previous = self.identity(face), face
+        for chunk in windows:
+            for one in self.audio(chunk):
+                previous = self.decode(code, one[None], previous).clamp(0, 1)
+                yield previous
+
 
 @torch.inference_mode()
 def roll_out(
-    generator: Generator,
+    generator: Talker,
     face: Float[Tensor, "3 s s"],
     windows: Iterable[Float[np.ndarray, "_ 20 13"]],
 ) -> Iterator[np.ndarray]:
-    """Autoregressive generation: every frame sees the model's own last frame, the first sees I_f.
+    """The face speaks: one (s, s, 3) uint8 RGB frame a window, as the method's own `roll` has it.
 
-    `windows` comes in chunks of any length; yields one (s, s, 3) uint8 RGB frame a window and
-    keeps no more than a chunk in memory. The identity is encoded once; the attention rate of
-    inference is 1, as at the end of training (sec. 3.3).
+    `windows` comes in chunks of any length; no more than a chunk is kept in memory.
     """
     generator.eval()
     device = next(generator.parameters()).device
     face = face.to(device)[None].contiguous(memory_format=torch.channels_last)
-    code = generator.identity(face)
-    previous = face
-    for chunk in windows:
-        audio = generator.audio(torch.as_tensor(np.asarray(chunk), device=device))
-        for one in audio:
-            previous = generator.decode(code, one[None], previous).clamp(0, 1)
-            picture = previous[0].mul(255).round().to(torch.uint8)
-            yield picture.permute(1, 2, 0).cpu().contiguous().numpy()
+    heard = (torch.as_tensor(np.asarray(chunk), device=device) for chunk in windows)
+    for frames in generator.roll(face, heard):
+        pictures = frames.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1)
+        yield from pictures.cpu().contiguous().numpy()

@@ -1,0 +1,216 @@
+"""The compared methods: shapes, what their ideas demand of gradients, learning, resume, talking."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+from tiny import TINY, make_batch
+
+from amie_core import checkpoint, config
+from amie_core.config import FACE_SIZE
+from amie_core.data.windows import MIRROR, Batch, Windows, mirrored
+from amie_core.errors import UserError
+from amie_core.evaluate import evaluate
+from amie_core.method import MethodStep
+from amie_core.model.generator import roll_out
+from amie_core.peers import METHODS, atvgnet, davs, glance, method_of
+from amie_core.train import train
+
+PEERS = METHODS[:4]
+
+
+def make_step(name: str, **changes: object) -> MethodStep:
+    torch.manual_seed(0)
+    profile = config.with_changes(TINY, changes)
+    method = method_of(name)
+    return method.step(profile, method.networks(profile), Fabric(accelerator="cpu", devices=1), 0)
+
+
+def weights(*modules: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten().clone() for m in modules for p in m.parameters()])
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_steps_and_speaks(name: str) -> None:
+    step, batch = make_step(name), make_batch(TINY)
+    before = weights(step.networks.averaged)
+    log = step(batch, 0)
+    assert all(torch.isfinite(value).all() for value in log.values()) and "lip" in log
+    assert not torch.equal(before, weights(step.networks.averaged))
+    generator = step.networks.averaged
+    sound = np.random.default_rng(0).normal(size=(7, 20, 13)).astype(np.float32)
+    whole = np.stack(list(roll_out(generator, batch.identity[0], [sound])))
+    assert whole.shape == (7, 32, 32, 3) and whole.dtype == np.uint8
+    parts = np.stack(list(roll_out(generator, batch.identity[0], [sound[:6], sound[6:]])))
+    assert np.abs(whole.astype(int) - parts).max() <= 1  # the same in chunks
+
+
+def movement(batch: Batch) -> float:
+    """How far a window's lips are from the identity face's."""
+    return float((batch.frames - batch.identity[:, None]).abs()[..., 17:27, 8:24].mean())
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_overfits_one_clip(name: str, tiny_corpus: Path) -> None:
+    """The lips of a window that moves, by heart: far nearer than the identity face's own."""
+    changes = {"train.steps": 200, "train.lr": 4e-3, "train.warmup": 10, "train.batch": 1}
+    step = make_step(name, **changes, **{"train.augment": False})
+    windows = Windows(tiny_corpus, step.profile, 0, progress=False)
+    windows.weights = np.eye(len(windows.rows))[0]
+    batch = max((windows.batch(i) for i in range(20)), key=movement)
+    step.networks.fit(windows)
+    losses = [float(step(batch, i)["lip"]) for i in range(200)]
+    assert np.mean(losses[-10:]) < 0.5 * movement(batch)
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_resumed_is_the_uninterrupted_run(
+    name: str, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(folder: str) -> None:
+        train(TINY, tiny_corpus, tmp_path / folder, method=name, steps=10, progress=False)
+
+    run("whole")
+    plain = MethodStep.__call__
+
+    def stops(self: MethodStep, batch: object, step: int) -> dict[str, torch.Tensor]:
+        if step == 9:  # after the checkpoint of step 8
+            raise KeyboardInterrupt
+        return plain(self, batch, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MethodStep, "__call__", stops)
+        with pytest.raises(KeyboardInterrupt):
+            run("cut")
+    assert checkpoint.read_tensors(tmp_path / "cut" / "state.safetensors")[1]["step"] == 8
+    run("cut")
+    a, b = (
+        checkpoint.read_tensors(tmp_path / n / "state.safetensors")[0] for n in ("whole", "cut")
+    )
+    assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+    generator, meta = checkpoint.load_generator(tmp_path / "whole")
+    assert (meta["method"], meta["row"]) == (name, name) and not generator.training
+    folder = tmp_path / "whole" / "scores.json"
+    result = evaluate(tmp_path / "whole", tiny_corpus, "test_unseen", folder, limit=1)
+    assert result["row"] == name and result["rows"]["model"]["mean"]["psnr_rgb"]["mean"] > 5
+
+
+def test_a_method_has_its_own_key_and_amie_s_is_as_it_was(
+    tiny_corpus: Path, tmp_path: Path
+) -> None:
+    keys = {m: config.run_key(TINY, 0, "x", m) for m in METHODS}
+    assert len(set(keys.values())) == 5 and keys["amie"] == config.run_key(TINY, 0, "x")
+    with pytest.raises(UserError, match="unknown method"):
+        train(TINY, tiny_corpus, tmp_path / "a", method="wav2lip")
+    with pytest.raises(UserError, match="row 'b' is one of AMIE's"):
+        train(TINY, tiny_corpus, tmp_path / "a", method="davs", row="b")
+    assert not (tmp_path / "a").exists()
+
+
+def test_speech2vid_deblurs_after_and_apart() -> None:
+    step, batch = make_step("speech2vid"), make_batch(TINY)
+    g = step.networks.generator
+    deblur = weights(g.deblur)
+    step(batch, 0)
+    assert torch.equal(deblur, weights(g.deblur))
+    first = weights(g.identity_encoder, g.audio_encoder, g.spread, g.decoder)
+    step(batch, step.turn)
+    assert torch.equal(first, weights(g.identity_encoder, g.audio_encoder, g.spread, g.decoder))
+    assert not torch.equal(deblur, weights(g.deblur))
+
+
+def test_glance_leaves_the_face_and_moves_the_lips() -> None:
+    step, batch = make_step("glance"), make_batch(TINY)
+    frames = step.networks.generator(batch.identity, batch.windows)
+    changed = (frames - batch.identity[:, None]).abs().amax(dim=(0, 1, 2)) > 0
+    rows, columns = glance._region(32)
+    inside = torch.zeros(32, 32, dtype=torch.bool)
+    inside[rows, columns] = True
+    assert changed[inside].all() and not changed[~inside].any()
+
+
+def test_glance_s_frames_of_a_block_are_made_together() -> None:
+    """A 3-D decoder: the sound of one frame moves its neighbours too, but not the next block."""
+    step, batch = make_step("glance"), make_batch(TINY)
+    g = step.networks.generator.eval()
+    sound = torch.cat([batch.windows, batch.windows], 1)  # two blocks of three
+    lips = g(batch.identity, sound)
+    sound[:, 0] += 1
+    moved = (g(batch.identity, sound) - lips).abs().amax(dim=(0, 2, 3, 4)) > 0
+    assert moved.tolist() == [True, True, True, False, False, False]
+
+
+def test_glance_s_correlation_judges_and_does_not_learn_from_generated_lips() -> None:
+    step, batch = make_step("glance"), make_batch(TINY)
+    seen: list[torch.Tensor] = []
+    step._update_correlation = lambda real, batch: seen.append(real) or {}
+    before = weights(step.networks.correlation)
+    step(batch, 0)
+    assert torch.equal(before, weights(step.networks.correlation))
+    assert torch.equal(
+        seen[0].flatten(0, 1), step.networks.generator.lips(batch.frames.flatten(0, 1))
+    )
+
+
+def test_davs_confuses_its_adversaries_and_they_do_not_help_it() -> None:
+    """Confusion is 0 for a uniform guess alone, and its gradient reaches encoders alone."""
+    assert float(davs.confusion(torch.zeros(4, 7))) == pytest.approx(0, abs=1e-6)
+    assert float(davs.confusion(torch.randn(4, 7))) > 0.05
+    step, batch = make_step("davs"), make_batch(TINY)
+    n = step.networks
+    step.rates["c"] = 0.0  # the adversaries stand still, whatever the generator's step does
+    before = weights(n.speech_in_person, n.person_in_speech)
+    person, speech = weights(n.person_code), weights(n.generator.audio_encoder)
+    step(batch, 0)
+    assert torch.equal(before, weights(n.speech_in_person, n.person_in_speech))
+    assert not torch.equal(person, weights(n.person_code))
+    assert not torch.equal(speech, weights(n.generator.audio_encoder))
+
+
+def test_davs_contrast_pulls_together_what_is_of_one_moment() -> None:
+    a = torch.nn.functional.normalize(torch.randn(6, 5), dim=1)
+    assert float(davs.contrastive(a, a, -a)) == pytest.approx(0, abs=1e-6)
+    assert float(davs.contrastive(a, -a, a)) > 2
+    sounds = davs.sound_class(torch.randn(500, 20, 13) * 2, torch.zeros(13), torch.ones(13))
+    assert int(sounds.min()) >= 0 and int(sounds.max()) < davs.SOUNDS and len(sounds.unique()) > 20
+
+
+def test_atvgnet_composes_and_its_nets_learn_apart() -> None:
+    step, batch = make_step("atvgnet"), make_batch(TINY)
+    g = step.networks.generator
+    g.shape.fit(batch.landmarks.flatten(0, 1))
+    own, shapes = g.shape(batch.identity_landmarks), g.shape(batch.landmarks)
+    frames, attention = g.draw(batch.identity, own, shapes)
+    assert float(attention.detach().min()) >= 0 and float(attention.detach().max()) <= 1
+    with torch.no_grad():
+        g.decoder.out.bias[3] = -30.0  # no attention: the face itself
+    assert torch.allclose(g.draw(batch.identity, own, shapes)[0], batch.identity[:, None])
+    heard = g.heard_shapes(own, g.codes(batch.windows))
+    heard.sum().backward()
+    assert all(p.grad is None for p in g.decoder.parameters())
+    assert all(p.grad is not None for p in g.lstm.parameters())
+
+
+def test_atvgnet_s_shapes_are_principal_components() -> None:
+    random = torch.Generator().manual_seed(0)
+    hidden = torch.randn(400, 6, generator=random) * torch.tensor([9.0, 7, 5, 4, 3, 2])
+    axes = torch.linalg.qr(torch.randn(136, 6, generator=random))[0]
+    points = (100 + hidden @ axes.T).unflatten(1, (68, 2))
+    shape = atvgnet.Shape()
+    shape.fit(points)
+    coefficients = shape(points)
+    assert torch.allclose(coefficients.T @ coefficients / 400, torch.eye(6), atol=0.02)
+    assert torch.allclose(coefficients.mean(0), torch.zeros(6), atol=0.01)
+
+
+def test_mirrored_landmarks_change_sides() -> None:
+    from amie_core.data.faces import TEMPLATE
+
+    assert sorted(MIRROR) == list(range(68))
+    there = torch.from_numpy(TEMPLATE.copy())
+    assert torch.allclose(mirrored(mirrored(there)), there)
+    assert (mirrored(there) - there).abs().max() < 4  # the template is near symmetric
+    assert float(mirrored(there)[36, 0]) == FACE_SIZE - 1 - float(there[45, 0])
