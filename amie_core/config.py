@@ -146,7 +146,8 @@ CELL_SCALE: dict[str, dict[str, Any]] = {
         "train.ema": 0.9, "evaluate_clips": 3,
     },
     "grid": {
-        "train.steps": 500, "train.batch": 8, "train.ema": 0.99, "train.lr_critic": 5e-4,
+        "train.steps": 400, "train.batch": 8, "train.ema": 0.99, "train.lr_critic": 5e-4,
+        "loss.mi": 0.1,
     },
     "lrw": {"train.steps": 50_000},
 }  # fmt: skip
