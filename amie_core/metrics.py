@@ -13,22 +13,42 @@ from jaxtyping import Bool, Float, UInt8
 MOUTH = slice(48, 68)  # outer and inner lip contours of the 68 points
 ROUNDING = 1 / 12  # squared error that rounding to 8 bits makes by itself, in grey levels
 
+GREY = "of the grey picture (Rec. 601, rounded to 8 bits)"
+
 DEFINITIONS = {
     "psnr_rgb": "dB, mean over frames of 10 lg(255²/MSE), MSE in floats over pixels and channels "
     "and not below 1/12 (rounding to 8 bits); null when every frame equals the real one",
+    "psnr_grey": f"psnr_rgb {GREY}",
     "psnr_rgb_uint8_legacy": "dB, as released scripts of compared methods have it: differences "
     "and squares wrap around in 8 bits, so they read dB too high; comparable to nothing else",
+    "psnr_grey_uint8_legacy": f"psnr_rgb_uint8_legacy {GREY}",
     "ssim_gaussian_rgb": "mean over frames and channels, 11×11 Gaussian window, σ 1.5, windows "
     "inside the picture (Wang 2004)",
+    "ssim_gaussian_grey": f"ssim_gaussian_rgb {GREY}",
+    "ssim_uniform_rgb": "mean over frames and channels, uniform 7×7 window, sample covariance, "
+    "windows inside the picture: the default of scikit-image",
+    "ssim_uniform_grey": f"ssim_uniform_rgb {GREY}",
     "lmd_mouth_mean_256": "px at 256², mean distance of the 20 mouth points (48-67), the centroid "
     "of each set removed; frames without landmarks are counted and left out",
+    "lmd_mouth_mean_128": "lmd_mouth_mean_256 in px at 128²: half of it",
+    "lmd_mouth_sum_256_legacy": "the sum over the 20 points where lmd_mouth_mean_256 has their "
+    "mean, as released scripts have it: 20 times as much",
+    "lmd_mouth_sum_128_legacy": "lmd_mouth_sum_256_legacy in px at 128²: half of it",
+    "lmd_all_mean_256": "px at 256², mean distance of all 68 points, centroids removed",
     "lip_correlation": "Pearson correlation over a clip of the lip opening with the real one; "
     "null where the lips of one of them never move",
     "lip_variance_ratio": "variance of the lip opening over a clip, generated/real",
 }
 
 
-def psnr_rgb(frames: UInt8[np.ndarray, "n h w 3"], real: UInt8[np.ndarray, "n h w 3"]) -> float:
+def grey(frames: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w 1"]:
+    """Luma of RGB pictures by Rec. 601, rounded to 8 bits, as OpenCV has it."""
+    import cv2
+
+    return np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])[..., None]
+
+
+def psnr_rgb(frames: UInt8[np.ndarray, "n h w c"], real: UInt8[np.ndarray, "n h w c"]) -> float:
     """Mean over frames of the peak signal-to-noise ratio, dB (infinite for equal clips)."""
     error = np.array([np.mean((a.astype(np.float32) - b) ** 2, dtype=np.float64)
                       for a, b in zip(frames, real, strict=True)])  # fmt: skip
@@ -38,7 +58,7 @@ def psnr_rgb(frames: UInt8[np.ndarray, "n h w 3"], real: UInt8[np.ndarray, "n h 
 
 
 def psnr_rgb_uint8_legacy(
-    frames: UInt8[np.ndarray, "n h w 3"], real: UInt8[np.ndarray, "n h w 3"]
+    frames: UInt8[np.ndarray, "n h w c"], real: UInt8[np.ndarray, "n h w c"]
 ) -> float:
     """PSNR with 8-bit wrap-around, dB: a fault of released scripts, kept to read old tables by.
 
@@ -50,7 +70,7 @@ def psnr_rgb_uint8_legacy(
 
 
 def ssim_gaussian_rgb(
-    frames: UInt8[np.ndarray, "n h w 3"], real: UInt8[np.ndarray, "n h w 3"], chunk: int = 16
+    frames: UInt8[np.ndarray, "n h w c"], real: UInt8[np.ndarray, "n h w c"], chunk: int = 16
 ) -> float:
     """Mean structural similarity, 11×11 Gaussian window of σ 1.5, data range 255 (Wang 2004).
 
@@ -74,12 +94,51 @@ def ssim_gaussian_rgb(
     return total / len(frames)
 
 
-def lmd_mouth_mean_256(
-    points: Float[np.ndarray, "n 68 2"], real: Float[np.ndarray, "n 68 2"]
+def ssim_uniform_rgb(
+    frames: UInt8[np.ndarray, "n h w c"], real: UInt8[np.ndarray, "n h w c"], window: int = 7
 ) -> float:
-    """Mean distance of the mouth points after each set's centroid is removed, px at 256²."""
-    mouths = [p[:, MOUTH] - p[:, MOUTH].mean(axis=1, keepdims=True) for p in (points, real)]
-    return float(np.linalg.norm(mouths[0] - mouths[1], axis=-1).mean())
+    """Mean structural similarity as scikit-image has it by default: uniform 7×7 window.
+
+    Covariances are sample ones (n − 1); windows that reach over the edge do not count.
+    """
+    import cv2
+
+    edge, total = window // 2, 0.0
+    c1, c2, sample = (0.01 * 255) ** 2, (0.03 * 255) ** 2, window**2 / (window**2 - 1)
+
+    def mean(picture: np.ndarray) -> np.ndarray:
+        blurred = cv2.boxFilter(picture, cv2.CV_64F, (window, window))
+        return blurred[edge:-edge, edge:-edge]
+
+    for x, y in zip(frames.astype(np.float64), real.astype(np.float64), strict=True):
+        mx, my = mean(x), mean(y)
+        spread = sample * (mean(x * x) - mx * mx + mean(y * y) - my * my)
+        together = sample * (mean(x * y) - mx * my)
+        value = (2 * mx * my + c1) * (2 * together + c2) / (mx * mx + my * my + c1) / (spread + c2)
+        total += float(value.mean())
+    return total / len(frames)
+
+
+def lmd(
+    points: Float[np.ndarray, "n 68 2"], real: Float[np.ndarray, "n 68 2"], which: slice
+) -> float:
+    """Mean distance of some of the points after each set's centroid is removed, px at 256²."""
+    sets = [p[:, which] - p[:, which].mean(axis=1, keepdims=True) for p in (points, real)]
+    return float(np.linalg.norm(sets[0] - sets[1], axis=-1).mean())
+
+
+def lmds(
+    points: Float[np.ndarray, "n 68 2"], real: Float[np.ndarray, "n 68 2"]
+) -> dict[str, float]:
+    """Landmark distance in every variant."""
+    mouth = lmd(points, real, MOUTH)
+    return {
+        "lmd_mouth_mean_256": mouth,
+        "lmd_mouth_mean_128": mouth / 2,
+        "lmd_mouth_sum_256_legacy": mouth * 20,
+        "lmd_mouth_sum_128_legacy": mouth * 10,
+        "lmd_all_mean_256": lmd(points, real, slice(None)),
+    }
 
 
 def lip_correlation(
@@ -104,10 +163,16 @@ def pictures(
     frames: UInt8[np.ndarray, "n h w 3"], real: UInt8[np.ndarray, "n h w 3"]
 ) -> dict[str, float | None]:
     """The metrics of one clip that look at pixels; None for an infinite one."""
+    both, greys = (frames, real), (grey(frames), grey(real))
     values = {
-        "psnr_rgb": psnr_rgb(frames, real),
-        "psnr_rgb_uint8_legacy": psnr_rgb_uint8_legacy(frames, real),
-        "ssim_gaussian_rgb": ssim_gaussian_rgb(frames, real),
+        "psnr_rgb": psnr_rgb(*both),
+        "psnr_grey": psnr_rgb(*greys),
+        "psnr_rgb_uint8_legacy": psnr_rgb_uint8_legacy(*both),
+        "psnr_grey_uint8_legacy": psnr_rgb_uint8_legacy(*greys),
+        "ssim_gaussian_rgb": ssim_gaussian_rgb(*both),
+        "ssim_gaussian_grey": ssim_gaussian_rgb(*greys),
+        "ssim_uniform_rgb": ssim_uniform_rgb(*both),
+        "ssim_uniform_grey": ssim_uniform_rgb(*greys),
     }
     return {name: value if np.isfinite(value) else None for name, value in values.items()}
 
@@ -127,12 +192,11 @@ def lips(
     both = found & real_found
     values: dict[str, float | int | None] = {"unmeasured_frames": int((~both).sum())}
     if not both.any():
-        names = ("lmd_mouth_mean_256", "lip_correlation", "lip_variance_ratio")
+        names = [name for name in DEFINITIONS if name.startswith(("lmd_", "lip_"))]
         return values | dict.fromkeys(names)
     points, real = points[both], real[both]
     openings = lip_opening(points), lip_opening(real)
-    return values | {
-        "lmd_mouth_mean_256": lmd_mouth_mean_256(points, real),
+    return values | lmds(points, real) | {
         "lip_correlation": lip_correlation(*openings),
         "lip_variance_ratio": lip_variance_ratio(*openings),
     }

@@ -64,23 +64,76 @@ def test_ssim_is_the_gaussian_one(pair: tuple[np.ndarray, np.ndarray]) -> None:
     gaussian = theirs(gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
     ours = metrics.ssim_gaussian_rgb(*pair)
     assert ours == pytest.approx(gaussian, abs=1e-4)
-    assert abs(ours - theirs()) > 1e-3  # the uniform 7×7 window is another number
+    uniform = metrics.ssim_uniform_rgb(*pair)
+    assert uniform == pytest.approx(theirs(), abs=1e-9)
+    assert abs(ours - uniform) > 1e-3  # another window, another number
     assert metrics.ssim_gaussian_rgb(*pair, chunk=2) == pytest.approx(ours, abs=1e-6)
+
+
+def test_grey_variants_are_those_of_the_grey_picture(
+    pair: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """Golden: scikit-image on OpenCV's grey, scikit-image's own grey within its rounding."""
+    from skimage.color import rgb2gray
+
+    greys = [metrics.grey(p) for p in pair]
+    coloured = np.stack([pair[0][0], pair[0][0][..., ::-1]])
+    weights = np.array([0.299, 0.587, 0.114])
+    assert np.abs(metrics.grey(coloured)[..., 0] - coloured @ weights).max() <= 0.51
+    assert np.abs(rgb2gray(coloured) * 255 - coloured @ weights).max() > 1  # that is Rec. 709
+    values = metrics.pictures(*pair)
+    expected = [
+        structural_similarity(a[..., 0], b[..., 0], data_range=255)
+        for a, b in zip(*greys, strict=True)
+    ]
+    assert values["ssim_uniform_grey"] == pytest.approx(np.mean(expected), abs=1e-9)
+    peak = [peak_signal_noise_ratio(b, a) for a, b in zip(*greys, strict=True)]
+    assert values["psnr_grey"] == pytest.approx(np.mean(peak), abs=1e-4)
+    assert values["psnr_grey"] > values["psnr_rgb"] + 3  # noise of three channels averages out
+
+
+def test_torchmetrics_agrees_with_psnr(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    import torch
+    from torchmetrics.functional.image import peak_signal_noise_ratio as theirs
+
+    a, b = (torch.from_numpy(p).permute(0, 3, 1, 2).float() for p in pair)
+    expected = theirs(a, b, data_range=255.0, reduction="elementwise_mean", dim=(1, 2, 3))
+    assert metrics.psnr_rgb(*pair) == pytest.approx(float(expected), abs=1e-4)
 
 
 def face(random: np.random.Generator, n: int = 5) -> np.ndarray:
     return random.uniform(50, 200, (n, 68, 2)).astype(np.float32)
 
 
+def lmd_mouth(points: np.ndarray, real: np.ndarray) -> float:
+    return metrics.lmds(points, real)["lmd_mouth_mean_256"]
+
+
 def test_lmd_removes_the_centroid_and_takes_the_mean(random: np.random.Generator) -> None:
     real = face(random)
-    assert metrics.lmd_mouth_mean_256(real + np.float32(7), real) == pytest.approx(0, abs=1e-4)
+    assert lmd_mouth(real + np.float32(7), real) == pytest.approx(0, abs=1e-4)
     wide = real.copy()
     wide[:, 48:58, 0] += 3  # half of the mouth points 3 px right: the centroid moves by 1.5
-    assert metrics.lmd_mouth_mean_256(wide, real) == pytest.approx(1.5, abs=1e-3)
+    assert lmd_mouth(wide, real) == pytest.approx(1.5, abs=1e-3)
     jaw = real.copy()
     jaw[:, :48] += 40
-    assert metrics.lmd_mouth_mean_256(jaw, real) == 0
+    assert lmd_mouth(jaw, real) == 0
+
+
+def test_lmd_variants(random: np.random.Generator) -> None:
+    real = face(random)
+    off = real + random.normal(0, 3, real.shape).astype(np.float32)
+    values = metrics.lmds(off, real)
+    mouth = values["lmd_mouth_mean_256"]
+    assert values["lmd_mouth_sum_256_legacy"] == pytest.approx(20 * mouth)
+    assert values["lmd_mouth_sum_128_legacy"] == pytest.approx(10 * mouth)
+    small = metrics.lmds(off / 2, real / 2)  # the same faces at 128 px
+    assert values["lmd_mouth_mean_128"] == pytest.approx(small["lmd_mouth_mean_256"], rel=1e-5)
+    jaw = real.copy()
+    jaw[:, :48, 0] += 10  # the mouth in its place, the rest moved
+    assert lmd_mouth(jaw, real) == 0
+    expected = (48 * 10 * 20 / 68 + 20 * 10 * 48 / 68) / 68
+    assert metrics.lmds(jaw, real)["lmd_all_mean_256"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_lip_correlation_and_variance_ratio() -> None:
