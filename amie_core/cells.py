@@ -5,12 +5,15 @@ and figures are drawn from deposits alone, so what was measured once need not be
 """
 
 import argparse
+import contextlib
 import io
 import json
 import os
 import platform
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +23,7 @@ from jaxtyping import UInt8
 
 from amie_core import config
 from amie_core.config import ABLATION, CELL_SCALE, CELL_SEEDS, Profile, figures_dir, workspace
+from amie_core.data.store import write_whole
 from amie_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -82,6 +86,25 @@ def read(cell: Cell, data: Path | None = None) -> dict[str, Any] | None:
     return found if data is None or found["data_digest"] == store.digest(data) else None
 
 
+def real(profile: str) -> dict[str, Any]:
+    """What the real clips say of themselves (UserError where no cell has been deposited)."""
+    path = deposits(profile) / REAL
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        raise UserError(f"{path}: no results of profile {profile} yet: give its data") from None
+
+
+def strips(profile: str, names: list[str], seed: int) -> dict[str, UInt8[np.ndarray, "s w 3"]]:
+    """The shown utterance's frames, real first, then of each cell that has been deposited."""
+    from PIL import Image
+
+    files = {"real": deposits(profile) / REAL}
+    files |= {name: Cell(profile, name, seed).deposit for name in names}
+    files = {name: path.with_suffix(".jpg") for name, path in files.items()}
+    return {n: np.asarray(Image.open(path)) for n, path in files.items() if path.is_file()}
+
+
 def run_folder(cell: Cell, data: Path) -> Path:
     """The folder of the cell's training."""
     from amie_core.data import store
@@ -113,7 +136,6 @@ def measure(
     cell: Cell, run: Path, data: Path, done: dict[str, Any], *, progress: bool = True
 ) -> dict[str, Any]:
     """Everything that tables and figures need of a trained cell; writes its strip of frames."""
-    from amie_core import checkpoint
     from amie_core.evaluate import evaluate
     from amie_core.yardstick import SPLITS, Yardstick
 
@@ -121,26 +143,28 @@ def measure(
     folder = deposits(cell.profile)
     yardstick = Yardstick(data, settings, kept=folder / JUDGE, progress=progress)
     _describe(yardstick, folder)
-    generator, meta = checkpoint.load_generator(run)
-    splits, seen = {}, []
+    made: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
+    splits = {}
     for split in SPLITS:
-        found = evaluate(run, data, split, limit=settings.evaluate_clips, progress=progress)
-        values = found["rows"]["model"]["clips"]
-        by_name = {(clip["speaker"], clip["utterance"]): clip for clip in values}
-        for clip in yardstick.clips[split]:
-            made = _generated(generator, clip)
-            verdict = yardstick.judged(made, clip)
-            by_name[clip.speaker, clip.utterance].update(
-                sync_auc=verdict.auc, sync_offset=verdict.offset
-            )
-            if split == SPLITS[0]:
-                seen.append(made)
-        splits[split] = {"clips": values, "failed": found["failed"]}
+
+        def also(clip: "PreparedClip", frames: np.ndarray, split: str = split) -> dict[str, Any]:
+            made[split].append(frames)
+            verdict = yardstick.judged(frames, clip)
+            return {"sync_auc": verdict.auc, "sync_offset": verdict.offset}
+
+        found = evaluate(
+            run, data, split, limit=settings.evaluate_clips, progress=progress, also=also
+        )
+        if found["failed"]:
+            raise UserError(f"{run}: {found['failed'][0]} could not be measured")
+        splits[split] = {"clips": found["rows"]["model"]["clips"]}
+    seen = made[SPLITS[0]]
     write_strip(cell.deposit.with_suffix(".jpg"), seen[yardstick.shown])
     return {
         "profile": cell.profile, "name": cell.name, "seed": cell.seed, "key": cell.key,
-        "corpus": settings.corpus, "data_digest": yardstick.digest, "commit": meta["commit"],
-        "image_size": settings.model.image_size, "training": done, "machine": machine(),
+        "corpus": settings.corpus, "data_digest": yardstick.digest,
+        "commit": found["commit"]["training"], "image_size": settings.model.image_size,
+        "training": done, "machine": machine(),
         "splits": splits, "distances": yardstick.distances(seen),
         "projection": yardstick.project(seen),
     }  # fmt: skip
@@ -160,18 +184,9 @@ def _describe(yardstick: "Yardstick", folder: Path) -> None:
     checkpoint.write_json(path, content)
 
 
-def _generated(generator: Any, clip: "PreparedClip") -> UInt8[np.ndarray, "n s s 3"]:
-    from amie_core.data.audio import windows
-    from amie_core.talk import generate
-
-    return generate(generator, clip.frames[0], windows(clip.mfcc, len(clip.frames)))
-
-
 def write_strip(path: Path, frames: UInt8[np.ndarray, "n s s 3"]) -> None:
     """STRIP frames spread over a clip, side by side, as one picture."""
     from PIL import Image
-
-    from amie_core.data.store import write_whole
 
     chosen = np.linspace(1, len(frames) - 1, STRIP).round().astype(int)
     buffer = io.BytesIO()
@@ -227,6 +242,34 @@ def _process(cell: Cell, data: Path | None) -> str:
     return (lines[-1] if lines else f"exit code {done.returncode}") if done.returncode else ""
 
 
+@contextlib.contextmanager
+def one_device() -> Iterator[None]:
+    """Hold a GPU that no other cell on this machine holds, where there is one (else do nothing).
+
+    Locks in the workspace say which are taken; waits until one is free.
+    """
+    import torch
+
+    count = torch.cuda.device_count()
+    if not count:
+        yield
+        return
+    import fcntl
+
+    workspace().mkdir(parents=True, exist_ok=True)
+    while True:
+        for number in range(count):
+            with (workspace() / f"gpu-{number}.lock").open("w") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    continue
+                with torch.cuda.device(number):
+                    yield
+                return
+        time.sleep(1)
+
+
 def main() -> int:
     """`python -m amie_core.cells PROFILE NAME SEED --data DIR`: make one cell."""
     parser = argparse.ArgumentParser(description="Train, measure and deposit one cell.")
@@ -234,9 +277,14 @@ def main() -> int:
     parser.add_argument("name")
     parser.add_argument("seed", type=int)
     parser.add_argument("--data", required=True, type=Path, help="folder of prepared clips")
+    parser.add_argument("--copy", type=Path, help="write the deposit here too")
     asked = parser.parse_args()
     try:
-        make(Cell(asked.profile, asked.name, asked.seed), asked.data)
+        with one_device():
+            cell = Cell(asked.profile, asked.name, asked.seed)
+            result = make(cell, asked.data, progress=sys.stderr.isatty())
+        if asked.copy:
+            write_whole(asked.copy, json.dumps(result).encode())
     except UserError as error:
         print(f"cells: {error}", file=sys.stderr)
         return 2

@@ -142,7 +142,7 @@ ABLATION: dict[str, dict[str, Any]] = {
 # smoke profile's only shows that everything runs.
 CELL_SCALE: dict[str, dict[str, Any]] = {
     "smoke": {
-        "model.image_size": 32, "train.steps": 40, "train.batch": 8, "train.warmup": 5,
+        "model.image_size": 32, "train.steps": 25, "train.batch": 8, "train.warmup": 5,
         "train.ema": 0.9, "evaluate_clips": 3,
     },
     "grid": {

@@ -7,6 +7,7 @@ last one: never teacher-forced.
 import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,10 @@ from amie_core.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from amie_core.data.store import PreparedClip
+
+    Also = Callable[[PreparedClip, np.ndarray], dict[str, Any]]
 
 BOOTSTRAP_SEED = 0
 
@@ -31,12 +36,14 @@ def evaluate(
     device: str = "cpu",
     limit: int | None = None,
     progress: bool = True,
+    also: "Also | None" = None,
 ) -> dict[str, Any]:
     """Measure a run (folder or .safetensors file) on the prepared clips of `data`'s `split`.
 
     The identity face is the clip's first frame, which no metric looks at again. Pixel metrics are
     taken at the model's own size, landmark metrics in px at 256² (metrics.DEFINITIONS). `limit`:
-    at most so many clips, spread evenly over the split. Returns, and writes to `out` as JSON, the
+    at most so many clips, spread evenly over the split. `also(clip, frames)`: further values of a
+    generated clip, to stand with its own. Returns, and writes to `out` as JSON, the
     values per clip, their means with 95 % intervals (bootstrap over clips), and the same for each
     reference row. A clip that fails is listed under "failed" and left out of every row. Raises
     UserError for unusable input, or when no clip could be evaluated.
@@ -69,7 +76,7 @@ def evaluate(
     for row in bar:
         name = {"speaker": row["speaker"], "utterance": row["utterance"]}
         try:
-            values = _one(generator, references, data, row["file"], meta["image_size"])
+            values = _one(generator, references, data, row["file"], meta["image_size"], also)
         except (UserError, OSError, ValueError) as error:
             failed.append(name | {"reason": " ".join(str(error).split())})
             continue
@@ -112,7 +119,7 @@ def at_most(rows: "pd.DataFrame", limit: int | None) -> "pd.DataFrame":
 
 
 def _one(
-    generator: Any, references: Any, data: Path, file: str, size: int
+    generator: Any, references: Any, data: Path, file: str, size: int, also: "Also | None"
 ) -> dict[str, dict[str, Any]]:
     """Values of the model and of each reference row on one clip."""
     from amie_core.data import store
@@ -128,6 +135,8 @@ def _one(
     made = generate(generator, clip.frames[0], windows(clip.mfcc, n))
     values = compare(made, measure(made), clip.frames, reference.real)
     frames = {"frames": n - 1}
+    if also is not None:
+        values = values | also(clip, made)
     return {"model": frames | values} | {k: frames | v for k, v in reference.rows.items()}
 
 

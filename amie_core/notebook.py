@@ -2,10 +2,11 @@
 
 import ast
 import dataclasses
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -47,6 +48,7 @@ class Settings:
     profile: str = "smoke"
     data: str = ""
     seed: int = 0
+    needs_data: ClassVar[bool] = True
 
     @classmethod
     def of(cls, namespace: Mapping[str, Any]) -> "Settings":
@@ -70,7 +72,7 @@ class Settings:
             raise UserError(f"unknown profile {self.profile!r}: choose one of {list(PROFILES)}")
         if self.data and not Path(self.data).is_dir():
             raise UserError(f"no folder {self.data!r}: data is the folder of the raw corpus")
-        if not self.data and self.scale.corpus != "synthetic":
+        if not self.data and self.scale.corpus != "synthetic" and self.needs_data:
             raise UserError(f"profile {self.profile} needs data=FOLDER of {self.scale.corpus}")
 
     @property
@@ -84,6 +86,23 @@ class Settings:
         return "folder" if self.data and self.profile == "smoke" else self.scale.corpus
 
 
+@dataclass(frozen=True)
+class TableSettings(Settings):
+    """Parameters of the notebooks that show many runs.
+
+    seeds: how many, 0 for the profile's own number. Without `data`, a profile of another corpus
+    than the embedded one is shown from deposited results alone.
+    """
+
+    seeds: int = 0
+    needs_data: ClassVar[bool] = False
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is a corpus to train on what is missing."""
+        return bool(self.data) or self.scale.corpus == "synthetic"
+
+
 def sources(settings: Settings) -> list[Source]:
     """The raw clips of these settings."""
     from amie_core.data.corpora import corpus
@@ -93,15 +112,24 @@ def sources(settings: Settings) -> list[Source]:
     return corpus(settings.corpus, settings.data or None, **drawn)
 
 
-def prepared(settings: Settings) -> Path:
-    """The prepared corpus of these settings; made, or resumed, when it is not complete."""
-    from amie_core.data.prepare import prepare
+def prepared_folder(settings: Settings) -> Path:
+    """Where the prepared corpus of these settings lies, or will."""
     from amie_core.data.synthetic import drawing
 
     scale = settings.scale
+    source = f"{scale.identities}x{scale.utterances}-{drawing()}"
+    if settings.data:
+        source = Path(settings.data).resolve().name
+    return workspace() / "prepared" / f"{settings.corpus}-{source}-{scale.mfcc_rate}"
+
+
+def prepared(settings: Settings) -> Path:
+    """The prepared corpus of these settings; made, or resumed, when it is not complete."""
+    from amie_core.data.prepare import prepare
+
+    scale = settings.scale
     root = Path(settings.data).resolve() if settings.data else None
-    source = root.name if root else f"{scale.identities}x{scale.utterances}-{drawing()}"
-    out = workspace() / "prepared" / f"{settings.corpus}-{source}-{scale.mfcc_rate}"
+    out = prepared_folder(settings)
     prepare(
         settings.corpus, root, out, mfcc_rate=scale.mfcc_rate,
         identities=scale.identities, utterances=scale.utterances,
@@ -119,6 +147,34 @@ def trained(settings: Settings) -> Path:
     out = workspace() / "runs" / f"{settings.profile}-ours-{settings.seed}-{key}"
     train(settings.profile, data, out, seed=settings.seed)
     return out
+
+
+def deposited(settings: TableSettings, names: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Deposited cells of these rows (all of Table 3 where none is named); makes what is missing.
+
+    Several at a time, one a core, where there is a corpus to train on.
+    """
+    from amie_core import cells
+
+    data = prepared(settings) if settings.trains else None
+    wanted = cells.planned(settings.profile, list(names), settings.seeds or None)
+    return cells.make_all(wanted, data, workers=os.cpu_count() or 1)
+
+
+def provenance_of(found: Sequence[Mapping[str, Any]], split: str = "test_seen") -> dict[str, Any]:
+    """Where a table of cells comes from: profile, corpus, seeds, commits, hours, machine."""
+    return {
+        "profile": found[0]["profile"],
+        "corpus": found[0]["corpus"],
+        "split": split,
+        "seeds": sorted({cell["seed"] for cell in found}),
+        "steps": found[0]["training"]["steps"],
+        "size": found[0]["image_size"],
+        "runs": len(found),
+        "hours": round(sum(cell["training"]["minutes"] for cell in found) / 60, 2),
+        "machine": sorted({cell["machine"] for cell in found}),
+        "commit": sorted({cell["commit"] for cell in found}),
+    }
 
 
 def provenance(settings: Settings, split: str = "", **more: Any) -> dict[str, Any]:

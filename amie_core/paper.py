@@ -205,8 +205,9 @@ LEDGER = (
     Choice("audio encoder", "not given", "five convolution blocks and a linear layer to "
            "{model.embedding}", "chosen", "small windows need little", "CRAN, DAVS"),
     Choice("T", "image and audio encoder of G's architecture, own weights, 3-layer classifier",
-           "the same, without BatchNorm", "stated",
-           "BatchNorm would let a pair see its batch", "sec. 3.1"),
+           "the same, without BatchNorm; it sees the {loss.critic_region}, its classifier also the "
+           "product of the embeddings", "changed", "BatchNorm would let a pair see its batch; from "
+           "faces and without the product T is still at chance after 400 steps", "sec. 3.1"),
     Choice("pairs", "{{f_i, a_i}} and {{f_j, a_k}}, j and k from 1…n of the clip",
            "the same with |j - k| >= {train.min_gap}, pairs of two silences dropped", "changed",
            "nearer windows share sound with the frame: false negatives", "sec. 3.1"),

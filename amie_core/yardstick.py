@@ -4,6 +4,7 @@ All of it comes from the data alone and is the same for every cell. `real.json`,
 holds what it says of the real clips: reference rows, floor and ceilings, the judge's own AUC.
 """
 
+import io
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from amie_core import distances, judge
 from amie_core.config import Profile
 from amie_core.data import store
 from amie_core.data.store import PreparedClip
-from amie_core.distances import Features
+from amie_core.distances import SPACES, Features
 from amie_core.evaluate import at_most
 from amie_core.judge import Judgement
 from amie_core.perceptual import Phi
@@ -75,8 +76,16 @@ class Yardstick:
 
     @cached_property
     def real(self) -> list[Features]:
-        """Features of the real clips at the frames REAL."""
-        return [distances.features(self.phi, c, c.frames, distances.REAL) for c in self.seen]
+        """Features of the real clips at the frames REAL, kept in the workspace."""
+        kept = self.references.folder / f"phi-{len(self.seen)}.npz"
+        if kept.is_file():
+            with np.load(kept, allow_pickle=False) as file:
+                return [{s: file[f"{s}{k}"] for s in SPACES} for k in range(len(self.seen))]
+        found = [distances.features(self.phi, c, c.frames, distances.REAL) for c in self.seen]
+        buffer = io.BytesIO()
+        np.savez(buffer, **{f"{s}{k}": v for k, clip in enumerate(found) for s, v in clip.items()})
+        store.write_whole(kept, buffer.getvalue())
+        return found
 
     @cached_property
     def by(self) -> distances.Reference:
@@ -126,8 +135,11 @@ class Yardstick:
             },
             "explained": [float(share) for share in self.pca.explained_variance_ratio_],
             "projection": self.project([clip.frames for clip in self.seen]),
-            "shown": {"speaker": self.seen[self.shown].speaker,
-                      "utterance": self.seen[self.shown].utterance},
+            "shown": {
+                "speaker": self.seen[self.shown].speaker,
+                "utterance": self.seen[self.shown].utterance,
+                "lip_box": list(self.seen[self.shown].lip_box),
+            },
         }  # fmt: skip
 
 

@@ -1,0 +1,140 @@
+"""Tables of deposited cells as people read them: HTML for notebooks, Markdown and CSV for files."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from amie_core import ablation, checkpoint
+from amie_core.ablation import LABELS, METRICS, Deposit
+from amie_core.config import figures_dir
+from amie_core.data.store import write_whole
+
+LEGEND = (
+    "Means over seeds, [95 % interval, Student's t], (paired difference to the row that the paper "
+    "compares with), the paper's value on LRW (and difference).\n"
+)
+
+
+def styled(table: pd.DataFrame, real: Deposit, split: str = "test_seen") -> str:
+    """Table 3 as HTML: a line a row, a column a metric; below, what the real clips score."""
+    lines: dict[str, dict[str, str]] = {}
+    for cell in table.to_dict("records"):
+        heading = METRICS[cell["metric"]][0]
+        lines.setdefault(f"{cell['label']} [{cell['row']}]", {})[heading] = _cell(cell)
+    lines |= reference_lines(real, split)
+    frame = pd.DataFrame.from_dict(lines, orient="index")
+    style = frame.style.set_uuid("table3").set_table_styles(
+        [{"selector": "td", "props": "white-space: pre-line; text-align: right"}]
+    )
+    best = [f"{LABELS['ours']} [ours]"]
+    return style.set_properties(subset=(best, slice(None)), **{"font-weight": "bold"}).to_html()
+
+
+def _cell(cell: Mapping[str, Any]) -> str:
+    """One cell: mean with interval, paired difference, the paper's value and difference."""
+    text = f"{cell['mean']:.3f}"
+    if _known(cell["low"]):
+        text += f" [{cell['low']:.3f}, {cell['high']:.3f}]"
+    if _known(cell["difference"]):
+        text += f"\n({cell['difference']:+.3f} to {cell['against']})"
+    if _known(cell["paper"]):
+        text += f"\npaper {cell['paper']:.2f}"
+        if _known(cell["paper_difference"]):
+            text += f" ({cell['paper_difference']:+.2f})"
+    return text
+
+
+def _known(number: float | None) -> bool:
+    return number is not None and not np.isnan(number)
+
+
+def reference_lines(real: Deposit, split: str) -> dict[str, dict[str, str]]:
+    """Copied frame, nearest sound, real frames: their means, by heading."""
+    lines = {}
+    for name, clips in real["rows"][split].items():
+        line = {}
+        for metric, (heading, _) in METRICS.items():
+            found = [clip[metric] for clip in clips if clip.get(metric) is not None]
+            line[heading] = f"{np.mean(found):.3f}" if found else "–"
+        if name == "real_frames" and real["judge"][split]["auc"] is not None:
+            line[METRICS["sync_auc"][0]] = f"{real['judge'][split]['auc']:.3f}"
+        lines[name.replace("_", " ")] = line
+    return lines
+
+
+def markdown(table: pd.DataFrame, real: Deposit, split: str = "test_seen") -> str:
+    """Table 3 as Markdown, a line a row."""
+    headings = [METRICS[m][0] for m in dict.fromkeys(table["metric"])]
+    lines = [["row", "seeds", *headings], ["---"] * (2 + len(headings))]
+    for row, part in table.groupby("row", sort=False):
+        name = f"{part['label'].iloc[0]} [{row}]"
+        cells = [_cell(cell).replace("\n", "<br>") for cell in part.to_dict("records")]
+        lines.append([name, str(part["seeds"].max()), *cells])
+    for name, values_ in reference_lines(real, split).items():
+        lines.append([name, "", *(values_[heading] for heading in headings)])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def save_table_3(found: Sequence[Deposit], real: Deposit, provenance: Mapping[str, Any]) -> None:
+    """Write table3 to figures/: Markdown with both splits and the claims, CSV, provenance.
+
+    The profile is in the name, but for GRID's.
+    """
+    profile = provenance["profile"]
+    name = (
+        "table3_smoke"
+        if profile == "smoke"
+        else "table3"
+        if profile == "grid"
+        else f"table3_{profile}"
+    )
+    parts = [f"# Table 3: the ablation ({_origin(provenance)})\n"]
+    frames = []
+    for split, title in (("test_seen", "Known faces, unseen sentences"),
+                         ("test_unseen", "Unseen faces")):  # fmt: skip
+        table = ablation.table(found, split)
+        frames.append(table.assign(split=split))
+        parts.append(f"## {title} (`{split}`)\n\n{markdown(table, real, split)}\n")
+    parts.append(LEGEND)
+    parts.append(f"## The paper's five claims\n\n{ablation.RULE}\n")
+    claims = ablation.statements(found)
+    lines = [list(claims.columns), ["---"] * claims.shape[1], *claims.astype(str).values.tolist()]
+    parts.append("\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n")
+    target = figures_dir() / name
+    write_whole(target.with_suffix(".md"), "\n".join(parts).encode())
+    write_whole(target.with_suffix(".csv"), pd.concat(frames).to_csv(index=False).encode())
+    checkpoint.write_json(target.with_suffix(".json"), dict(provenance))
+
+
+def _origin(provenance: Mapping[str, Any]) -> str:
+    seeds = ", ".join(map(str, provenance["seeds"]))
+    return (f"profile {provenance['profile']}, corpus {provenance['corpus']}, seeds {seeds}, "
+            f"{provenance['steps']} steps, {provenance['size']} px, {provenance['runs']} runs, "
+            f"{provenance['hours']} hours, {'; '.join(provenance['machine'])}, "
+            f"code {', '.join(provenance['commit'])}")  # fmt: skip
+
+
+def distances(found: Sequence[Deposit], real: Deposit) -> pd.DataFrame:
+    """Fig. 3 in numbers: a line a space and distance; means over seeds, AMIE − MINE by seed."""
+    lines = []
+    of = {name: {c["seed"]: c["distances"] for c in found if c["name"] == name}
+          for name in ("c", "ours")}  # fmt: skip
+    for space in real["distances"]["floor"]:
+        for kind in real["distances"]["floor"][space]:
+            by = {name: {seed: d[space][kind]["value"] for seed, d in seeds.items()}
+                  for name, seeds in of.items()}  # fmt: skip
+            delta = ablation.difference(by["ours"], by["c"])
+            fixed = {name: real["distances"][name][space][kind]["value"]
+                     for name in ("floor", "shuffled", "copied_identity")}  # fmt: skip
+            lines.append({
+                "features": space, "distance": kind,
+                **{name.replace("_", " "): f"{value:.3g}" for name, value in fixed.items()},
+                "MINE (c)": f"{np.mean(list(by['c'].values())):.3g}",
+                "AMIE (ours)": f"{np.mean(list(by['ours'].values())):.3g}",
+                "AMIE − MINE": "–" if delta is None else f"{delta.mean:+.3g}" + (
+                    "" if delta.interval is None
+                    else f" [{delta.interval[0]:+.3g}, {delta.interval[1]:+.3g}]"),
+            })  # fmt: skip
+    return pd.DataFrame(lines).set_index(["features", "distance"])
