@@ -10,7 +10,8 @@ from tiny import TINY, make_batch
 
 from amie_core import checkpoint, config
 from amie_core.config import FACE_SIZE
-from amie_core.data.windows import MIRROR, Batch, Windows, mirrored
+from amie_core.data.augment import MIRROR, mirrored
+from amie_core.data.windows import Batch, Windows
 from amie_core.errors import UserError
 from amie_core.evaluate import evaluate
 from amie_core.method import MethodStep

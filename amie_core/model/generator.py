@@ -1,16 +1,27 @@
 """Talking face generator (sec. 3.1): identity, audio and image encoders, frame decoder."""
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from amie_core.config import ModelConfig
+from amie_core.model import composition
+from amie_core.model.composition import Change
 
-IdentityCode = tuple[Tensor, ...]
+LipBox = tuple[int, int, int, int]  # top, bottom, left, right, in 256ths
+
+
+class IdentityCode(NamedTuple):
+    """What G keeps of a face: its encoder's maps, and what the decoder's output is laid over."""
+
+    maps: tuple[Tensor, ...]
+    face: Float[Tensor, "b 3 s s"]
+    region: Float[Tensor, "b 1 s s"] | None  # where it may be changed; None: everywhere
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -88,8 +99,8 @@ class FrameDecoder(nn.Module):
         nn.init.zeros_(self.out.weight)  # a residual decoder starts as the identity face
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
-    def forward(self, code: Float[Tensor, "b c 4 4"], skips: IdentityCode) -> Tensor:
-        """Unbounded colours (b, channels, s, s)."""
+    def forward(self, code: Float[Tensor, "b c 4 4"], skips: tuple[Tensor, ...]) -> Tensor:
+        """Unbounded values (b, channels, s, s): colours, then movement where asked for."""
         x = self.start(code)
         for level, skip in zip(self.levels, skips[-2::-1], strict=True):
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
@@ -106,6 +117,19 @@ class Talker(nn.Module):
         """Frames in [0, 1], one a window, from an aligned face; `windows` comes in chunks."""
         raise NotImplementedError
 
+    def changes(
+        self,
+        face: Float[Tensor, "1 3 s s"],
+        windows: Iterable[Float[Tensor, "_ 20 13"]],
+        lip_box: LipBox | None = None,
+    ) -> Iterator[tuple[Float[Tensor, "1 3 s s"], Change]]:
+        """`roll`, frame by frame, and what each changes of the face around the mouth."""
+        boxes = torch.tensor([lip_box or composition.LIP_BOX], device=face.device)
+        around = composition.region(boxes, face.shape[-1])
+        for frames in self.roll(face, windows):
+            for frame in frames[:, None]:
+                yield frame, Change((frame - face) * around, None)
+
 
 class Generator(Talker):
     """G: f̂_i from the (attended) identity face, the frame's audio window and f̂_{i−1}.
@@ -121,11 +145,28 @@ class Generator(Talker):
         self.image_encoder = ImageEncoder(tuple(max(8, w // 2) for w in widths))
         self.audio_encoder = AudioEncoder(config.audio_width, config.embedding)
         self.spread = nn.Linear(config.embedding, 16 * widths[-1])  # audio code -> 4×4 map
-        self.decoder = FrameDecoder(widths, widths[-1] * 2 + max(8, widths[-1] // 2))
+        channels = 5 if config.compose == "warp" else 3
+        self.decoder = FrameDecoder(widths, widths[-1] * 2 + max(8, widths[-1] // 2), channels)
 
-    def identity(self, face: Float[Tensor, "b 3 s s"]) -> IdentityCode:
-        """Everything G keeps of the identity face: its encoder's maps and the face itself."""
-        return (*self.identity_encoder(face), face)
+    def identity(
+        self,
+        face: Float[Tensor, "b 3 s s"],
+        lip_boxes: Int[Tensor, "b 4"] | None = None,
+        attention: Float[Tensor, "b 1 s s"] | None = None,
+    ) -> IdentityCode:
+        """Everything G keeps of the identity face.
+
+        lip_boxes: where the mouths are, in 256ths (top, bottom, left, right), for a composed frame;
+        the template's where None. attention: the mask M that the face is seen through (sec. 3.3);
+        a composed frame is laid over the face itself, whatever the encoder saw of it.
+        """
+        seen = face if attention is None else face * attention
+        maps = self.identity_encoder(seen)
+        if self.config.compose == "none":
+            return IdentityCode(maps, seen, None)
+        if lip_boxes is None:
+            lip_boxes = torch.tensor([composition.LIP_BOX] * len(face), device=face.device)
+        return IdentityCode(maps, face, composition.region(lip_boxes, face.shape[-1]))
 
     def audio(self, windows: Float[Tensor, "b 20 13"]) -> Float[Tensor, "b c 4 4"]:
         """4×4 map of the audio; windows of many frames can be encoded in one pass."""
@@ -139,11 +180,27 @@ class Generator(Talker):
         previous: Float[Tensor, "b 3 s s"],
     ) -> Float[Tensor, "b 3 s s"]:
         """One frame from the three codes; `previous` is the frame itself."""
-        *maps, face = identity
-        code = torch.cat([maps[-1], audio, self.image_encoder(previous)[-1]], dim=1)
-        colours = self.decoder(code, tuple(maps)).float()
+        return self.compose(identity, self.change(identity, audio, previous))
+
+    def compose(self, identity: IdentityCode, made: Change) -> Float[Tensor, "b 3 s s"]:
+        """The frame of a change. Not clamped."""
         # clamp would cut the gradient off outside [0, 1]; the loss does not need the bound
-        return face + colours if self.config.residual else torch.sigmoid(colours)
+        if self.config.residual or identity.region is not None:
+            return composition.apply(identity.face, made)
+        return torch.sigmoid(made.colours)
+
+    def change(
+        self,
+        identity: IdentityCode,
+        audio: Float[Tensor, "b c 4 4"],
+        previous: Float[Tensor, "b 3 s s"],
+    ) -> Change:
+        """What the frame changes of the identity face."""
+        last = torch.cat([identity.maps[-1], audio, self.image_encoder(previous)[-1]], dim=1)
+        raw = self.decoder(last, identity.maps).float()
+        if identity.region is None:
+            return Change(raw, None)
+        return composition.change(raw, identity.region)
 
     def forward(
         self,
@@ -157,32 +214,58 @@ class Generator(Talker):
     def roll(
         self, face: Float[Tensor, "1 3 s s"], windows: Iterable[Float[Tensor, "_ 20 13"]]
     ) -> Iterator[Float[Tensor, "_ 3 s s"]]:
-        """Autoregressive: every frame sees G's own last frame, the first sees I_f.
+        """Autoregressive: see `changes`."""
+        for frame, _ in self.changes(face, windows):
+            yield frame
+
+    def changes(
+        self,
+        face: Float[Tensor, "1 3 s s"],
+        windows: Iterable[Float[Tensor, "_ 20 13"]],
+        lip_box: LipBox | None = None,
+    ) -> Iterator[tuple[Float[Tensor, "1 3 s s"], Change]]:
+        """Every frame sees G's own last frame, the first sees I_f.
 
         The identity is encoded once; the attention rate of inference is 1, as at the end of
         training (sec. 3.3).
         """
-        code, previous = self.identity(face), face
+        boxes = torch.tensor([lip_box or composition.LIP_BOX], device=face.device)
+        code, previous = self.identity(face, boxes), face
+        around = composition.region(boxes, face.shape[-1])
         for chunk in windows:
             for one in self.audio(chunk):
-                previous = self.decode(code, one[None], previous).clamp(0, 1)
-                yield previous
+                made = self.change(code, one[None], previous)
+                previous = self.compose(code, made).clamp(0, 1)
+                whole = code.region is None
+                yield previous, Change((previous - face) * around, None) if whole else made
 
 
 @torch.inference_mode()
-def roll_out(
+def roll_changes(
     generator: Talker,
     face: Float[Tensor, "3 s s"],
     windows: Iterable[Float[np.ndarray, "_ 20 13"]],
-) -> Iterator[np.ndarray]:
-    """The face speaks: one (s, s, 3) uint8 RGB frame a window, as the method's own `roll` has it.
+    lip_box: LipBox | None = None,
+) -> Iterator[tuple[Float[Tensor, "1 3 s s"], Change]]:
+    """The face speaks: a frame a window, and what it changes of the face around the mouth.
 
-    `windows` comes in chunks of any length; no more than a chunk is kept in memory.
+    `windows` comes in chunks of any length; no more than a chunk is kept in memory. lip_box: the
+    mouth's, in 256ths.
     """
     generator.eval()
     device = next(generator.parameters()).device
     face = face.to(device)[None].contiguous(memory_format=torch.channels_last)
     heard = (torch.as_tensor(np.asarray(chunk), device=device) for chunk in windows)
-    for frames in generator.roll(face, heard):
-        pictures = frames.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1)
-        yield from pictures.cpu().contiguous().numpy()
+    yield from generator.changes(face, heard, lip_box)
+
+
+def roll_out(
+    generator: Talker,
+    face: Float[Tensor, "3 s s"],
+    windows: Iterable[Float[np.ndarray, "_ 20 13"]],
+    lip_box: LipBox | None = None,
+) -> Iterator[np.ndarray]:
+    """The frames of `roll_changes` as (s, s, 3) uint8 RGB pictures."""
+    for frame, _ in roll_changes(generator, face, windows, lip_box):
+        picture = frame[0].mul(255).round().to(torch.uint8)
+        yield picture.permute(1, 2, 0).cpu().contiguous().numpy()
