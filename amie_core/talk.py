@@ -1,23 +1,23 @@
 """A face and a voice to a talking face video (sec. 3.1), frame by frame in flat memory."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import UInt8
 from tqdm.auto import tqdm
 
-from amie_core.config import FACE_SIZE, FPS, workspace
+from amie_core.config import FACE_SIZE, FPS
 from amie_core.errors import UserError
+from amie_core.shipped import WEIGHTS
+from amie_core.still import Still, open_still, scale
 
 if TYPE_CHECKING:
     from amie_core.model.generator import Talker
 
 SIZES = (32, 2048)  # px, of the video
-GREY = 128  # what shows through a transparent image
 
 
 @dataclass(frozen=True)
@@ -35,54 +35,88 @@ def talk(
     audio: str | Path,
     out: str | Path,
     checkpoint: str | Path | None = None,
-    size: int = FACE_SIZE,
+    size: int | None = None,
     *,
+    crop: bool = False,
+    keep_smile: bool = False,
     face_index: int | None = None,
     device: str = "auto",
     progress: bool = True,
 ) -> Talked:
     """Write a video of the face in image `face` saying what is heard in `audio`.
 
-    The face is found, aligned, and generated at the model's own size, each frame from the model's
-    last one; then scaled to `size` px (even). 25 frames/s, H.264 + AAC, as long as the sound of
-    `audio` (any audio or video file); the file's metadata say that it is synthetic. `checkpoint`:
-    a run folder or a .safetensors file, the newest finished run where None. `face_index` counts
-    faces from the left where there are several; `device`: "auto", "cpu" or "cuda". Raises
-    UserError for unusable input; nothing is left of `out` then.
+    The face is found and aligned, open lips are closed (unless `keep_smile`), and it is generated
+    at the model's own size, each frame from the model's last one. What the model changes is laid
+    over the picture at the picture's own resolution (compose.whole); with `size`, over the aligned
+    face at size² px; `crop` gives the model's bare picture at size² px (256). 25 frames/s, H.264 +
+    AAC, as long as the sound of `audio` (any audio or video file); the file's metadata say that it
+    is synthetic. `checkpoint`: a run folder or a .safetensors file, the model that ships where
+    None. `face_index` counts faces from the left, the largest where None; `device`: "auto", "cpu"
+    or "cuda". Raises UserError for unusable input; nothing is left of `out` then.
     """
     face, audio, out = Path(face), Path(audio), Path(out)
-    _check(face, audio, out, size)
-    source = Path(checkpoint) if checkpoint is not None else newest_run()
-
-    import torch
+    _check(face, audio, out, FACE_SIZE if size is None else size)
+    source = WEIGHTS if checkpoint is None else Path(checkpoint)
 
     from amie_core.checkpoint import load_generator
-    from amie_core.data.audio import stream_windows
-    from amie_core.data.faces import align_image
     from amie_core.data.video import VideoWriter
-    from amie_core.model.generator import roll_out
 
     generator, meta = load_generator(source, pick_device(device))
-    image = read_image(face)
-    try:
-        aligned, *_ = align_image(image, face_index=face_index)
-    except UserError as error:
-        raise UserError(f"{face}: {error}") from None
-    small = scale(aligned, meta["image_size"])  # by 256 px, as the training faces came
-    identity = torch.from_numpy(small.copy()).permute(2, 0, 1).float().div_(255)
-    frames = roll_out(generator, identity, stream_windows(audio, rate=meta["mfcc_rate"]))
+    still = open_still(face, face_index, keep_smile)
+    shape, pictures = picture_frames(generator, meta, still, audio, size, crop)
     comment = f"profile {meta['profile']}, commit {meta['commit']}, step {meta['step']}"
     count = 0
     with (
-        VideoWriter(out, size, audio=audio, comment=comment, synthetic=True) as writer,
+        VideoWriter(out, shape, audio=audio, comment=comment, synthetic=True) as writer,
         tqdm(desc="talk", total=_expected(audio), unit="frame", **quiet(progress)) as bar,
     ):
-        for frame in frames:
-            writer.write(scale(frame, size))
+        for picture in pictures:
+            writer.write(picture)
             count += 1
             bar.update()
         bar.total = count
     return Talked(out, count, count / FPS, source)
+
+
+def picture_frames(
+    generator: "Generator",
+    meta: dict[str, Any],
+    still: Still,
+    audio: Path,
+    size: int | None = None,
+    crop: bool = False,
+) -> tuple[tuple[int, int], Iterator[np.ndarray]]:
+    """Width and height of the video of `talk`, and its frames as they are made."""
+    import torch
+
+    from amie_core import compose
+    from amie_core.data.audio import stream_windows
+    from amie_core.model.generator import roll_changes
+
+    seen = still.aligned(meta["image_size"])
+    identity = torch.from_numpy(seen.copy()).permute(2, 0, 1).float().div_(255)
+    windows = stream_windows(audio, rate=meta["mfcc_rate"])
+    changes = roll_changes(generator, identity, windows, still.lip_box)
+    if crop:
+        edge = size or FACE_SIZE
+        bare = ((_array(frame) * 255).round().astype(np.uint8) for frame, _ in changes)
+        return (edge, edge), (scale(frame, edge) for frame in bare)
+    shown = (
+        compose.whole(still.picture, still.matrix)
+        if size is None
+        else compose.face_alone(still.picture, still.matrix, size)
+    )
+    canvas = compose.Canvas(*shown, seen, still.lip_box)
+    height, width = canvas.picture.shape[:2]
+    return (width, height), (
+        canvas.frame(_array(made.colours), None if made.flow is None else _array(made.flow))
+        for _, made in changes
+    )
+
+
+def _array(values: Any) -> np.ndarray:
+    """(1, c, s, s) as (s, s, c)."""
+    return np.ascontiguousarray(values[0].permute(1, 2, 0).cpu().numpy())
 
 
 def _check(face: Path, audio: Path, out: Path, size: int) -> None:
@@ -100,18 +134,6 @@ def _check(face: Path, audio: Path, out: Path, size: int) -> None:
         raise UserError(f"size {size} px: choose an even number from {SIZES[0]} to {SIZES[1]}")
 
 
-def newest_run() -> Path:
-    """The run finished last in the workspace (UserError when there is none)."""
-    runs = workspace() / "runs"
-    done = [path for path in runs.glob("*/done.json") if os.access(path, os.R_OK)]
-    if not done:
-        raise UserError(
-            f"no finished run in {runs}: make one with `make reproduce` or `amie train`, or name "
-            "a run folder with --checkpoint"
-        )
-    return max(done, key=lambda path: path.stat().st_mtime).parent
-
-
 def pick_device(name: str) -> str:
     """The torch device of "auto", "cpu", "cuda", "cuda:1" … (UserError: not here)."""
     import torch
@@ -125,40 +147,6 @@ def pick_device(name: str) -> str:
     if kind not in ("cpu", "cuda") or (kind == "cuda" and not torch.cuda.is_available()):
         raise UserError(f"device {name!r} is not here: choose auto or cpu")
     return name
-
-
-def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
-    """Any still as upright 8-bit RGB: EXIF orientation applied, transparency over grey.
-
-    Raises UserError when the file is no readable image.
-    """
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as image:
-            image.load()
-            image = ImageOps.exif_transpose(image)
-            if image.mode.startswith("I") or image.mode == "F":  # 16 bits or more a pixel
-                deep = np.asarray(image, np.float64)
-                deep = deep * (255 / max(deep.max(), 255.0))
-                image = Image.fromarray(deep.clip(0, 255).astype(np.uint8))
-            if image.has_transparency_data:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, (GREY,) * 3), image)
-            return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} is not a readable image ({reason}): give a PNG or JPEG") from None
-
-
-def scale(frame: UInt8[np.ndarray, "h w 3"], size: int) -> UInt8[np.ndarray, "s s 3"]:
-    """A frame at `size` px: cubic where it grows, area means where it shrinks."""
-    import cv2
-
-    if frame.shape[:2] == (size, size):
-        return frame
-    how = cv2.INTER_AREA if size < frame.shape[0] else cv2.INTER_CUBIC
-    return cv2.resize(frame, (size, size), interpolation=how)
 
 
 def generate(

@@ -1,6 +1,5 @@
 """A face and a voice to a video: what is written, what is refused, what it costs in memory."""
 
-import os
 import subprocess
 import sys
 import tracemalloc
@@ -10,17 +9,22 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import soundfile
+import torch
 from conftest import shared_data
+from media import drawn, write_media
 from PIL import Image
 from standins import write_hum, write_run
 
+from amie_core import shipped, still
 from amie_core import talk as talking
 from amie_core.checkpoint import load_generator
 from amie_core.data import audio, store
-from amie_core.data.faces import align_image
 from amie_core.data.video import read_video
 from amie_core.errors import UserError
-from amie_core.talk import generate, newest_run, read_image, scale, talk
+from amie_core.model import composition
+from amie_core.still import open_still, read_image, scale
+from amie_core.talk import generate, talk
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +43,7 @@ def face(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_video(run: Path, face: Path, tmp_path: Path) -> None:
     sound = write_hum(tmp_path / "hum.wav", 1.99)
     out = tmp_path / "new" / "talk.mp4"
-    done = talk(face, sound, out, run, 96, progress=False)
+    done = talk(face, sound, out, run, 96, crop=True, progress=False)
     assert (done.frames, done.seconds, done.path) == (50, 2.0, out)
     with av.open(str(out)) as file:
         picture, heard = file.streams.video[0], file.streams.audio[0]
@@ -53,8 +57,9 @@ def test_the_video(run: Path, face: Path, tmp_path: Path) -> None:
     # Frame by frame what the model makes of its own last frame, with the windows of training.
     generator, meta = load_generator(run)
     windows = audio.windows(audio.mfcc(audio.load_audio(sound)), 50)
-    small = scale(align_image(read_image(face))[0], meta["image_size"])
-    expected = np.stack([scale(f, 96) for f in generate(generator, small, windows)])
+    seen = open_still(face)
+    small = seen.aligned(meta["image_size"])
+    expected = np.stack([scale(f, 96) for f in generate(generator, small, windows, seen.lip_box)])
     seen = np.stack(list(read_video(out).frames))
     assert np.abs(seen.astype(float) - expected).mean() < 5  # compression
     assert np.ptp(expected.astype(int), axis=0).max() > 0  # it moves
@@ -63,18 +68,20 @@ def test_the_video(run: Path, face: Path, tmp_path: Path) -> None:
     talk(face, out, tmp_path / "again.mp4", run, 96, progress=False)
     frames = len(list(read_video(tmp_path / "again.mp4").frames))
     assert 50 <= frames <= 53  # AAC comes in blocks of 64 ms
-    talk(face, sound, tmp_path / "twice.mp4", run, 96, progress=False)
+    talk(face, sound, tmp_path / "twice.mp4", run, 96, crop=True, progress=False)
     assert (tmp_path / "twice.mp4").read_bytes() == out.read_bytes()
 
 
 def test_memory_does_not_grow_with_length(
     run: Path, face: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def still(generator: object, identity: object, windows: Iterable) -> Iterator[np.ndarray]:
-        return (np.full((32, 32, 3), 90, np.uint8) for chunk in windows for _ in chunk)
+    change = composition.Change(torch.zeros(1, 3, 32, 32), None)
+
+    def nothing(generator: object, face: object, windows: Iterable, box: object) -> Iterator:
+        return ((change.colours, change) for chunk in windows for _ in chunk)
 
     # What the network itself keeps is seen in the ten minutes below; it is slow to trace.
-    monkeypatch.setattr("amie_core.model.generator.roll_out", still)
+    monkeypatch.setattr("amie_core.model.generator.roll_changes", nothing)
     peaks = []
     for seconds in (12, 12, 48):  # the first call also pays for imports
         sound = write_hum(tmp_path / f"{seconds}.wav", seconds)
@@ -118,7 +125,7 @@ def test_stills_of_every_kind(tmp_path: Path) -> None:
     clear.putalpha(Image.fromarray(np.repeat([[0] * 30 + [255] * 30], 40, 0).astype(np.uint8)))
     clear.save(tmp_path / "clear.png")
     seen = read_image(tmp_path / "clear.png")
-    assert (seen[:, :30] == talking.GREY).all() and (seen[:, 30:] == 0).all()
+    assert (seen[:, :30] == still.GREY).all() and (seen[:, 30:] == 0).all()
 
     picture.convert("L").save(tmp_path / "grey.png")
     picture.convert("CMYK").save(tmp_path / "print.jpg", quality=95)
@@ -186,26 +193,62 @@ def test_nothing_is_left_of_an_interrupted_video(
     stopped.calls = 0
     monkeypatch.setattr(talking, "scale", stopped)
     with pytest.raises(KeyboardInterrupt):
-        talk(face, sound, out, run, 64, progress=False)
+        talk(face, sound, out, run, 64, crop=True, progress=False)
     assert [path.read_text() for path in out.parent.iterdir()] == ["an older result"]
 
 
-def test_the_newest_finished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AMIE_WORKSPACE", str(tmp_path))
-    with pytest.raises(UserError, match="make reproduce"):
-        newest_run()
-    for age, name in ((50, "old"), (10, "new"), (1, "unfinished")):
-        folder = tmp_path / "runs" / name
-        folder.mkdir(parents=True)
-        if name != "unfinished":
-            (folder / "done.json").write_text("{}")
-            os.utime(folder / "done.json", (1e9 - age, 1e9 - age))
-    assert newest_run().name == "new"
-
-
-def test_a_photograph_and_a_recorded_voice(run: Path, tmp_path: Path) -> None:
+def test_a_photograph_and_a_recorded_voice(tmp_path: Path) -> None:
+    """By the model that ships: a moving mouth in a picture that is otherwise as it was."""
     voice = sorted(shared_data("grid", "s1").glob("*.mpg"))[0]
-    out = tmp_path / "talk.mp4"
-    done = talk(shared_data("stills", "astronaut.png"), voice, out, run, progress=False)
-    assert done.frames == 75
-    assert next(iter(read_video(out).frames)).shape == (256, 256, 3)
+    photograph = shared_data("stills", "portrait_obama.jpg")
+    done = talk(photograph, voice, tmp_path / "whole.mp4", progress=False)
+    assert done.frames == 75 and done.checkpoint == shipped.WEIGHTS
+    frames = np.stack(list(read_video(tmp_path / "whole.mp4").frames)).astype(int)
+    assert frames.shape[1:] == (1136, 910, 3)
+    moved = np.ptp(frames, axis=0).max(-1)
+    y, x = np.nonzero(moved > 60)
+    face_width = 160 / np.hypot(*open_still(photograph).matrix[:, 0])  # from ear to ear, px
+    assert len(y) > 100 and max(np.ptp(y), np.ptp(x)) < face_width  # mouth, chin, nothing else
+    original = read_image(photograph)[:1136].astype(int)
+    away = np.ones(moved.shape, bool)
+    away[:400] = False
+    assert np.abs(frames[40] - original)[away].mean() < 4  # compression
+    talk(photograph, voice, tmp_path / "face.mp4", size=128, progress=False)
+    assert next(iter(read_video(tmp_path / "face.mp4").frames)).shape == (128, 128, 3)
+
+
+def test_sounds_of_every_kind(run: Path, face: Path, tmp_path: Path) -> None:
+    wave = (0.3 * np.sin(np.arange(4000) / 8)).astype(np.float32)
+    kinds = {
+        "stereo": (np.stack([wave, -wave], 1), 16_000, "PCM_16", 7),
+        "telephone": (wave, 8000, "PCM_16", 13),
+        "studio": (wave, 48_000, "PCM_24", 3),
+        "float": (2 * wave, 44_100, "FLOAT", 3),
+        "silence": (0 * wave, 16_000, "PCM_16", 7),
+        "short": (wave[:1600], 16_000, "PCM_16", 3),
+    }
+    for name, (samples, rate, subtype, frames) in kinds.items():
+        sound = tmp_path / f"{name}.wav"
+        soundfile.write(sound, samples, rate, subtype=subtype)
+        done = talk(face, sound, tmp_path / "out.mp4", run, 64, progress=False)
+        assert done.frames == frames, name
+    silent = write_media(tmp_path / "silent.mp4", drawn(frames=3)[0])
+    with pytest.raises(UserError, match="silent.mp4 has no sound"):
+        talk(face, silent, tmp_path / "new.mp4", run, progress=False)
+    assert not (tmp_path / "new.mp4").exists()
+
+
+def test_a_target_that_is_full_or_not_writable(run: Path, face: Path, tmp_path: Path) -> None:
+    sound = write_hum(tmp_path / "hum.wav", 4)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write"):
+        talk(face, sound, tmp_path / "file" / "out.mp4", run, 64, progress=False)
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000)); "
+        "from amie_core.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    words = ["talk", "--face", face, "--audio", sound, "--out", tmp_path / "new" / "out.mp4"]
+    words = [sys.executable, "-c", code, *words, "--checkpoint", run]
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+    assert done.returncode == 2 and "cannot write" in done.stderr.splitlines()[-1], done.stderr
+    assert "Traceback" not in done.stderr and not list((tmp_path / "new").iterdir())
