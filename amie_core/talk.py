@@ -79,7 +79,7 @@ def talk(
 
 
 def picture_frames(
-    generator: "Generator",
+    generator: "Talker",
     meta: dict[str, Any],
     still: Still,
     audio: Path,

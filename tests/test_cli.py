@@ -147,7 +147,7 @@ def test_talk_and_evaluate(
     sound = write_hum(tmp_path / "hum.wav", 0.5)
     out = tmp_path / "talk.mp4"
     words = ["talk", "--face", tmp_path / "face.png", "--audio", sound, "--out", out]
-    assert cli.main([str(word) for word in words]) == 0  # the newest finished run
+    assert cli.main([str(word) for word in words]) == 0  # the model that ships
     assert out.is_file() and f"{out}: 13 frames" in capsys.readouterr().out
 
     report = tmp_path / "e.json"
