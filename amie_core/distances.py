@@ -11,18 +11,18 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from torch import nn
 
 from amie_core.data.audio import windows
 from amie_core.data.store import PreparedClip
 from amie_core.losses import crop_lips
-from amie_core.perceptual import Phi
 
 SPACES = ("frame", "lips", "joint")
 PROJECTIONS = 128
 DRAWS = 40  # of the bootstrap over clips
 # Frames that are measured: frame 0 is given to the model, neighbours are nearly the same picture.
 GENERATED, REAL = slice(2, None, 4), slice(4, None, 4)
-Features = dict[str, Float[np.ndarray, "n _"]]
+Features = dict[str, Float[np.ndarray, "_ _"]]
 
 
 def frechet(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"]) -> float:
@@ -62,9 +62,15 @@ def mmd(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"], bandwidth: flo
 
 @torch.inference_mode()
 def features(
-    phi: Phi, clip: PreparedClip, frames: UInt8[np.ndarray, "n s s 3"], which: slice = GENERATED
+    phi: nn.Module,
+    clip: PreparedClip,
+    frames: UInt8[np.ndarray, "n s s 3"],
+    which: slice = GENERATED,
 ) -> Features:
-    """Features of some frames of a clip (real, or generated for it), space by space."""
+    """Features of some frames of a clip (real, or generated for it), space by space.
+
+    phi: pictures (b, 3, h, w) in [0, 1] to maps (b, c, h', w').
+    """
     heard = windows(clip.mfcc, len(frames))[which]
     frames = frames[which]
     pictures = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float().div_(255)

@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from amie_core.config import FACE_SIZE, LossConfig
@@ -31,8 +31,8 @@ def perceptual(
 
 
 def crop_lips(
-    frames: Float[Tensor, "b c s s"], boxes: Int[Tensor, "b 4"]
-) -> Float[Tensor, "b c h w"]:
+    frames: Num[Tensor, "b c s s"], boxes: Int[Tensor, "b 4"]
+) -> Num[Tensor, "b c h w"]:
     """corp(·) of Eq. 11: the lip box (top, bottom, left, right in 256ths) of each frame."""
     size = frames.shape[-1]
     rows, columns = LIP_ROWS * size // FACE_SIZE, LIP_COLUMNS * size // FACE_SIZE

@@ -93,7 +93,7 @@ def rows_and_lips(strips: Mapping[str, Frame], lip_box: Sequence[int], count: in
     """
     size = next(iter(strips.values())).shape[0]
     top, bottom, left, right = (round(side * size / 256) for side in lip_box)
-    fig = figure(7.4, 0.2 + 0.42 * len(strips))
+    fig = figure(7.4, 0.2 + 0.5 * len(strips))
     grid = fig.subplots(len(strips), 2, squeeze=False, width_ratios=[1, 1.6])
     for line, (name, strip) in zip(grid, strips.items(), strict=True):
         frames = [strip[:, k * size : (k + 1) * size] for k in range(strip.shape[1] // size)]

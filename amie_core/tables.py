@@ -28,8 +28,8 @@ def styled(table: pd.DataFrame, real: Deposit, split: str = "test_seen") -> str:
     style = frame.style.set_uuid("table3").set_table_styles(
         [{"selector": "td", "props": "white-space: pre-line; text-align: right"}]
     )
-    best = [f"{LABELS['ours']} [ours]"]
-    return style.set_properties(subset=(best, slice(None)), **{"font-weight": "bold"}).to_html()
+    ours = [name for name in frame.index if name == f"{LABELS['ours']} [ours]"]
+    return style.set_properties(subset=(ours, slice(None)), **{"font-weight": "bold"}).to_html()
 
 
 def _cell(cell: Mapping[str, Any]) -> str:

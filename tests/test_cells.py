@@ -1,0 +1,112 @@
+"""Cells: planned by settings, deposited whole, taken as they are, remade when settings change."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from amie_core import cells, config, plots_cells
+from amie_core.cells import Cell
+from amie_core.errors import UserError
+from amie_core.notebook import TableSettings
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMIE_FIGURES", str(tmp_path / "figures"))
+    monkeypatch.setenv("AMIE_WORKSPACE", str(tmp_path / "work"))
+
+
+def test_a_seed_more_plans_its_own_cells_only() -> None:
+    three = {(c.name, c.seed, c.key) for c in cells.planned("grid")}
+    four = {(c.name, c.seed, c.key) for c in cells.planned("grid", seeds=4)}
+    assert three < four
+    assert {seed for _, seed, _ in four - three} == {3}
+    assert len(three) == 3 * len(config.ABLATION)
+
+
+def test_a_changed_setting_changes_exactly_what_it_touches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = {c.name: c.key for c in cells.planned("grid", seeds=1)}
+    changed = config.ABLATION | {"f": config.ABLATION["f"] | {"loss.mi": 0.2}}
+    monkeypatch.setattr(config, "ABLATION", changed)
+    after = {c.name: c.key for c in cells.planned("grid", seeds=1)}
+    assert {name for name in before if before[name] != after[name]} == {"f"}
+
+
+def test_every_row_has_the_same_budget() -> None:
+    settings = [cell.settings for cell in cells.planned("grid", seeds=1)]
+    for name in ("steps", "batch", "unroll", "judged", "lr", "lr_critic", "speaker_power"):
+        assert len({getattr(s.train, name) for s in settings}) == 1, name
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell scale that takes seconds."""
+    scale = {"model.image_size": 32, "model.width": 8, "model.max_width": 16, "train.steps": 2,
+             "train.batch": 2, "loss.perceptual": 0.0, "evaluate_clips": 1}  # fmt: skip
+    monkeypatch.setitem(config.CELL_SCALE, "smoke", scale)
+
+
+def test_a_cell_is_trained_measured_deposited_once(
+    quick: None, tiny_corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("amie_core.judge.STEPS", 2)
+    cell = Cell("smoke", "c", 0)
+    made = cells.make(cell, tiny_corpus, progress=False)
+    assert made == json.loads(cell.deposit.read_text())
+    assert set(made["splits"]) == {"test_seen", "test_unseen"}
+    clip = made["splits"]["test_seen"]["clips"][0]
+    assert clip["psnr_rgb"] > 5 and 0 <= clip["sync_auc"] <= 1
+    assert made["distances"]["joint"]["frechet"]["value"] > 0
+    strips = cells.strips("smoke", ["c", "ours"], 0)
+    assert list(strips) == ["real", "c"]  # `ours` has not been deposited
+    assert strips["c"].shape == (32, 8 * 32, 3)
+    real = cells.real("smoke")
+    assert real["distances"]["floor"]["frame"]["frechet"]["value"] < (
+        made["distances"]["frame"]["frechet"]["value"]
+    )
+    fig = plots_cells.rows_and_lips(strips, real["shown"]["lip_box"])
+    assert len(fig.axes) == 4
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("a deposited cell was trained again")
+
+    monkeypatch.setattr("amie_core.train.train", never)
+    assert cells.make(cell, tiny_corpus, progress=False) == made
+    assert cells.make_all([cell], tiny_corpus) == [made]
+    assert cells.make_all([cell, Cell("smoke", "a", 0)], None) == [made]  # no data: no training
+    monkeypatch.setitem(config.CELL_SCALE["smoke"], "loss.mi", 0.5)
+    assert cells.read(cell) is None  # other settings: not this cell's result
+
+
+def test_a_cell_that_fails_is_reported_and_the_rest_goes_on(
+    quick: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cells.make_all([Cell("smoke", "a", 0)], tmp_path / "nothing") == []
+    assert "a seed 0: cells:" in capsys.readouterr().out
+
+
+def test_nothing_deposited_is_one_line() -> None:
+    with pytest.raises(UserError, match="no results of profile grid yet"):
+        cells.real("grid")
+
+
+def test_tables_of_a_profile_without_data_are_shown_from_deposits() -> None:
+    assert not TableSettings("grid").trains
+    assert TableSettings("smoke").trains
+    with pytest.raises(UserError, match="seeds must be int"):
+        TableSettings.of({"seeds": "3"})
+
+
+def test_ellipse_holds_95_per_cent_of_a_gaussian() -> None:
+    random = np.random.default_rng(0)
+    points = random.standard_normal((20_000, 2)) * [3.0, 1.0]
+    turn = np.deg2rad(30)
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    centre, width, height, angle = plots_cells.ellipse_95(points @ rotation.T + [5.0, -2.0])
+    np.testing.assert_allclose(centre, [5, -2], atol=0.1)
+    assert (width / 2, height / 2) == pytest.approx((3 * 2.448, 2.448), rel=0.03)
+    assert angle % 180 == pytest.approx(30, abs=1.5)
