@@ -115,9 +115,10 @@ def distances(
     """Each distance in each space: its value and a 95 % interval over clips.
 
     Clip k of both sets is the same clip, at other frames of it (GENERATED, REAL), so that real
-    against real gives a floor that is measured the same way. Clips are drawn with replacement, in
-    pairs. Drawing clips twice inflates a distance, so the interval is the basic bootstrap's,
-    2 d − quantiles (Davison and Hinkley 1997, sec. 5.2); None for fewer than three clips.
+    against real gives a floor that is measured the same way. The bootstrap draws clips with
+    replacement, in pairs. A clip drawn twice inflates a distance, so its quantiles sit too high:
+    the interval is the value ± 1.96 deviations of the draws (Davison and Hinkley 1997, sec. 5.2);
+    None for fewer than three clips.
     """
     random = np.random.default_rng(seed)
     drawn = [random.integers(len(real), size=len(real)) for _ in range(draws)]
@@ -140,8 +141,8 @@ def distances(
         for k, name in enumerate(("frechet", "sliced_wasserstein", "mmd")):
             interval = None
             if spread is not None:
-                low, high = np.quantile(spread[:, k], [0.025, 0.975])
-                interval = [2 * values[k] - float(high), 2 * values[k] - float(low)]
+                half = 1.96 * float(spread[:, k].std(ddof=1))
+                interval = [values[k] - half, values[k] + half]
             result[space][name] = {"value": values[k], "interval": interval}
     return result
 
