@@ -7,6 +7,7 @@ and figures are drawn from deposits alone, so what was measured once need not be
 import argparse
 import contextlib
 import io
+import itertools
 import json
 import os
 import platform
@@ -243,31 +244,32 @@ def _process(cell: Cell, data: Path | None) -> str:
 
 
 @contextlib.contextmanager
-def one_device() -> Iterator[None]:
-    """Hold a GPU that no other cell on this machine holds, where there is one (else do nothing).
+def one_device() -> Iterator[str | None]:
+    """Hold a GPU that no other cell of this workspace holds, where there is one; yields its name.
 
-    Locks in the workspace say which are taken; waits until one is free.
+    Locks say which are taken; waits until one is free. Must come before CUDA's first use: the
+    choice is told to it by CUDA_VISIBLE_DEVICES, of which a scheduler's own value is respected.
     """
     import torch
 
-    count = torch.cuda.device_count()
-    if not count:
-        yield
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",") if visible else [str(k) for k in range(torch.cuda.device_count())]
+    if not torch.cuda.device_count():
+        yield None
         return
     import fcntl
 
     workspace().mkdir(parents=True, exist_ok=True)
-    while True:
-        for number in range(count):
-            with (workspace() / f"gpu-{number}.lock").open("w") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError:
-                    continue
-                with torch.cuda.device(number):
-                    yield
-                return
-        time.sleep(1)
+    for name in itertools.cycle(names):
+        with (workspace() / f"gpu-{name}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                time.sleep(1 / len(names))
+                continue
+            os.environ["CUDA_VISIBLE_DEVICES"] = name
+            yield name
+            return
 
 
 def main() -> int:

@@ -110,3 +110,18 @@ def test_ellipse_holds_95_per_cent_of_a_gaussian() -> None:
     np.testing.assert_allclose(centre, [5, -2], atol=0.1)
     assert (width / 2, height / 2) == pytest.approx((3 * 2.448, 2.448), rel=0.03)
     assert angle % 180 == pytest.approx(30, abs=1.5)
+
+
+def test_two_cells_hold_two_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    with cells.one_device() as first:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")  # the second cell is another process
+        with cells.one_device() as second:
+            assert (first, second) == ("0", "1")
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+        with cells.one_device() as third:
+            assert third == "1"
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    with cells.one_device() as none:
+        assert none is None
