@@ -57,18 +57,23 @@
     return made;
   }
 
-  function figure(clip, label) {
+  // A button of our own: native controls would lie over the chin.
+  function figure(clip, label, kind) {
     const mark = element("span", { className: "heard" });
-    const video = element("video", {
-      src: `clips/${clip}.mp4`, controls: true, playsInline: true, preload: "auto",
-    });
+    const video = element("video", { src: `clips/${clip}.mp4`, playsInline: true, preload: "auto" });
+    const button = element("button", { type: "button", className: "plain" }, `Play ${label}`);
     video.setAttribute("aria-label", label);
     video.disablePictureInPicture = true;
-    video.dataset.label = label;
+    button.dataset.clip = clip;
+    button.dataset.label = label;
     const played = () => { mark.textContent = state.played.includes(clip) ? " – played" : ""; };
-    video.addEventListener("play", () => {
-      for (const other of document.querySelectorAll("video")) if (other !== video) other.pause();
-    });
+    const play = () => {
+      for (const other of document.querySelectorAll("video")) other.pause();
+      video.currentTime = 0;
+      video.play().catch(() => { /* what cannot be loaded says so below */ });
+    };
+    button.addEventListener("click", play);
+    video.addEventListener("click", play);
     video.addEventListener("ended", () => {
       if (!state.played.includes(clip)) state.played.push(clip);
       played();
@@ -77,9 +82,9 @@
     video.addEventListener("error", () => {
       $("problem").textContent = `${label} cannot be loaded: reload the page.`;
     });
-    video.dataset.clip = clip;
     played();
-    return element("figure", {}, video, element("figcaption", {}, label, mark));
+    const caption = element("figcaption", {}, label, mark);
+    return element("figure", { className: kind }, caption, video, button);
   }
 
   function fieldset([name, words], clips) {
@@ -123,8 +128,10 @@
     $("trial-title").textContent = `Comparison ${place() + 1} of ${form().length}`;
     Object.assign($("progress"), { max: form().length, value: place() });
     $("problem").textContent = "";
-    $("candidates").replaceChildren(...clips.map((c, at) => figure(c, `Clip ${LETTERS[at]}`)));
-    $("reference").replaceChildren(figure(reference, "Real recording"));
+    $("clips").replaceChildren(
+      ...clips.map((clip, at) => figure(clip, `clip ${LETTERS[at]}`, "candidate")),
+      figure(reference, "real recording", "reference"),
+    );
     $("questions").replaceChildren(...questions.map((question) => fieldset(question, clips)));
   }
 
@@ -160,9 +167,9 @@
 
   $("answers").addEventListener("submit", (event) => {
     event.preventDefault();
-    const unseen = [...document.querySelectorAll("video")]
-      .find((video) => !state.played.includes(video.dataset.clip));
-    if (unseen) return refuse(`Play “${unseen.dataset.label}” to its end first.`, unseen);
+    const unseen = [...document.querySelectorAll("figure button")]
+      .find((button) => !state.played.includes(button.dataset.clip));
+    if (unseen) return refuse(`Play ${unseen.dataset.label} to its end first.`, unseen);
     const open = questions.find(([name]) => !state.draft[name]);
     if (open) return refuse(`Answer first: ${open[1]}`, $(`${open[0]}-A`));
     state.answers.push({ trial: clipsAt(place()).name, given: state.draft });
