@@ -14,12 +14,12 @@ from conftest import shared_data
 from standins import write_run
 
 from amie_core import cli
-from amie_core.checkpoint import load_generator
 from amie_core.data import audio, store
 from amie_core.data.prepare import prepare
 from amie_core.data.video import read_video
 from amie_core.errors import UserError
 from amie_core.study import clips, sample
+from amie_core.study.methods import open_methods
 from amie_core.talk import scale
 
 
@@ -90,12 +90,10 @@ def test_the_clips(made: tuple[Path, dict[str, Any]], runs: list[str], tiny_corp
     def heard(name: str) -> np.ndarray:
         return audio.load_audio(out / "clips" / f"{name}.mp4")
 
-    opened = {run.name: run for run in clips.open_runs(runs)}
-    generators = {name: load_generator(run.path)[0] for name, run in opened.items()}
+    makers = {method.name: method.frames for method in open_methods(runs, tiny_corpus)}
 
     def wanted(name: str, file: str, part: slice) -> np.ndarray:
-        frames = clips.generated(opened[name], generators[name], tiny_corpus, file)
-        return np.stack([scale(frame, 64) for frame in frames[part]])
+        return np.stack([scale(frame, 64) for frame in makers[name](file)[part]])
 
     for trial in key["trials"].values():
         row = table[table.utterance == trial["utterance"]].iloc[0]
@@ -107,9 +105,9 @@ def test_the_clips(made: tuple[Path, dict[str, Any]], runs: list[str], tiny_corp
         for name, method in trial["clips"].items():
             frames = seen(name)
             assert frames.shape == (n, 64, 64, 3)
-            if method in opened:  # grey: H.264 halves the resolution of colours
+            if method in makers:  # grey: H.264 halves the resolution of colours
                 off = {other: np.abs((frames - wanted(other, row.file, part)).mean(-1)).mean()
-                       for other in opened}  # fmt: skip
+                       for other in makers}  # fmt: skip
                 assert off[method] < min(4, 0.5 * max(off.values()))
             else:
                 assert np.abs(frames - seen(trial["reference"])).mean() < 1e-9
@@ -130,6 +128,15 @@ def test_one_loudness(made: tuple[Path, dict[str, Any]], tiny_corpus: Path) -> N
         active = wave.reshape(-1, audio.FRAME_SAMPLES)[~clip.silent]
         decibels = 20 * math.log10(math.sqrt((active**2).mean()))
         assert decibels == pytest.approx(clips.LEVEL, abs=0.1)
+
+
+def test_reference_rows_can_be_compared(runs: list[str], tiny_corpus: Path) -> None:
+    methods = open_methods(["copied_identity", runs[0], "nearest_audio"], tiny_corpus)
+    assert [method.name for method in methods] == ["copied_identity", "red", "nearest_audio"]
+    clip = store.load_clip(tiny_corpus, file := store.clips(tiny_corpus, "train").file[0], size=32)
+    still, _, nearest = (method.frames(file) for method in methods)
+    assert (still == clip.frames[:1]).all() and still.shape == nearest.shape == clip.frames.shape
+    assert len(np.unique(nearest, axis=0)) > 5
 
 
 def test_level_leaves_silence_and_peaks_alone() -> None:
@@ -174,9 +181,10 @@ def test_unusable_input_leaves_nothing(runs: list[str], tiny_corpus: Path, tmp_p
     (full / "there.txt").write_text("older")
     path = runs[0].partition("=")[2]
     wrong: list[tuple[dict[str, Any], str]] = [
-        ({"runs": runs[:1]}, "at least two runs"),
-        ({"runs": [path, path]}, "two runs are called 'ours'"),
+        ({"runs": runs[:1]}, "at least two methods"),
+        ({"runs": [path, path]}, "two methods are called 'ours'"),
         ({"runs": [*runs[:1], f"real={path}"]}, "cannot be called 'real'"),
+        ({"runs": ["copied_identity", "nearest_audio"]}, "one of them a run"),
         ({"runs": [*runs, str(tmp_path / "none")]}, "no such file"),
         ({"data": tmp_path / "none"}, "no prepared clips"),
         ({"split": "test_never"}, "no clips of split"),

@@ -5,16 +5,14 @@ that only what a method drew tells them apart.
 """
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from amie_core.config import FPS
 from amie_core.data.audio import FRAME_SAMPLES
-from amie_core.errors import UserError
 
 if TYPE_CHECKING:
     from amie_core.data.store import PreparedClip
@@ -25,45 +23,6 @@ PEAK = 0.9  # no sample above it: a clip with high peaks stays under LEVEL
 MOVED = 10  # frames (0.4 s) that a shift check moves the sound: far beyond what passes unnoticed
 CRF = 24  # H.264 quality
 NOTE = "Clip of a blind study. It may be synthetic: the study's key says whether it is."
-
-
-@dataclass(frozen=True)
-class Run:
-    """A trained run under the name that the study gives its method."""
-
-    name: str
-    path: Path
-    meta: dict[str, Any]
-
-
-def open_run(word: str) -> Run:
-    """A run from the command line: a folder, or NAME=FOLDER.
-
-    Without a name the method's is taken, for AMIE the row of Table 3. Raises UserError when it is
-    no run.
-    """
-    from amie_core.checkpoint import load_generator
-
-    name, equals, path = word.partition("=")
-    place = Path(path if equals else word)
-    _, meta = load_generator(place)
-    method = str(meta.get("method", "amie"))
-    own = str(meta["row"]) if method == "amie" else method
-    return Run(name if equals and name else own, place, meta)
-
-
-def open_runs(words: list[str] | tuple[str, ...]) -> list[Run]:
-    """Two runs or more, each under its own name (UserError otherwise)."""
-    runs = [open_run(word) for word in words]
-    names = [run.name for run in runs]
-    if len(runs) < 2:
-        raise UserError("a study compares at least two runs: give more --runs")
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"two runs are called {name!r}: name them, --runs NAME=FOLDER")
-        if name.startswith(("real", "shift")):
-            raise UserError(f"a run cannot be called {name!r}: name it, --runs NAME=FOLDER")
-    return runs
 
 
 def cut(silent: Bool[np.ndarray, " n"]) -> slice:
@@ -108,16 +67,6 @@ def sound_of(clip: "PreparedClip") -> Float[np.ndarray, " samples"]:
     wave = level(wave, clip.silent)
     want = len(clip.frames) * FRAME_SAMPLES
     return np.pad(wave, (0, max(0, want - len(wave))))[:want].astype(np.float32)
-
-
-def generated(run: Run, generator: Any, data: Path, file: str) -> UInt8[np.ndarray, "n s s 3"]:
-    """A clip's frames as the run makes them from its first frame and its sound."""
-    from amie_core.data import store
-    from amie_core.data.audio import windows
-    from amie_core.talk import generate
-
-    clip = store.load_clip(data, file, size=run.meta["image_size"])
-    return generate(generator, clip.frames[0], windows(clip.mfcc, len(clip.frames)))
 
 
 def write(

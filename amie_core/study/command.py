@@ -15,7 +15,8 @@ class Sample:
     """A ballot folder that any browser opens, and its key in a file apart."""
 
     runs: Annotated[
-        tuple[str, ...], arg(help="trained runs to compare, each a folder or NAME=FOLDER")
+        tuple[str, ...],
+        arg(help="what to compare: run folders, NAME=FOLDER, copied_identity, nearest_audio"),
     ]
     data: Annotated[Path, arg(help="folder of prepared clips")]
     split: Annotated[str, arg(help="of the manifest, e.g. test_seen")]

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from amie_core.errors import UserError
 from amie_core.study import QUESTIONS, clips, plan
 from amie_core.study.analysis import RULE
+from amie_core.study.methods import Method, open_methods
 from amie_core.study.plan import REAL, SHIFT, Trial
 from amie_core.study.power import statement
 
@@ -42,11 +43,12 @@ def sample(
 ) -> dict[str, Any]:
     """Write a ballot folder to `out` and its key to `key` (`OUT.key.json`); return the key.
 
-    runs: folders of trained runs, or NAME=FOLDER; data, split: prepared clips that all of them
-    speak. Each of `trials` main trials shows the same sentence by `choices` of the methods (all,
-    at most three, where None) beside the real recording. Two checks of each kind are hidden among
-    them, and `repeats` trials come again at the end. `size`: px of the clips. The folder needs no
-    server and names no method. Raises UserError for unusable input; nothing is written then.
+    runs: folders of trained runs, NAME=FOLDER, or reference rows (`methods.REFERENCES`); data,
+    split: prepared clips that all of them speak. Each of `trials` main trials shows the same
+    sentence by `choices` of the methods (all, at most three, where None) beside the real
+    recording. Two checks of each kind are hidden among them, and `repeats` trials come again at
+    the end. `size`: px of the clips. The folder needs no server and names no method. Raises
+    UserError for unusable input; nothing is written then.
     """
     out = Path(out)
     key = Path(key) if key is not None else out.with_name(f"{out.name}.key.json")
@@ -56,26 +58,23 @@ def sample(
     from amie_core.data import store
 
     settings, rows = store.settings(data), store.clips(data, split)
-    opened = clips.open_runs(runs)
-    for run in opened:
-        if settings.get("mfcc_rate") != run.meta["mfcc_rate"]:
-            raise UserError(f"{data} has not the MFCC rate of {run.path}: prepare it anew")
-    names = [run.name for run in opened]
+    methods = open_methods(runs, Path(data), device)
+    names = [method.name for method in methods]
     choices = min(3, len(names)) if choices is None else choices
     if not 2 <= choices <= len(names):
-        raise UserError(f"--choices {choices}: from 2 to the number of runs, {len(names)}")
+        raise UserError(f"--choices {choices}: from 2 to the number of methods, {len(names)}")
     rng = np.random.default_rng(seed)
     planned = _plan(names, choices, rows, trials, rng)
     planned = [planned[i] for i in rng.permutation(len(planned))]  # a number tells no check
     key_of = {
         "split": split,
         "corpus": settings.get("corpus"),
-        "profiles": sorted({run.meta["profile"] for run in opened}),
+        "profiles": sorted({m.about["profile"] for m in methods if "profile" in m.about}),
         "seed": seed,
         "commit": checkpoint.commit(),
         "data_digest": store.digest(data),
         "methods": names,
-        "runs": {run.name: _about(run) for run in opened},
+        "runs": {method.name: method.about for method in methods},
         "questions": QUESTIONS,
         "rule": RULE,
         "power": statement(VOLUNTEERS, trials, kept=2 / choices),
@@ -87,7 +86,7 @@ def sample(
     try:
         shutil.copytree(STATIC, part)
         key_of["trials"] = _write_clips(
-            part, planned, opened, Path(data), rows, size, rng, device, progress
+            part, planned, methods, Path(data), rows, size, rng, progress
         )
         kinds = [trial.kind for trial in planned]
         key_of["forms"] = [
@@ -119,13 +118,6 @@ def _check(out: Path, key: Path, trials: int, repeats: int, size: int) -> None:
         raise UserError(f"--size {size}: an even number of px from {SIZES[0]} to {SIZES[1]}")
 
 
-def _about(run: clips.Run) -> dict[str, Any]:
-    """What the key keeps of a run."""
-    meta = run.meta
-    kept = {name: meta.get(name) for name in ("profile", "row", "seed", "step", "commit")}
-    return {"run": run.path.resolve().name, "method": meta.get("method", "amie")} | kept
-
-
 def _plan(
     names: list[str], choices: int, rows: Any, trials: int, rng: np.random.Generator
 ) -> list[Trial]:
@@ -153,16 +145,14 @@ def _balance(planned: list[Trial], rows: Any) -> dict[str, dict[str, int]]:
 
 
 def _write_clips(
-    folder: Path, planned: list[Trial], runs: list[clips.Run], data: Path, rows: Any, size: int,
-    rng: np.random.Generator, device: str, progress: bool,
+    folder: Path, planned: list[Trial], methods: list[Method], data: Path, rows: Any, size: int,
+    rng: np.random.Generator, progress: bool,
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """All clips of all trials under names that say nothing; what each is, by trial."""
-    from amie_core.checkpoint import load_generator
     from amie_core.data import store
-    from amie_core.talk import pick_device, quiet
+    from amie_core.talk import quiet
 
-    place = pick_device(device)
-    generators = {run.name: (run, load_generator(run.path, place)[0]) for run in runs}
+    makers = {method.name: method.frames for method in methods}
     free = iter(f"{number:05x}" for number in rng.permutation(16**5)[: 8 * len(planned)])
     found = {}
     for number, trial in enumerate(tqdm(planned, "ballot", unit="trial", **quiet(progress))):
@@ -172,8 +162,8 @@ def _write_clips(
         ids = {}
         for method in trial.methods:
             frames, heard = clip.frames, wave
-            if method in generators:
-                frames = clips.generated(*generators[method], data, row["file"])
+            if method in makers:
+                frames = makers[method](row["file"])
             elif trial.kind == SHIFT:
                 heard = clips.moved(wave, clips.shift_of(int(method.removeprefix(SHIFT))))
             ids[next(free)] = method
