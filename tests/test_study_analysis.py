@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ballots import write_key
+from keys import write_key
 from test_study_answers import filled, write
 
 from amie_core.errors import UserError

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ballots import write_key
+from keys import write_key
 
 from amie_core.errors import UserError
 from amie_core.study import COLUMNS, PEOPLE, SIMULATED, answers

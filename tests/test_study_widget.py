@@ -5,7 +5,7 @@ from typing import Any
 
 import ipywidgets as widgets
 import pytest
-from ballots import write_key
+from keys import write_key
 
 from amie_core.errors import UserError
 from amie_core.study import answers, sample

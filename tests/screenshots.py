@@ -1,0 +1,34 @@
+"""Pictures of a ballot in a real browser, for figures/: python tests/screenshots.py BALLOT NAME."""
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from browser import chromium, wait_for
+
+from amie_core.config import figures_dir
+
+SCREENS = {"": (900, 760, 1.0, False), "_phone": (360, 740, 1.5, True)}  # px, px, scale, touch
+DECODED = "[...document.querySelectorAll('video')].every((video) => video.readyState >= 2)"
+
+
+def take(ballot: Path, name: str) -> None:
+    """The first comparison, answered, at the width of a desk and of a phone."""
+    with TemporaryDirectory() as folder, chromium(Path(folder)) as driver:
+        for ending, (width, height, scale, touch) in SCREENS.items():
+            screen = {"width": width, "height": height, "deviceScaleFactor": scale}
+            driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen | {"mobile": touch})
+            driver.get(f"{(ballot / 'index.html').resolve().as_uri()}?form=0")
+            driver.execute_script("localStorage.clear()")
+            driver.refresh()
+            for button in ("agree", "begin"):
+                driver.find_element("id", button).click()
+            wait_for(driver, DECODED, "clips with a picture")
+            driver.find_element("id", "realistic-A").click()
+            driver.execute_script("window.scrollTo(0, 0)")
+            target = figures_dir() / f"study_ballot{ending}_{name}.png"
+            driver.save_screenshot(str(target))
+
+
+if __name__ == "__main__":
+    take(Path(sys.argv[1]), sys.argv[2])
