@@ -146,6 +146,10 @@ class Evaluate:
     sheet: Annotated[
         Path | None, arg(help="PNG to write: real and generated frames of the median clip")
     ] = None
+    features: Annotated[
+        bool, arg(help="identity similarity and Fréchet distance on VGG features too: slower")
+    ] = False
+    syncnet: Annotated[Path | None, arg(help="SyncNet's weight file, for LSE-C and LSE-D")] = None
     device: Annotated[str, arg(help="auto, cpu or cuda")] = "auto"
 
     def run(self) -> int:
@@ -153,8 +157,9 @@ class Evaluate:
         from amie_core.evaluate import evaluate, table
 
         result = evaluate(
-            self.run_folder, self.data, self.split, self.out, device=self.device, limit=self.limit
-        )
+            self.run_folder, self.data, self.split, self.out, device=self.device, limit=self.limit,
+            features=self.features, syncnet=self.syncnet,
+        )  # fmt: skip
         if self.sheet is not None:
             from amie_core.sheet import contact_sheet
 

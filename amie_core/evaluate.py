@@ -37,16 +37,19 @@ def evaluate(
     limit: int | None = None,
     progress: bool = True,
     also: "Also | None" = None,
+    features: bool = False,
+    syncnet: str | Path | None = None,
 ) -> dict[str, Any]:
     """Measure a run (folder or .safetensors file) on the prepared clips of `data`'s `split`.
 
     The identity face is the clip's first frame, which no metric looks at again. Pixel metrics are
     taken at the model's own size, landmark metrics in px at 256² (metrics.DEFINITIONS). `limit`:
     at most so many clips, spread evenly over the split. `also(clip, frames)`: further values of a
-    generated clip, to stand with its own. Returns, and writes to `out` as JSON, the
-    values per clip, their means with 95 % intervals (bootstrap over clips), and the same for each
-    reference row. A clip that fails is listed under "failed" and left out of every row. Raises
-    UserError for unusable input, or when no clip could be evaluated.
+    generated clip, to stand with its own. `features`: the slower metrics on VGG features too;
+    `syncnet`: its weight file, for LSE (further.DEFINITIONS). Returns, and writes to `out` as
+    JSON, the values per clip, their means with 95 % intervals (bootstrap over clips), and the
+    same for each reference row. A clip that fails is listed under "failed" and left out of every
+    row. Raises UserError for unusable input, or when no clip could be evaluated.
     """
     run, data = Path(run), Path(data)
     out = None if out is None else _writable(Path(out))
@@ -58,6 +61,7 @@ def evaluate(
     settings, rows = store.settings(data), store.clips(data, split)
 
     from amie_core import checkpoint
+    from amie_core.further import Further
     from amie_core.reference import ROWS, References
     from amie_core.talk import pick_device, quiet
 
@@ -67,6 +71,7 @@ def evaluate(
             f"{data}: prepared with MFCC at {settings['mfcc_rate']} Hz, the run wants "
             f"{meta['mfcc_rate']} Hz; prepare it again with --mfcc-rate {meta['mfcc_rate']}"
         )
+    further = Further(features, syncnet)
     begun, in_split = time.perf_counter(), len(rows)
     rows = at_most(rows, limit)
     references = References(data, meta["image_size"])
@@ -76,7 +81,8 @@ def evaluate(
     for row in bar:
         name = {"speaker": row["speaker"], "utterance": row["utterance"]}
         try:
-            values = _one(generator, references, data, row["file"], meta["image_size"], also)
+            values = _one(generator, references, data, row["file"], meta["image_size"],
+                          [further, *([also] if also else [])])  # fmt: skip
         except (UserError, OSError, ValueError) as error:
             failed.append(name | {"reason": " ".join(str(error).split())})
             continue
@@ -87,6 +93,7 @@ def evaluate(
     result = {
         "run": run.resolve().name,
         **{key: meta[key] for key in ("profile", "row", "step")},
+        "method": meta.get("method", "amie"),
         "corpus": settings.get("corpus"),
         "split": split,
         "trained_on": {"corpus": meta["corpus"], "split": meta["split"]},
@@ -102,6 +109,7 @@ def evaluate(
         "definitions": metrics.DEFINITIONS,
         "reference_rows": ROWS,
         "rows": {kind: _row(clips) for kind, clips in found.items()},
+        "further": further.values(),
         "failed": failed,
         "seconds": round(time.perf_counter() - begun, 1),
     }
@@ -119,7 +127,7 @@ def at_most(rows: "pd.DataFrame", limit: int | None) -> "pd.DataFrame":
 
 
 def _one(
-    generator: Any, references: Any, data: Path, file: str, size: int, also: "Also | None"
+    generator: Any, references: Any, data: Path, file: str, size: int, also: "list[Also]"
 ) -> dict[str, dict[str, Any]]:
     """Values of the model and of each reference row on one clip."""
     from amie_core.data import faces, store
@@ -136,8 +144,8 @@ def _one(
     made = generate(generator, clip.frames[0], windows(clip.mfcc, n), mouth)
     values = compare(made, measure(made), clip.frames, reference.real)
     frames = {"frames": n - 1}
-    if also is not None:
-        values = values | also(clip, made)
+    for look in also:
+        values = values | look(clip, made)
     return {"model": frames | values} | {k: frames | v for k, v in reference.rows.items()}
 
 
@@ -180,11 +188,15 @@ def table(result: dict[str, Any]) -> str:
         f"{result['run']}: profile {result['profile']}, row {result['row']}, "
         f"step {result['step']}; corpus {result['corpus']}, split {result['split']}, "
         f"{result['clips']} of {result['clips_in_split']} clips, {result['image_size']} px",
-        " " * 22 + "".join(f"{kind:>26}" for kind, _ in rows),
+        " " * 25 + "".join(f"{kind:>26}" for kind, _ in rows),
     ]
     for name in metrics.DEFINITIONS:
         cells = [_cell(row["mean"][name]) for _, row in rows]
-        lines.append(f"{name:22}" + "".join(f"{cell:>26}" for cell in cells))
+        lines.append(f"{name:25}" + "".join(f"{cell:>26}" for cell in cells))
+    for name, found in result["further"].items():
+        cells = [_cell(found["rows"][kind]) if kind in found["rows"] else "" for kind, _ in rows
+                 ] if "rows" in found else [f"  skipped: {found['skipped']}"]  # fmt: skip
+        lines.append(f"{name:25}" + "".join(f"{cell:>26}" for cell in cells).rstrip())
     return "\n".join(lines)
 
 

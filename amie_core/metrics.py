@@ -40,6 +40,14 @@ DEFINITIONS = {
     "lip_variance_ratio": "variance of the lip opening over a clip, generated/real",
 }
 
+# Further readings of the same pictures and points: they stand in files, short tables leave them
+# out.
+VARIANTS = (
+    "psnr_grey", "psnr_grey_uint8_legacy", "ssim_gaussian_grey", "ssim_uniform_rgb",
+    "ssim_uniform_grey", "lmd_mouth_mean_128", "lmd_mouth_sum_256_legacy",
+    "lmd_mouth_sum_128_legacy", "lmd_all_mean_256",
+)  # fmt: skip
+
 
 def grey(frames: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w 1"]:
     """Luma of RGB pictures by Rec. 601, rounded to 8 bits, as OpenCV has it."""

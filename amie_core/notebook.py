@@ -190,8 +190,13 @@ def provenance(settings: Settings, split: str = "", **more: Any) -> dict[str, An
 
 
 def results(result: Mapping[str, Any]) -> "pd.DataFrame":
-    """Means of `evaluate`'s result, a line a row (model, references), a column a metric."""
+    """Means of `evaluate`'s result, a line a row (model, references), a column a metric.
+
+    Variants of a metric are left out.
+    """
     import pandas as pd
+
+    from amie_core.metrics import VARIANTS
 
     def cell(value: Mapping[str, Any]) -> str:
         if value["mean"] is None:
@@ -201,7 +206,10 @@ def results(result: Mapping[str, Any]) -> "pd.DataFrame":
         return text if interval is None else f"{text} ({interval[0]:.2f} to {interval[1]:.2f})"
 
     rows = {name: row["mean"] for name, row in result["rows"].items() if row["clips"]}
-    means = {name: {key: cell(mean) for key, mean in row.items()} for name, row in rows.items()}
+    means = {
+        name: {key: cell(mean) for key, mean in row.items() if key not in VARIANTS}
+        for name, row in rows.items()
+    }
     return pd.DataFrame.from_dict(means, orient="index").rename_axis(result["split"])
 
 

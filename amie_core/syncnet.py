@@ -84,7 +84,12 @@ def load(path: str | Path) -> SyncNet:
     net = SyncNet()
     try:
         weights: Any = torch.load(path, map_location="cpu", weights_only=True)
-        net.load_state_dict(weights)
+        absent = net.load_state_dict(weights, strict=False)
+        # Counters of batches are newer than the published file, and mean nothing here.
+        lacking = [name for name in absent.missing_keys if "num_batches" not in name]
+        if lacking or absent.unexpected_keys:
+            first = next(iter(lacking or absent.unexpected_keys))
+            raise ValueError(f"it lacks {first}" if lacking else f"it has {first}")
     except Exception as error:  # torch.load has no list of what it raises on damaged files
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: not SyncNet's weights ({first[:120]})") from None

@@ -16,10 +16,8 @@ from amie_core.errors import UserError
 from amie_core.evaluate import evaluate
 from amie_core.method import MethodStep
 from amie_core.model.generator import roll_out
-from amie_core.peers import METHODS, atvgnet, davs, glance, method_of
+from amie_core.peers import METHODS, PEERS, atvgnet, davs, glance, method_of
 from amie_core.train import train
-
-PEERS = METHODS[:4]
 
 
 def make_step(name: str, **changes: object) -> MethodStep:

@@ -22,6 +22,7 @@ NAMES = {
     "amie": "AMIE (Ours)",
 }
 METHODS = tuple(NAMES)
+PEERS = tuple(name for name in NAMES if name != "amie")
 
 
 def method_of(name: str) -> "Method":
