@@ -104,7 +104,7 @@ def picture(image: Frame, alt: str, colours: int = 256) -> Shown:
 
 def caption(provenance: dict[str, Any]) -> str:
     """Where a result comes from, in a line that stands in or under it."""
-    keys = ("profile", "corpus", "split", "seed")
+    keys = ("profile", "corpus", "split", "seed", "seeds", "steps")
     return ", ".join(f"{k} {provenance[k]}" for k in keys if provenance.get(k) not in (None, ""))
 
 
