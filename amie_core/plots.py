@@ -177,17 +177,30 @@ def rows_of_frames(rows: Mapping[str, Sequence[Frame]], count: int = 8) -> Figur
 
 @rc_context(STYLE)
 def masks(
-    frames: Sequence[Frame], worn: Float[np.ndarray, "n s s"], rate: float, count: int = 6
+    frames: Sequence[Frame],
+    worn: Float[np.ndarray, "n s s"],
+    rate: float,
+    records: Sequence[Mapping[str, float]] = (),
+    count: int = 6,
 ) -> Figure:
-    """Generated frames, and the attention masks that their identity face wore."""
-    fig = figure(7.0, 2.7)
+    """Generated frames, the attention masks that their identity face wore, and the rates given.
+
+    records: lines of metrics.jsonl; each has the rate of its steps.
+    """
+    fig = figure(7.0, 3.9 if records else 2.7)
     chosen = range(min(count, len(frames)))
-    grid = fig.subplots(2, len(chosen), squeeze=False)
+    heights = [1, 1, 0.8] if records else [1, 1]
+    spec = fig.add_gridspec(len(heights), len(chosen), height_ratios=heights)
+    rows = [[fig.add_subplot(spec[line, at]) for at in chosen] for line in range(2)]
     for at in chosen:
-        _picture(grid[0, at], frames[at], f"frame {at}")
-        shown = grid[1, at].imshow(worn[at], vmin=0, vmax=1, cmap="cividis")
-        grid[1, at].set(xticks=[], yticks=[])
-        grid[1, at].set_title("coarse" if at == 0 else "predicted", fontsize=7)
-    bar = fig.colorbar(shown, ax=grid[1, :], shrink=0.9)
+        _picture(rows[0][at], frames[at], f"frame {at}")
+        shown = rows[1][at].imshow(worn[at], vmin=0, vmax=1, cmap="cividis")
+        rows[1][at].set(xticks=[], yticks=[])
+        rows[1][at].set_title("coarse" if at == 0 else "predicted", fontsize=7)
+    bar = fig.colorbar(shown, ax=rows[1], shrink=0.9)
     bar.set_label(f"mask, rate {rate:g}", fontsize=7)
+    if records:
+        schedule = fig.add_subplot(spec[2, :])
+        _curve(schedule, records, "rate", 0)
+        schedule.set(title="rate during training (sec. 3.3)", xlabel="step", ylim=(0, 1.05))
     return fig
