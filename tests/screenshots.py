@@ -1,11 +1,15 @@
 """Pictures of a ballot in a real browser, for figures/: python tests/screenshots.py BALLOT NAME."""
 
+import io
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 from browser import chromium, wait_for
+from PIL import Image
 
+from amie_core import show
 from amie_core.config import figures_dir
 
 SCREENS = {"": (900, 760, 1.0, False), "_phone": (360, 740, 1.5, True)}  # px, px, scale, touch
@@ -27,7 +31,8 @@ def take(ballot: Path, name: str) -> None:
             driver.find_element("id", "realistic-A").click()
             driver.execute_script("window.scrollTo(0, 0)")
             target = figures_dir() / f"study_ballot{ending}_{name}.png"
-            driver.save_screenshot(str(target))
+            seen = Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")
+            target.write_bytes(show.png(np.asarray(seen), colours=200))
 
 
 if __name__ == "__main__":

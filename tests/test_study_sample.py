@@ -10,7 +10,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from conftest import shared_data
+from conftest import ROOT, shared_data
 from standins import write_run
 
 from amie_core import cli
@@ -215,6 +215,18 @@ def test_a_failure_half_way_leaves_nothing(
     with pytest.raises(UserError, match="disk"):
         make(runs, tiny_corpus, tmp_path / "ballot")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_ballot_that_is_kept_here() -> None:
+    """ballots/grid: whole, small, of this code's page, and its key is its own."""
+    folder = ROOT / "ballots" / "grid"
+    key, public = sample.read_key(f"{folder}.key.json"), sample.read_ballot(folder)
+    assert public == {"study": key["study"]} | sample._public(key)
+    named = {c for t in key["trials"].values() for c in [*t["clips"], t["reference"]]}
+    assert {path.stem for path in (folder / "clips").iterdir()} == named
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 6e6
+    for path in sample.STATIC.iterdir():  # copy them there when they change
+        assert (folder / path.name).read_bytes() == path.read_bytes()
 
 
 def test_no_ballot_no_key(tmp_path: Path) -> None:
