@@ -45,7 +45,7 @@ def test_known_strengths_come_back(key: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_shares_by_hand(tmp_path: Path) -> None:
-    """Four people: two always choose clip A, one form apart; the answers are counted out."""
+    """Two people who always choose clip A, one form apart; the answers are counted out."""
     rows = [filled("aaaaaaaa", 0), filled("bbbbbbbb", 1)]
     lax = PAIR | {"trials": {n: t | {"right": {}} for n, t in PAIR["trials"].items()}}
     for number, table in enumerate(rows):
@@ -62,6 +62,8 @@ def test_shares_by_hand(tmp_path: Path) -> None:
         }  # fmt: skip
         for row in column["methods"].values():
             assert row["strength"] == pytest.approx(0) and row["offered"] == 16
+            assert row["bootstrap"] is row["strength_interval"] is None  # of two raters
+    assert "50.00 % [28.0, 72.0], over raters –" in analysis.text(result)
 
 
 def test_the_rule(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ RULE = (
     "trials are reported, not counted, and exclude nobody."
 )
 DRAWS = 1000  # bootstrap samples of raters
+FEWEST = 5  # raters; resampling fewer says nothing about others
 NOBODY = "simulated raters: nobody voted"
 
 
@@ -41,7 +42,8 @@ def analyse(
     raters instead of people, never both. For each question and method: votes, share of all votes
     with Wilson's interval (answers taken as independent) and a bootstrap interval over raters,
     log strength (Bradley-Terry, Luce) with its bootstrap interval; Krippendorff's alpha; how often
-    a repeated trial got the same answer. Raises UserError when no rater is left.
+    a repeated trial got the same answer. Bootstrap intervals are None below FEWEST raters. Raises
+    UserError when no rater is left.
     """
     source = SIMULATED if simulated else PEOPLE
     found = read(answers, key, source)
@@ -119,13 +121,15 @@ def _question(
     if not total:
         raise UserError(f"no answer to the question {question!r} can be used")
     offered = (counts.sum((0, 2))[:, None] * members).sum(0)
-    weights = statistics.resample(len(raters), draws, seed)
-    sampled = np.einsum("dr,rsm->dsm", weights, counts)
-    with np.errstate(invalid="ignore"):
-        shares = sampled.sum(1) / sampled.sum((1, 2))[:, None]
-    clustered = statistics.interval(shares)
     logs = statistics.strengths(members, counts.sum(0, keepdims=True))[0]
-    spread = statistics.interval(statistics.strengths(members, sampled))
+    clustered = spread = [None] * len(methods)
+    if len(raters) >= FEWEST:
+        weights = statistics.resample(len(raters), draws, seed)
+        sampled = np.einsum("dr,rsm->dsm", weights, counts)
+        with np.errstate(invalid="ignore"):
+            shares = sampled.sum(1) / sampled.sum((1, 2))[:, None]
+        clustered = statistics.interval(shares)
+        spread = statistics.interval(statistics.strengths(members, sampled))
     # Agreement is on which clip of a trial, by its place before rotation: balanced over methods, so
     # that a preference for one method in all trials counts as agreement.
     units = defaultdict(list)
@@ -181,8 +185,8 @@ def text(result: dict[str, Any]) -> str:
     raters = result["raters"]
     of = f"study {result['study']}, {result['corpus']} {result['split']}"
     lines = [
-        f"{result['source'].upper()}; {of}: {raters['counted']} raters counted, "
-        f"{len(raters['excluded'])} left out by the rule, {len(result['refused'])} refusals"
+        f"{result['source'].upper()}; {of}: raters counted: {raters['counted']}, "
+        f"left out by the rule: {len(raters['excluded'])}, refusals: {len(result['refused'])}"
     ]
     for name, column in result["questions"].items():
         agreed = "-" if column["alpha"] is None else f"{column['alpha']:.2f}"
@@ -192,11 +196,17 @@ def text(result: dict[str, Any]) -> str:
             f"repeated trials answered alike {again['same']}/{again['of']}"
         )
         for method, row in column["methods"].items():
-            low, high = (100 * edge for edge in row["wilson"])
-            wide = [100 * edge for edge in row["bootstrap"]]
             lines.append(
-                f"  {method:16} {100 * row['share']:6.2f} % [{low:.1f}, {high:.1f}], "
-                f"over raters [{wide[0]:.1f}, {wide[1]:.1f}]; strength {row['strength']:+.2f} "
-                f"[{row['strength_interval'][0]:+.2f}, {row['strength_interval'][1]:+.2f}]"
+                f"  {method:16} {100 * row['share']:6.2f} % {span(row['wilson'], 100.0)}, "
+                f"over raters {span(row['bootstrap'], 100.0)}; strength {row['strength']:+.2f} "
+                f"{span(row['strength_interval'])}"
             )
     return "\n".join(lines)
+
+
+def span(interval: tuple[float, float] | None, scale: float = 1.0) -> str:
+    """An interval as text, in per cent where `scale` is 100; a dash where there is none."""
+    if interval is None:
+        return "–"
+    low, high = (f"{scale * edge:.1f}" if scale == 100 else f"{edge:+.2f}" for edge in interval)
+    return f"[{low}, {high}]"

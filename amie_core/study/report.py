@@ -12,7 +12,7 @@ from amie_core import paper
 from amie_core.errors import UserError
 from amie_core.show import MARKERS, PALETTE, STYLE, figure
 from amie_core.study import power
-from amie_core.study.analysis import analyse
+from amie_core.study.analysis import analyse, span
 
 NOT_RUN = "no study has been run"
 # The paper's rows by the names that runs of these methods have in a study.
@@ -59,16 +59,11 @@ def shares(result: dict[str, Any]) -> pd.DataFrame:
             rows.append({
                 "question": question, "method": method, "votes": row["votes"],
                 "share, %": f"{100 * row['share']:.1f}",
-                "Wilson": _span(row["wilson"], 100), "over raters": _span(row["bootstrap"], 100),
-                "log strength": f"{row['strength']:+.2f} {_span(row['strength_interval'], 1)}",
+                "Wilson": span(row["wilson"], 100.0), "over raters": span(row["bootstrap"], 100.0),
+                "log strength": f"{row['strength']:+.2f} {span(row['strength_interval'])}",
             })  # fmt: skip
     index = pd.MultiIndex.from_product([[result["source"]], range(1, len(rows) + 1)])
     return pd.DataFrame(rows, index=index)
-
-
-def _span(interval: tuple[float, float], scale: float) -> str:
-    digits = 1 if scale == 100 else 2
-    return f"[{scale * interval[0]:.{digits}f}, {scale * interval[1]:.{digits}f}]"
 
 
 @rc_context(STYLE)
@@ -83,7 +78,8 @@ def votes(result: dict[str, Any]) -> Figure:
     for axes, (question, column) in zip(panels, result["questions"].items(), strict=True):
         for at, (name, row) in enumerate(column["methods"].items()):
             colour = PALETTE[at % len(PALETTE)]
-            axes.plot(row["bootstrap"], [at, at], color=colour, linewidth=1)
+            if row["bootstrap"] is not None:
+                axes.plot(row["bootstrap"], [at, at], color=colour, linewidth=1)
             axes.plot(row["wilson"], [at, at], color=colour, linewidth=4, alpha=0.4)
             axes.plot(row["share"], at, MARKERS[at % len(MARKERS)], color=colour, markersize=6)
             axes.annotate(f"{row['share']:.0%}", (row["share"], at), xytext=(0, 6), fontsize=7,
