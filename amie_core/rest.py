@@ -24,23 +24,23 @@ GRID = 4  # px at 256 between the places where the movement is worked out
 def at_rest(points: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "68 2"]:
     """The landmarks (256-px units) of the same face with its lips closed and not drawn apart."""
     mouth = points[48:68].astype(np.float64)
-    inner_top, inner_bottom = mouth[[13, 14, 15]], mouth[[19, 18, 17]]  # of 61-63 and 67-65
-    middle = (inner_top[:, 1] + inner_bottom[:, 1]) / 2
-    gap = np.maximum(inner_bottom[:, 1] - inner_top[:, 1] - SEAM, 0)
-    upper, lower = [1, 2, 3, 4, 5, 13, 14, 15], [7, 8, 9, 10, 11, 17, 18, 19]
-    for lip, share in ((upper, 1 - LOWER), (lower, -LOWER)):  # each as a whole to the other
-        mouth[lip, 1] += share * np.interp(mouth[lip, 0], inner_top[:, 0], gap)
+    middle = mouth[[13, 14, 15, 17, 18, 19], 1].mean()  # of 61-63 and 65-67
     centre = mouth[[0, 6]].mean(0)
     width = mouth[6, 0] - mouth[0, 0]
     wanted = WIDTH + WIDE * (width - WIDTH) if width > WIDTH else width
     across = (mouth[:, 0] - centre[0]) / (width / 2)
-    lifted = float(np.mean(middle)) - centre[1]  # corners above the lips' middle: a smile
+    lifted = middle - centre[1]  # corners above the lips' middle: a smile
     if lifted > 0:
         mouth[:, 1] += (1 - CURVED) * lifted * np.minimum(across**2, 1)
     mouth[:, 0] = centre[0] + across * wanted / 2
     # Lips drawn apart are thin: what they lose in width they get back in height.
     for outer, inner in ((slice(1, 6), [12, 13, 14, 15, 16]), (slice(7, 12), [16, 17, 18, 19, 12])):
         mouth[outer, 1] += (mouth[outer, 1] - mouth[inner, 1]) * (width / wanted - 1)
+    top, bottom = mouth[[13, 14, 15]], mouth[[19, 18, 17]]
+    gap = np.maximum(bottom[:, 1] - top[:, 1] - SEAM, 0)
+    upper, lower = [1, 2, 3, 4, 5, 13, 14, 15], [7, 8, 9, 10, 11, 17, 18, 19]
+    for lip, share in ((upper, 1 - LOWER), (lower, -LOWER)):  # each as a whole to the other
+        mouth[lip, 1] += share * np.interp(mouth[lip, 0], top[:, 0], gap)
     out = points.copy()
     out[48:68] = mouth
     return out

@@ -1,5 +1,6 @@
-"""The picture beside a table: real and generated frames of a clip that was chosen by rule."""
+"""Contact sheets: real and generated frames of a clip chosen by rule; stills that speak."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,3 +43,34 @@ def contact_sheet(run: Path, data: Path, result: dict[str, Any], out: Path) -> N
     made_by |= {"seed": result["seeds"]["training"], "commit": result["commit"]["training"]}
     fig.supxlabel(show.caption(made_by), fontsize=6, color="0.4", x=0.995, ha="right")
     fig.savefig(out, dpi=show.PRINT_DPI, metadata={"Software": None})
+
+
+def talking_sheet(faces: list[Path], audio: Path, out: Path, size: int = 192) -> None:
+    """Write a PNG: each still, and seven moments of it speaking `audio` by the model that ships.
+
+    The moments are spread evenly over the sound. Raises UserError as `talk` does.
+    """
+    import numpy as np
+    from PIL import Image
+
+    from amie_core import show
+    from amie_core.checkpoint import load_generator
+    from amie_core.data.faces import warp
+    from amie_core.shipped import WEIGHTS
+    from amie_core.still import open_still
+    from amie_core.talk import picture_frames
+
+    generator, meta = load_generator(WEIGHTS)
+    rows = []
+    for face in faces:
+        still = open_still(face, keep_smile=True)
+        frames = list(picture_frames(generator, meta, still.at_rest(), audio, size)[1])
+        moments = [frames[k] for k in show.spread(9, len(frames))[1:-1]]
+        rows.append(np.hstack([warp(still.picture, still.matrix, size), *moments]))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.vstack(rows)).save(out, optimize=True)
+
+
+if __name__ == "__main__":
+    # python -m amie_core.sheet AUDIO OUT.png FACE...
+    talking_sheet([Path(name) for name in sys.argv[3:]], Path(sys.argv[1]), Path(sys.argv[2]))

@@ -11,6 +11,8 @@ from amie_core.errors import UserError
 
 GREY = 128  # what shows through a transparent image
 SMALLEST = 24  # px between the eyes' centres: below, there is no mouth to be seen
+BETWEEN_EYES = 76  # px at 256, of the template
+DOUBTFUL, SURER = 0.75, 0.15  # score of a detection; how much surer the picture upside down is
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ def open_still(path: Path, index: int | None = None, keep_smile: bool = False) -
 def find_face(image: UInt8[np.ndarray, "h w 3"], index: int | None = None) -> Still:
     """The face of a picture: number `index` from the left, or the largest of several (it says so).
 
-    UserError: no face, no such index, or a face too small to show a mouth.
+    A face on its side is found as well. UserError: no face, no such index, a face upside down, or
+    too small to show a mouth.
     """
     from amie_core.data.faces import align_image, backend, rivals
 
@@ -62,27 +65,19 @@ def find_face(image: UInt8[np.ndarray, "h w 3"], index: int | None = None) -> St
     if index is None and len(faces) > 1:
         index = max(range(len(faces)), key=lambda k: faces[k].side)
         tqdm.write(f"{len(faces)} faces: taking the largest, --face-index {index} (0 is leftmost)")
-    try:
-        _, points, matrix = align_image(image, face_index=index)
-    except UserError as error:
-        turned = [turns for turns in (1, 3, 2) if not faces and _seen(np.rot90(image, turns))]
-        if turned:
-            angle = {1: "90° to the left", 3: "90° to the right", 2: "by 180°"}[turned[0]]
-            raise UserError(f"the face lies on its side or head: turn the image {angle}") from error
-        raise
-    eyes = 76 / float(np.hypot(*matrix[:, 0]))  # the template's, back in the picture
+    points, matrix = align_image(image, face_index=index)[1:]
+    surest = max(face.score for face in faces)
+    if surest < DOUBTFUL:  # the finder takes a face on its head for an upright one, unsurely
+        turned = backend().detect(np.ascontiguousarray(image[::-1, ::-1]))
+        if max((face.score for face in turned), default=0.0) > surest + SURER:
+            raise UserError("the face is upside down: turn the image by 180°")
+    eyes = BETWEEN_EYES / float(np.hypot(*matrix[:, 0]))
     if eyes < SMALLEST:
         raise UserError(
             f"the face is too small ({eyes:.0f} px from eye to eye): give a larger image of it "
             f"(at least {SMALLEST} px)"
         )
     return Still(image, points, matrix)
-
-
-def _seen(image: np.ndarray) -> bool:
-    from amie_core.data.faces import backend
-
-    return any(abs(face.angle) < np.pi / 4 for face in backend().detect(image.copy()))
 
 
 def scale(frame: UInt8[np.ndarray, "h w 3"], size: int) -> UInt8[np.ndarray, "s s 3"]:

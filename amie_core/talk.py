@@ -15,6 +15,8 @@ from amie_core.shipped import WEIGHTS
 from amie_core.still import Still, open_still, scale
 
 if TYPE_CHECKING:
+    import torch
+
     from amie_core.model.generator import Talker
 
 SIZES = (32, 2048)  # px, of the video
@@ -99,7 +101,7 @@ def picture_frames(
     changes = roll_changes(generator, identity, windows, still.lip_box)
     if crop:
         edge = size or FACE_SIZE
-        bare = ((_array(frame) * 255).round().astype(np.uint8) for frame, _ in changes)
+        bare = ((array(frame) * 255).round().astype(np.uint8) for frame, _ in changes)
         return (edge, edge), (scale(frame, edge) for frame in bare)
     shown = (
         compose.whole(still.picture, still.matrix)
@@ -109,12 +111,12 @@ def picture_frames(
     canvas = compose.Canvas(*shown, seen, still.lip_box)
     height, width = canvas.picture.shape[:2]
     return (width, height), (
-        canvas.frame(_array(made.colours), None if made.flow is None else _array(made.flow))
+        canvas.frame(array(made.colours), None if made.flow is None else array(made.flow))
         for _, made in changes
     )
 
 
-def _array(values: Any) -> np.ndarray:
+def array(values: "torch.Tensor") -> np.ndarray:
     """(1, c, s, s) as (s, s, c)."""
     return np.ascontiguousarray(values[0].permute(1, 2, 0).cpu().numpy())
 

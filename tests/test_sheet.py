@@ -1,9 +1,15 @@
-"""The picture beside a table is of the clip that the rule names."""
+"""Sheets: the clip that the rule names, stills that speak."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
+from media import drawn
+from PIL import Image
+from standins import write_hum
 
 from amie_core.errors import UserError
-from amie_core.sheet import median_clip
+from amie_core.sheet import median_clip, talking_sheet
 
 
 def result(*correlations: float | None) -> dict:
@@ -19,3 +25,14 @@ def test_the_median_is_chosen_not_the_best() -> None:
 def test_a_split_without_correlations_is_refused() -> None:
     with pytest.raises(UserError, match="no clip"):
         median_clip(result(None))
+
+
+def test_a_sheet_of_stills_that_speak(tmp_path: Path) -> None:
+    face = tmp_path / "face.png"
+    Image.fromarray(drawn(frames=1)[0][0]).save(face)
+    out = tmp_path / "new" / "sheet.png"
+    talking_sheet([face, face], write_hum(tmp_path / "hum.wav", 0.6), out, size=64)
+    sheet = np.asarray(Image.open(out)).astype(int)
+    assert sheet.shape == (2 * 64, 8 * 64, 3) and (sheet[:64] == sheet[64:]).all()
+    still, first = sheet[:64, :64], sheet[:64, 64:128]
+    assert np.abs(still[:32] - first[:32]).max() <= 1  # above the mouth nothing is changed

@@ -1,10 +1,11 @@
-"""Where the time of `amie talk` goes: start-up, face, sound, network, scaling, encoding.
+"""Where the time of `amie talk` goes: start-up, face, sound, network, composing, encoding.
 
-    python tests/benchmarks/bench_talk.py [--checkpoint RUN|FILE] [--image-size 256] [--width 16]
+    python tests/benchmarks/bench_talk.py [--checkpoint RUN|FILE] [--image-size 0] [--width 16]
         [--size 256] [--seconds 10] [--threads N] [--face IMAGE]
 
-Without a checkpoint the network is an untrained one of that image size and width: as fast as a
-trained one. Without an image a face is drawn. Prints milliseconds a frame and frames/s by stage,
+Without a checkpoint the network is the one that ships, or with an image size an untrained one of
+that size and width: as fast as a trained one. `--size 0` is the whole picture. Without an image a
+face is drawn. Prints milliseconds a frame and frames/s by stage,
 then what the whole process of `amie talk` reaches. Not a test: nothing is asserted.
 """
 
@@ -17,9 +18,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+
+ONCE = ("load the checkpoint", "find and align the face", "bring the mouth to rest",
+        "lay out the picture")  # fmt: skip
 
 
 class Clock:
@@ -64,38 +67,58 @@ def drawn_face(path: Path) -> Path:
     return path
 
 
-def stages(face: Path, sound: Path, out: Path, run: Path, size: int) -> tuple[Clock, int]:
+def stages(face: Path, sound: Path, out: Path, run: Path, size: int | None) -> tuple[Clock, int]:
     """What `talk.talk` does, one stage after the other, and the frames it made."""
     import torch
 
-    from amie_core import talk
+    from amie_core import compose
     from amie_core.checkpoint import load_generator
     from amie_core.data.audio import stream_windows
-    from amie_core.data.faces import align_image
     from amie_core.data.video import VideoWriter
-    from amie_core.model.generator import roll_out
+    from amie_core.model.generator import roll_changes
+    from amie_core.still import open_still
+    from amie_core.talk import array
 
     clock = Clock()
     generator, meta = clock("load the checkpoint", load_generator, run)
-    aligned, *_ = clock("find and align the face", align_image, talk.read_image(face))
-    small = talk.scale(aligned, meta["image_size"]).copy()
-    identity = torch.from_numpy(small).permute(2, 0, 1).float().div_(255)
-    windows = clock.each("MFCC", stream_windows(sound, rate=meta["mfcc_rate"]))
-    chunks = list(windows)
+    still = clock("find and align the face", open_still, face, None, True)
+    still = clock("bring the mouth to rest", still.at_rest)
+    seen = still.aligned(meta["image_size"])
+    identity = torch.from_numpy(seen.copy()).permute(2, 0, 1).float().div_(255)
+    place = (still.picture, still.matrix)
+    shown = compose.whole(*place) if size is None else compose.face_alone(*place, size)
+    canvas = clock("lay out the picture", compose.Canvas, *shown, seen, still.lip_box)
+    chunks = list(clock.each("MFCC", stream_windows(sound, rate=meta["mfcc_rate"])))
+    changes = roll_changes(generator, identity, iter(chunks), still.lip_box)
     frames = 0
-    with VideoWriter(out, size, audio=sound, synthetic=True) as writer:
-        for frame in clock.each("network", roll_out(generator, identity, iter(chunks))):
-            large = clock("scale", talk.scale, frame, size)
-            clock("encode picture and sound", writer.write, large)
+    with VideoWriter(out, canvas.picture.shape[1::-1], audio=sound, synthetic=True) as writer:
+        for _, made in clock.each("network", changes):
+            flow = None if made.flow is None else array(made.flow)
+            picture = clock("compose", canvas.frame, array(made.colours), flow)
+            clock("encode picture and sound", writer.write, picture)
             frames += 1
     return clock, frames
+
+
+FIRST = """
+import sys
+from amie_core import cli
+from amie_core.data.video import VideoWriter
+write = VideoWriter.write
+def said(self, frame):
+    print("FIRST", flush=True)
+    VideoWriter.write = write
+    write(self, frame)
+VideoWriter.write = said
+sys.exit(cli.main(sys.argv[1:]))
+"""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--face", type=Path)
-    parser.add_argument("--image-size", type=int, default=256)
+    parser.add_argument("--image-size", type=int, default=0)
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--seconds", type=float, default=10.0)
@@ -110,18 +133,21 @@ def main() -> None:
     import amie_core.data.faces
     import amie_core.data.video
     import amie_core.talk  # noqa: F401
+    from amie_core.shipped import WEIGHTS
 
     imports = time.perf_counter() - begun
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        run = chosen.checkpoint or untrained(folder / "run", chosen.image_size, chosen.width)
+        run = chosen.checkpoint or WEIGHTS
+        if chosen.image_size:
+            run = untrained(folder / "run", chosen.image_size, chosen.width)
         face = chosen.face or drawn_face(folder / "face.png")
         sound = write_hum(folder / "hum.wav", chosen.seconds)
-        clock, frames = stages(face, sound, folder / "stages.mp4", run, chosen.size)
+        clock, frames = stages(face, sound, folder / "stages.mp4", run, chosen.size or None)
         once = {"import": imports}
-        for stage in ("load the checkpoint", "find and align the face"):
+        for stage in [name for name in clock.spent if name in ONCE]:
             once[stage] = clock.spent.pop(stage)
         for stage, seconds in once.items():
             print(f"{stage:28}{seconds:9.2f} s once")
@@ -134,13 +160,32 @@ def main() -> None:
         print(f"{'all of a frame':28}{1000 / rate:9.2f} ms a frame {rate:9.1f} frames/s, "
               f"{torch.get_num_threads()} threads")  # fmt: skip
 
-        words = [sys.executable, "-m", "amie_core.cli", "talk", "--face", face, "--audio", sound]
-        words += ["--out", folder / "whole.mp4", "--checkpoint", run, "--size", chosen.size]
+        words = ["talk", "--face", face, "--audio", sound, "--out", folder / "whole.mp4"]
+        words += ["--checkpoint", run, *(["--size", chosen.size] if chosen.size else [])]
         start = time.perf_counter()
-        subprocess.run([str(word) for word in words], check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "amie_core.cli", *map(str, words)],
+            check=True, capture_output=True,
+        )  # fmt: skip
         whole = time.perf_counter() - start
-        count = np.format_float_positional(frames / whole, 1)
-        print(f"the whole of `amie talk`: {frames} frames in {whole:.1f} s, {count} frames/s")
+        first = first_frame([str(word) for word in words])
+        print(f"the first frame is there after {first:.2f} s")
+        after = frames / max(whole - first, 1e-9)
+        print(f"the whole of `amie talk`: {frames} frames in {whole:.1f} s, {frames / whole:.1f} "
+              f"frames/s; after the first frame {after:.1f} frames/s")  # fmt: skip
+
+
+def first_frame(words: list[str]) -> float:
+    """Seconds from the start of a process to its first written frame."""
+    start = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, "-c", FIRST, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:  # fmt: skip
+        for line in process.stdout:
+            if line.startswith("FIRST"):
+                return time.perf_counter() - start
+    raise RuntimeError("no frame was written")
 
 
 if __name__ == "__main__":
