@@ -54,6 +54,7 @@ def _run(word: str, data: Path, device: str) -> Method:
     from amie_core.checkpoint import load_generator
     from amie_core.data import store
     from amie_core.data.audio import windows
+    from amie_core.data.faces import lip_box
     from amie_core.talk import generate, pick_device
 
     name, equals, path = word.partition("=")
@@ -66,7 +67,8 @@ def _run(word: str, data: Path, device: str) -> Method:
 
     def frames(file: str) -> np.ndarray:
         clip = store.load_clip(data, file, size=meta["image_size"])
-        return generate(generator, clip.frames[0], windows(clip.mfcc, len(clip.frames)))
+        mouth = lip_box(clip.landmarks[:1])
+        return generate(generator, clip.frames[0], windows(clip.mfcc, len(clip.frames)), mouth)
 
     kept = ("profile", "row", "seed", "step", "commit", "image_size")
     about = {"run": place.resolve().name, "method": method, **{k: meta.get(k) for k in kept}}
