@@ -99,6 +99,18 @@ def pairs(cells: Sequence[Deposit]) -> Float[np.ndarray, "n 2"]:
     return np.array(found, np.float64).reshape(-1, 2)
 
 
+def near(of: Float[np.ndarray, "n 2"], db: float = TABLE_3[-1].psnr, width: float = 0.75) -> str:
+    """What the legacy code reads of clips whose true PSNR is within `width` of `db`, in words."""
+    read = of[np.abs(of[:, 0] - db) <= width, 1]
+    if not len(read):
+        return f"no clip of ours is within {width} dB of {db} dB"
+    low, middle, high = np.percentile(read, [5, 50, 95])
+    return (
+        f"{len(read)} clips of ours within {width} dB of {db} dB read {middle:.2f} dB in the "
+        f"median, 90 % of them {low:.2f} to {high:.2f} dB; Table 1 has {TABLE_1[-1].psnr} dB"
+    )
+
+
 def possible(shares: Sequence[float], answers: int) -> bool:
     """Whether counts that sum to `answers` round to these percentages (two decimals)."""
     lowest = [int(np.ceil((share - ROUNDED) / 100 * answers - 1e-9)) for share in shares]

@@ -93,21 +93,22 @@ def by_seed(cells: Sequence[Deposit], name: str, metric: str, split: str) -> dic
 def long(cells: Sequence[Deposit], split: str, metrics: Sequence[str] = ()) -> "pd.DataFrame":
     """A line a method and metric: row, label, metric, seeds, mean, low, high.
 
-    metrics: of the deposits; the ablation's where none is named.
+    metrics: of the deposits; the ablation's where none is named. A method whose lips no landmark
+    finder sees has no mean.
     """
     import pandas as pd
 
-    lines = []
+    lines, run = [], {cell["name"] for cell in cells}
     for metric in metrics or METRICS:
-        for name, label in CELLS.items():
+        for name, label in ((name, label) for name, label in CELLS.items() if name in run):
             found = list(by_seed(cells, name, metric, split).values())
-            if found:
-                mean, interval = mean_interval(found)
-                low, high = interval or (None, None)
-                lines.append({"row": name, "label": label, "metric": metric, "seeds": len(found),
-                              "mean": mean, "low": low, "high": high})  # fmt: skip
+            mean, interval = mean_interval(found) if found else (None, None)
+            low, high = interval or (None, None)
+            lines.append({"row": name, "label": label, "metric": metric, "seeds": len(found),
+                          "mean": mean, "low": low, "high": high})  # fmt: skip
     columns = ["row", "label", "metric", "seeds", "mean", "low", "high"]
-    return pd.DataFrame(lines, columns=columns)
+    frame = pd.DataFrame(lines, columns=columns)
+    return frame.astype({"mean": float, "low": float, "high": float})
 
 
 def table(cells: Sequence[Deposit], real: Deposit, which: PaperTable, split: str) -> "pd.DataFrame":
@@ -126,6 +127,7 @@ def table(cells: Sequence[Deposit], real: Deposit, which: PaperTable, split: str
             for kind, metric in (("correct", correct), ("legacy", legacy)):
                 found = list(by_seed(fitting, name, metric, split).values())
                 missing = "not run" if fitting else f"needs {which.corpora[0].upper()}"
+                missing = "–" if any(cell["name"] == name for cell in fitting) else missing
                 line[f"{heading} · {kind}"] = _cell(found, digits) if found else missing
             score = getattr(printed.get(label), field, None)
             line[f"{heading} · paper"] = "–" if score is None else f"{score:.2f}"

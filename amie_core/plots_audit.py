@@ -30,10 +30,10 @@ def readings(pairs: Float[np.ndarray, "n 2"], shapes: Errors) -> Figure:
         axes.plot(true[::8], read[::8], MARKERS[k + 1], color=PALETTE[k], markersize=4)
     axes.plot(TABLE_3[-1].psnr, TABLE_1[-1].psnr, "*", color=PALETTE[6], markersize=11)
     axes.annotate(f"Table 3 ({TABLE_3[-1].psnr}) against\nTable 1 ({TABLE_1[-1].psnr})",
-                  (TABLE_3[-1].psnr, TABLE_1[-1].psnr), (31, 27.5), fontsize=7,
+                  (TABLE_3[-1].psnr, TABLE_1[-1].psnr), (16, 34.5), fontsize=7,
                   arrowprops={"arrowstyle": "-", "linewidth": 0.6})  # fmt: skip
     axes.set(xlabel="PSNR in floats, dB", ylabel="PSNR as 8-bit code reads it, dB")
-    axes.legend(frameon=False, fontsize=7, loc="upper left")
+    axes.legend(frameon=False, fontsize=7, loc="lower right")
     return fig
 
 
@@ -58,5 +58,5 @@ def errors(of: Errors) -> Figure:
     for axes in grid[len(of) :]:
         axes.set_axis_off()
     fig.supylabel("share of all values a grey level", fontsize=7)
-    fig.supxlabel("error, grey levels (dashed: Gaussian)", fontsize=7, x=0.4)
+    grid[len(of) - 1].set_xlabel("error, grey levels (dashed: Gaussian)", fontsize=7)
     return fig

@@ -78,3 +78,9 @@ def test_every_claim_is_a_row_and_runs_are_quoted() -> None:
     assert len(table) == len(CLAIMS) and set(said) == {claim.key for claim in CLAIMS}
     assert audit.pairs(cells).shape == (3 * 2 * 2 * 2, 2)
     assert plots_audit.readings(audit.pairs(cells), audit.shapes()) is not None
+
+
+def test_clips_near_a_psnr() -> None:
+    pairs = np.array([[29.0, 32.0], [30.0, 33.0], [20.0, 28.5]])
+    assert "2 clips" in audit.near(pairs) and "32.50 dB" in audit.near(pairs)
+    assert audit.near(pairs[2:]).startswith("no clip of ours")

@@ -94,7 +94,7 @@ def test_a_value_that_old_deposits_lack_is_a_gap_not_a_crash(found: list[dict[st
             split["clips"] = [{k: v for k, v in c.items() if k != "ssim_uniform_rgb"}
                               for c in split["clips"]]  # fmt: skip
     shown = comparison.table(found, real(), TABLE[2], "test_unseen")
-    assert shown.loc["AMIE (Ours)", "SSIM ↑ · legacy"] == "not run"
+    assert shown.loc["AMIE (Ours)", "SSIM ↑ · legacy"] == "–"
     assert shown.loc["AMIE (Ours)", "SSIM ↑ · correct"] == "0.500 [0.500, 0.500]"
 
 
@@ -112,6 +112,22 @@ def test_what_is_saved(
     assert json.loads((tmp_path / "table1.json").read_text())["runs"] == 15
     comparison.save(found, real(), made_by | {"profile": "smoke"})
     assert (tmp_path / "table2_smoke.csv").exists()
+
+
+def test_lips_that_no_finder_sees_leave_a_gap(found: list[dict[str, Any]]) -> None:
+    for cell in (cell for cell in found if cell["name"] == "davs"):
+        for clip in (clip for split in cell["splits"].values() for clip in split["clips"]):
+            clip["lmd_mouth_mean_256"] = clip["lip_correlation"] = None
+    shown = comparison.table(found, real(), TABLE[2], "test_unseen")
+    assert shown.loc["Zhou et al. [2019]", "LMD, px at 256 ↓ · correct"] == "–"
+    frame = comparison.long(found, "test_seen")
+    lost = frame[(frame["row"] == "davs") & (frame["metric"] == "lip_correlation")]
+    assert lost["mean"].isna().all() and lost["seeds"].tolist() == [0]
+    assert plots_cells.table_3(frame) is not None
+    few = [cell for cell in found if cell["name"] != "davs"]
+    assert comparison.table(few, real(), TABLE[2], "test_seen").loc["Zhou et al. [2019]"].iloc[
+        0
+    ] == ("not run")
 
 
 def test_interval_of_one_seed_is_none(found: list[dict[str, Any]]) -> None:
