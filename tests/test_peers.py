@@ -16,7 +16,8 @@ from amie_core.errors import UserError
 from amie_core.evaluate import evaluate
 from amie_core.method import MethodStep
 from amie_core.model.generator import roll_out
-from amie_core.peers import METHODS, PEERS, atvgnet, davs, glance, method_of
+from amie_core.peers import METHODS, PEERS, atvgnet, davs, method_of
+from amie_core.peers.lips import region
 from amie_core.train import train
 
 
@@ -125,7 +126,7 @@ def test_glance_leaves_the_face_and_moves_the_lips() -> None:
     step, batch = make_step("glance"), make_batch(TINY)
     frames = step.networks.generator(batch.identity, batch.windows)
     changed = (frames - batch.identity[:, None]).abs().amax(dim=(0, 1, 2)) > 0
-    rows, columns = glance._region(32)
+    rows, columns = region(32)
     inside = torch.zeros(32, 32, dtype=torch.bool)
     inside[rows, columns] = True
     assert changed[inside].all() and not changed[~inside].any()

@@ -30,16 +30,15 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from amie_core import losses
-from amie_core.config import FACE_SIZE, ModelConfig, Profile
-from amie_core.data.faces import TEMPLATE, lip_box
+from amie_core.config import ModelConfig, Profile
 from amie_core.data.windows import Batch
 from amie_core.method import Method, MethodStep, Networks
 from amie_core.model.generator import AudioEncoder, ImageEncoder
+from amie_core.peers.lips import cut_lips, put_lips
 from amie_core.peers.parts import Judge, WindowTalker
 from amie_core.perceptual import Phi
 
 PIXEL, GAN, CORRELATION = 10.0, 0.04, 0.05
-FEATHER = 1 / 8  # of the lip box's height, on each side
 MARGIN = 0.2  # cosine that a wrong sound may have
 
 
@@ -79,10 +78,7 @@ class Glance(WindowTalker):
 
     def lips(self, faces: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 3 h h"]:
         """The lip region of aligned faces, as the square that the networks see."""
-        rows, columns = _region(faces.shape[-1])
-        return F.interpolate(
-            faces[:, :, rows, columns], (self.size, self.size), mode="bilinear", align_corners=False
-        )
+        return cut_lips(faces, self.size)
 
     def speak(
         self, lips: Float[Tensor, "b 3 h h"], windows: Float[Tensor, "b k 20 13"]
@@ -97,40 +93,13 @@ class Glance(WindowTalker):
             x = level(F.interpolate(x, scale_factor=(1.0, 2.0, 2.0), mode="nearest"))
         return torch.sigmoid(self.out(x).float()).transpose(1, 2)
 
-    def compose(
-        self, face: Float[Tensor, "b 3 s s"], lips: Float[Tensor, "b k 3 h h"]
-    ) -> Float[Tensor, "b k 3 s s"]:
-        """Generated lips in the identity face, their edge feathered."""
-        rows, columns = _region(face.shape[-1])
-        height, width = rows.stop - rows.start, columns.stop - columns.start
-        patch = F.interpolate(
-            lips.flatten(0, 1), (height, width), mode="bilinear", align_corners=False
-        ).unflatten(0, lips.shape[:2])
-        edge = max(1.0, FEATHER * height)
-        ramps = [
-            ((torch.minimum(at + 1, n - at)) / edge).clamp(max=1)
-            for n in (height, width)
-            for at in (torch.arange(n, device=face.device),)
-        ]
-        shown = ramps[0][:, None] * ramps[1]
-        frames = face[:, None].repeat(1, lips.shape[1], 1, 1, 1)
-        there = frames[..., rows, columns]
-        frames[..., rows, columns] = there + shown * (patch - there)
-        return frames
-
     def forward(
         self, face: Float[Tensor, "b 3 s s"], windows: Float[Tensor, "b k 20 13"]
     ) -> Float[Tensor, "b k 3 s s"]:
         """Faces of all windows, block after block."""
         lips = self.lips(face)
         made = [self.speak(lips, block) for block in windows.split(int(self.block), 1)]
-        return self.compose(face, torch.cat(made, 1))
-
-
-def _region(size: int) -> tuple[slice, slice]:
-    """Rows and columns of the mean face's lip box in a face of `size` px."""
-    top, bottom, left, right = (edge * size // FACE_SIZE for edge in lip_box(TEMPLATE[None]))
-    return slice(top, bottom), slice(left, right)
+        return put_lips(face, torch.cat(made, 1))
 
 
 class Correlation(nn.Module):
@@ -244,7 +213,7 @@ class Step(MethodStep):
             loss = loss + w.perceptual * parts["perceptual"]
         self.apply("g", loss)
         with torch.no_grad():
-            faces = g.compose(batch.identity, made).flatten(0, 1)
+            faces = put_lips(batch.identity, made).flatten(0, 1)
             boxes = batch.lip_boxes.repeat_interleave(k, 0)
             lip = losses.lip(batch.frames.flatten(0, 1), faces, boxes)
         return log | parts | {"g": loss, "lip": lip}
