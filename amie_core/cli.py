@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg, subcommand
 
-from amie_core.config import ABLATION, PROFILES
+from amie_core.config import ABLATION, MOVEMENT, PROFILES
 from amie_core.errors import UserError
 from amie_core.peers import METHODS
 from amie_core.study.command import Study
@@ -117,6 +117,9 @@ class Talk:
         int | None, arg(help="the aligned face alone, so wide and high, px; else the whole picture")
     ] = None
     crop: Annotated[bool, arg(help="the model's bare picture, nothing of the original")] = False
+    movement: Annotated[
+        float, arg(help="how far lips and chin move; 1 is what the model says")
+    ] = MOVEMENT
     keep_smile: Annotated[bool, arg(help="leave open lips of the picture as they are")] = False
     face_index: Annotated[int | None, arg(help="which of several faces, 0 is the leftmost")] = None
     device: Annotated[str, arg(help="auto, cpu or cuda")] = "auto"
@@ -127,8 +130,8 @@ class Talk:
 
         done = talk(
             self.face, self.audio, self.out, self.checkpoint, self.size,
-            crop=self.crop, keep_smile=self.keep_smile, face_index=self.face_index,
-            device=self.device,
+            crop=self.crop, keep_smile=self.keep_smile, movement=self.movement,
+            face_index=self.face_index, device=self.device,
         )  # fmt: skip
         print(f"{done.path}: {done.frames} frames, {done.seconds:.2f} s, from {done.checkpoint}")
         return DONE

@@ -6,7 +6,7 @@ Data, not logic. Read by tables, by the audit and by the README; nothing that tr
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from amie_core.config import Profile
+from amie_core.config import MOVEMENT, Profile
 
 TITLE = (
     "Arbitrary Talking Face Generation via Attentional Audio-Visual Coherence Learning "
@@ -207,6 +207,13 @@ LEDGER = (
            "frame's pixels are moved as well", "changed",
            "outside the region an unseen face is its own picture; what is moved keeps its detail",
            "ATVGnet (attention); first-order motion models (flow)"),
+    Choice("a still that smiles", "as it is",
+           "amie talk closes open lips first (--keep-smile leaves them)", "changed",
+           "no speaker of GRID smiles: teeth would show through every word", "tried here"),
+    Choice("size of the movement", "the model's", "the model's wherever something is measured; "
+           f"{MOVEMENT:g} times that in the videos of amie talk (--movement)", "changed",
+           "trained on seven speakers, it moves the lips of a photograph less than people do",
+           "tried here"),
     Choice("audio encoder", "not given", "five convolution blocks and a linear layer to "
            "{model.embedding}", "chosen", "small windows need little", "CRAN, DAVS"),
     Choice("T", "image and audio encoder of G's architecture, own weights, 3-layer classifier",

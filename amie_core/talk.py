@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from tqdm.auto import tqdm
 
-from amie_core.config import FACE_SIZE, FPS
+from amie_core.config import FACE_SIZE, FPS, MOVEMENT
 from amie_core.errors import UserError
 from amie_core.shipped import WEIGHTS
 from amie_core.still import Still, open_still, scale
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from amie_core.model.generator import Talker
 
 SIZES = (32, 2048)  # px, of the video
+LARGEST = 3.0  # movement that is not refused
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def talk(
     *,
     crop: bool = False,
     keep_smile: bool = False,
+    movement: float = MOVEMENT,
     face_index: int | None = None,
     device: str = "auto",
     progress: bool = True,
@@ -49,15 +51,18 @@ def talk(
 
     The face is found and aligned, open lips are closed (unless `keep_smile`), and it is generated
     at the model's own size, each frame from the model's last one. What the model changes is laid
-    over the picture at the picture's own resolution (compose.whole); with `size`, over the aligned
-    face at size² px; `crop` gives the model's bare picture at size² px (256). 25 frames/s, H.264 +
-    AAC, as long as the sound of `audio` (any audio or video file); the file's metadata say that it
-    is synthetic. `checkpoint`: a run folder or a .safetensors file, the model that ships where
-    None. `face_index` counts faces from the left, the largest where None; `device`: "auto", "cpu"
-    or "cuda". Raises UserError for unusable input; nothing is left of `out` then.
+    over the picture, `movement` times as large, at the picture's own resolution (compose.whole);
+    with `size`, over the aligned face at size² px; `crop` gives the model's bare picture at size²
+    px (256). 25 frames/s, H.264 + AAC, as long as the sound of `audio` (any audio or video file);
+    the file's metadata say that it is synthetic. `checkpoint`: a run folder or a .safetensors
+    file, the model that ships where None. `face_index` counts faces from the left, the largest
+    where None; `device`: "auto", "cpu" or "cuda". Raises UserError for unusable input; nothing is
+    left of `out` then.
     """
     face, audio, out = Path(face), Path(audio), Path(out)
     _check(face, audio, out, FACE_SIZE if size is None else size)
+    if not 0 < movement <= LARGEST:
+        raise UserError(f"movement {movement:g}: choose a number up to {LARGEST:g}, 1 is the model")
     source = WEIGHTS if checkpoint is None else Path(checkpoint)
 
     from amie_core.checkpoint import load_generator
@@ -65,7 +70,7 @@ def talk(
 
     generator, meta = load_generator(source, pick_device(device))
     still = open_still(face, face_index, keep_smile)
-    shape, pictures = picture_frames(generator, meta, still, audio, size, crop)
+    shape, pictures = picture_frames(generator, meta, still, audio, size, crop, movement)
     comment = f"profile {meta['profile']}, commit {meta['commit']}, step {meta['step']}"
     count = 0
     with (
@@ -87,6 +92,7 @@ def picture_frames(
     audio: Path,
     size: int | None = None,
     crop: bool = False,
+    movement: float = MOVEMENT,
 ) -> tuple[tuple[int, int], Iterator[np.ndarray]]:
     """Width and height of the video of `talk`, and its frames as they are made."""
     import torch
@@ -111,7 +117,7 @@ def picture_frames(
     canvas = compose.Canvas(*shown, seen, still.lip_box)
     height, width = canvas.picture.shape[:2]
     return (width, height), (
-        canvas.frame(array(made.colours), None if made.flow is None else array(made.flow))
+        canvas.frame(*(None if part is None else movement * array(part) for part in made))
         for _, made in changes
     )
 

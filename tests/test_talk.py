@@ -165,6 +165,8 @@ def test_unusable_input(run: Path, face: Path, tmp_path: Path) -> None:
         ({"checkpoint": tmp_path / "none"}, "no such file"),
         ({"checkpoint": text}, "not a checkpoint"),
         ({"device": "toaster"}, "device"),
+        ({"movement": 0.0}, "movement 0"),
+        ({"movement": float("nan")}, "movement nan"),
     ]
     for change, message in wrong:
         with pytest.raises(UserError, match=message):
