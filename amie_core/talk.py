@@ -1,6 +1,7 @@
 """A face and a voice to a talking face video (sec. 3.1), frame by frame in flat memory."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 SIZES = (32, 2048)  # px, of the video
 LARGEST = 3.0  # movement that is not refused
+ONE_THREAD = 64  # px, of the network's pictures
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ def talk(
     comment = f"profile {meta['profile']}, commit {meta['commit']}, step {meta['step']}"
     count = 0
     with (
+        threads(meta["image_size"]),
         VideoWriter(out, shape, audio=audio, comment=comment, synthetic=True) as writer,
         tqdm(desc="talk", total=_expected(audio), unit="frame", **quiet(progress)) as bar,
     ):
@@ -120,6 +123,19 @@ def picture_frames(
         canvas.frame(*(None if part is None else movement * array(part) for part in made))
         for _, made in changes
     )
+
+
+@contextmanager
+def threads(image_size: int) -> Iterator[None]:
+    """One thread of torch for small pictures: a second one costs more in waiting than it works."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if image_size <= ONE_THREAD else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def array(values: "torch.Tensor") -> np.ndarray:

@@ -77,7 +77,7 @@ def stages(face: Path, sound: Path, out: Path, run: Path, size: int | None) -> t
     from amie_core.data.video import VideoWriter
     from amie_core.model.generator import roll_changes
     from amie_core.still import open_still
-    from amie_core.talk import array
+    from amie_core.talk import array, threads
 
     clock = Clock()
     generator, meta = clock("load the checkpoint", load_generator, run)
@@ -91,7 +91,11 @@ def stages(face: Path, sound: Path, out: Path, run: Path, size: int | None) -> t
     chunks = list(clock.each("MFCC", stream_windows(sound, rate=meta["mfcc_rate"])))
     changes = roll_changes(generator, identity, iter(chunks), still.lip_box)
     frames = 0
-    with VideoWriter(out, canvas.picture.shape[1::-1], audio=sound, synthetic=True) as writer:
+    shape = canvas.picture.shape[1::-1]
+    with (
+        threads(meta["image_size"]),
+        VideoWriter(out, shape, audio=sound, synthetic=True) as writer,
+    ):
         for _, made in clock.each("network", changes):
             flow = None if made.flow is None else array(made.flow)
             picture = clock("compose", canvas.frame, array(made.colours), flow)
