@@ -122,7 +122,8 @@ def table(cells: Sequence[Deposit], real: Deposit, which: PaperTable, split: str
     printed = {score.method: score for score in which.printed}
     lines: dict[str, dict[str, str]] = {}
     for name, label in CELLS.items():
-        line = {}
+        seeds = sorted(cell["seed"] for cell in fitting if cell["name"] == name)
+        line = {"seeds": ", ".join(map(str, seeds)) or "–"}
         for heading, (correct, legacy, field, digits) in COLUMNS.items():
             for kind, metric in (("correct", correct), ("legacy", legacy)):
                 found = list(by_seed(fitting, name, metric, split).values())
@@ -134,7 +135,8 @@ def table(cells: Sequence[Deposit], real: Deposit, which: PaperTable, split: str
         lines[label] = line
     if fitting:
         lines |= reference_lines(real, split)
-    return pd.DataFrame.from_dict(lines, orient="index").rename_axis(f"Table {which.number}")
+    frame = pd.DataFrame.from_dict(lines, orient="index").fillna("")
+    return frame.rename_axis(f"Table {which.number}")
 
 
 def reference_lines(real: Deposit, split: str) -> dict[str, dict[str, str]]:
