@@ -11,6 +11,8 @@ from PIL import Image
 from standins import write_hum
 from test_study_lab import Page, lab
 
+from amie_core.outputs import KERNEL
+
 # A dialogue for files cannot be answered: the field that opens it is put into the page instead.
 CATCH = """
 HTMLInputElement.prototype.click = function () {
@@ -23,7 +25,8 @@ def test_the_booth_in_jupyterlab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("AMIE_WORKSPACE", str(tmp_path / "work"))
     home = tmp_path / "home"
     home.mkdir()
-    book = new_notebook(cells=[new_code_cell("from amie_core.booth import Booth\nBooth()")])
+    code = new_code_cell("from amie_core.booth import Booth\nBooth()")
+    book = new_notebook(cells=[code], metadata=KERNEL)  # without one JupyterLab asks for it
     nbformat.write(book, home / "00.ipynb")
     Image.fromarray(drawn(frames=1)[0][0]).save(tmp_path / "me.png")
     (tmp_path / "broken.png").write_text("no picture")
