@@ -92,7 +92,12 @@ def difference(row: Mapping[int, float], against: Mapping[int, float]) -> Differ
     return Difference(mean, interval, p, len(deltas))
 
 
-def table(cells: Sequence[Deposit], split: str = "test_seen") -> "pd.DataFrame":
+def first_split(cells: Sequence[Deposit]) -> str:
+    """The split that tables show first: known faces on GRID, LRW's own test split."""
+    return next(iter(cells[0]["splits"]), "test_seen") if cells else "test_seen"
+
+
+def table(cells: Sequence[Deposit], split: str | None = None) -> "pd.DataFrame":
     """Table 3, a line a row and metric.
 
     Columns: row, label, metric, seeds, mean, low, high, against, difference, difference_low,
@@ -100,6 +105,7 @@ def table(cells: Sequence[Deposit], split: str = "test_seen") -> "pd.DataFrame":
     """
     import pandas as pd
 
+    split = split or first_split(cells)
     printed = {score.row: score for score in TABLE_3}
     lines = []
     for metric in METRICS:
@@ -178,8 +184,9 @@ def compare(cells: Sequence[Deposit], row: str, against: str, split: str) -> dic
     return {"outcome": outcome.get(frozenset(signs), "mixed"), "differences": found}
 
 
-def verdict(statement: Statement, cells: Sequence[Deposit], split: str = "test_seen") -> str:
+def verdict(statement: Statement, cells: Sequence[Deposit], split: str | None = None) -> str:
     """ "holds", "does not hold" or "undecided at this scale" (RULE)."""
+    split = split or first_split(cells)
     outcomes = []
     for row, against, expected in statement.comparisons:
         result = compare(cells, row, against, split)
@@ -200,10 +207,11 @@ def _agrees(expected: str, outcome: str, found: Mapping[str, Difference]) -> boo
     return True if outcome == expected else False if outcome == opposite else None
 
 
-def statements(cells: Sequence[Deposit], split: str = "test_seen") -> "pd.DataFrame":
+def statements(cells: Sequence[Deposit], split: str | None = None) -> "pd.DataFrame":
     """The five claims, each with its verdict and the differences it rests on, in words."""
     import pandas as pd
 
+    split = split or first_split(cells)
     lines = []
     for statement in STATEMENTS:
         evidence = []

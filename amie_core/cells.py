@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 STRIP = 8  # frames of the shown utterance
 REAL, JUDGE = "real.json", "judge.safetensors"
 SHOWN_RULE = (
-    "the clip of test_seen whose copied first frame has the median LMD: a rule of the data alone"
+    "the clip of the first test split whose copied first frame has the median LMD: a rule of the "
+    "data alone"
 )
 
 
@@ -138,15 +139,15 @@ def measure(
 ) -> dict[str, Any]:
     """Everything that tables and figures need of a trained cell; writes its strip of frames."""
     from amie_core.evaluate import evaluate
-    from amie_core.yardstick import SPLITS, Yardstick
+    from amie_core.yardstick import Yardstick
 
     settings = cell.settings
     folder = deposits(cell.profile)
     yardstick = Yardstick(data, settings, kept=folder / JUDGE, progress=progress)
     _describe(yardstick, folder)
-    made: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
+    made: dict[str, list[np.ndarray]] = {split: [] for split in yardstick.splits}
     splits = {}
-    for split in SPLITS:
+    for split in yardstick.splits:
 
         def also(clip: "PreparedClip", frames: np.ndarray, split: str = split) -> dict[str, Any]:
             made[split].append(frames)
@@ -159,7 +160,7 @@ def measure(
         if found["failed"]:
             raise UserError(f"{run}: {found['failed'][0]} could not be measured")
         splits[split] = {"clips": found["rows"]["model"]["clips"]}
-    seen = made[SPLITS[0]]
+    seen = made[yardstick.splits[0]]
     write_strip(cell.deposit.with_suffix(".jpg"), seen[yardstick.shown])
     return {
         "profile": cell.profile, "name": cell.name, "seed": cell.seed, "key": cell.key,

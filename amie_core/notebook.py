@@ -161,12 +161,12 @@ def deposited(settings: TableSettings, names: Sequence[str] = ()) -> list[dict[s
     return cells.make_all(wanted, data, workers=os.cpu_count() or 1)
 
 
-def provenance_of(found: Sequence[Mapping[str, Any]], split: str = "test_seen") -> dict[str, Any]:
+def provenance_of(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Where a table of cells comes from: profile, corpus, seeds, commits, hours, machine."""
     return {
         "profile": found[0]["profile"],
         "corpus": found[0]["corpus"],
-        "split": split,
+        "split": next(iter(found[0]["splits"])),
         "seeds": sorted({cell["seed"] for cell in found}),
         "steps": found[0]["training"]["steps"],
         "size": found[0]["image_size"],

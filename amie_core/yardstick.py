@@ -17,14 +17,24 @@ from amie_core.config import Profile
 from amie_core.data import store
 from amie_core.data.store import PreparedClip
 from amie_core.distances import SPACES, Features
+from amie_core.errors import UserError
 from amie_core.evaluate import at_most
 from amie_core.judge import Judgement
 from amie_core.perceptual import Phi
 from amie_core.reference import ROWS, References
 
-SPLITS = ("test_seen", "test_unseen")
+SPLITS = ("test_seen", "test_unseen", "test")  # LRW has the last alone
 PLOTTED = 300  # frames in Fig. 3
 Frames = UInt8[np.ndarray, "n s s 3"]
+
+
+def splits_of(data: Path) -> tuple[str, ...]:
+    """The test splits of a prepared corpus (UserError when it has none)."""
+    known = set(store.clips(data)["split"])
+    found = tuple(split for split in SPLITS if split in known)
+    if not found:
+        raise UserError(f"{data}: no clips to test on: prepare a corpus with a test split")
+    return found
 
 
 class Yardstick:
@@ -40,7 +50,8 @@ class Yardstick:
         self.kept = kept
         self.clips: dict[str, list[PreparedClip]] = {}
         self.files: dict[str, list[str]] = {}
-        for split in SPLITS:
+        self.splits = splits_of(data)
+        for split in self.splits:
             rows = at_most(store.clips(data, split), settings.evaluate_clips)
             self.files[split] = rows["file"].tolist()
             self.clips[split] = [store.load_clip(data, f, size=self.size) for f in rows["file"]]
@@ -48,13 +59,13 @@ class Yardstick:
     @property
     def seen(self) -> list[PreparedClip]:
         """The clips that distances and figures are made of."""
-        return self.clips[SPLITS[0]]
+        return self.clips[self.splits[0]]
 
     @cached_property
     def shown(self) -> int:
-        """Number of the clip of test_seen whose copied first frame has the median LMD."""
+        """Number of the clip of the first split whose copied first frame has the median LMD."""
         errors = []
-        for clip, file in zip(self.seen, self.files[SPLITS[0]], strict=True):
+        for clip, file in zip(self.seen, self.files[self.splits[0]], strict=True):
             copied = self.references.of(clip, file).rows["copied_identity"]
             errors.append(copied["lmd_mouth_mean_256"] or 0.0)
         return int(np.argsort(errors, kind="stable")[len(errors) // 2])
@@ -93,7 +104,7 @@ class Yardstick:
         return distances.reference(self.real)
 
     def distances(self, made: list[Frames]) -> dict[str, Any]:
-        """Distances of clips generated for test_seen from the real ones."""
+        """Distances of clips generated for the first split from the real ones."""
         of = zip(self.seen, made, strict=True)
         return self._distances([distances.features(self.phi, clip, frames) for clip, frames in of])
 
@@ -115,14 +126,14 @@ class Yardstick:
     def describe(self) -> dict[str, Any]:
         """What stands in real.json."""
         rows: dict[str, Any] = {}
-        for split in SPLITS:
+        for split in self.splits:
             found: dict[str, list[dict[str, Any]]] = {name: [] for name in ROWS}
             for clip, file in zip(self.clips[split], self.files[split], strict=True):
                 name = {"speaker": clip.speaker, "utterance": clip.utterance}
                 for row, values in self.references.of(clip, file).rows.items():
                     found[row].append(name | values)
             rows[split] = found
-        own = {s: [self.judged(c.frames, c) for c in self.clips[s]] for s in SPLITS}
+        own = {s: [self.judged(c.frames, c) for c in self.clips[s]] for s in self.splits}
         again = [distances.features(self.phi, clip, clip.frames) for clip in self.seen]
         still = [np.repeat(clip.frames[:1], len(clip.frames), axis=0) for clip in self.seen]
         return {

@@ -116,5 +116,5 @@ def test_table_as_markdown_and_file(tmp_path, monkeypatch: pytest.MonkeyPatch) -
     assert "(b) + DA [b]" in text and "paper 29.19 (+0.31)" in text and "| 0.970 |" in text
     assert "holds" in text and "seeds 0, 1, 2" in text
     assert (tmp_path / "table3_smoke.csv").read_text().count("\n") == 1 + 2 * 3 * 5
-    html = tables.styled(ablation.table(found), real)
+    html = tables.styled(ablation.table(found), real, "test_seen")
     assert "copied identity" in html and "29.5" in html
