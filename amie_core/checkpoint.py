@@ -83,6 +83,31 @@ def _load(module: nn.Module, tensors: dict[str, Tensor], prefix: str, path: Path
         raise UserError(f"{path}: weights do not fit their own settings ({first})") from None
 
 
+def run_name(run: Path) -> str:
+    """Name and key of a run folder (UserError when it is none)."""
+    try:
+        return f"{run.resolve().name}-{json.loads((run / 'config.json').read_text())['key']}"
+    except (OSError, ValueError, KeyError):
+        raise UserError(f"{run}: not a run folder; `amie train` makes one") from None
+
+
+def begin_from(networks: nn.Module, run: Path) -> None:
+    """Give the networks of a new run the weights of another one, all of them, its EMA included.
+
+    Output channels that the other run has not keep their own weights (they start at zero).
+    UserError: other sizes.
+    """
+    tensors, _ = read_tensors(run / STATE)
+    own = networks.state_dict()
+    for name, mine in own.items():
+        theirs = tensors.get(f"networks.{name}")
+        if theirs is not None and theirs.shape[1:] == mine.shape[1:]:
+            mine = mine[: len(theirs)] if mine.ndim else mine
+        if theirs is None or theirs.shape != mine.shape:
+            raise UserError(f"{run}: its networks have other sizes than this run's ({name})")
+        mine.copy_(theirs)
+
+
 def load_generator(
     path: str | Path, device: str | torch.device = "cpu"
 ) -> tuple[Generator, dict[str, Any]]:

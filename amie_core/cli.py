@@ -68,6 +68,10 @@ class Train:
 
     data: Annotated[Path, arg(help="folder of prepared clips")]
     out: Annotated[Path, arg(help="folder of the run")]
+    also: Annotated[
+        Path | None, arg(help="second folder of prepared clips, for a profile that mixes two")
+    ] = None
+    start: Annotated[Path | None, arg(help="run folder whose weights it begins with")] = None
     profile: Annotated[Literal[*PROFILES], arg(help="sizes and lengths")] = "smoke"
     row: Annotated[Literal[*ABLATION], arg(help="row of Table 3")] = "ours"
     method: Annotated[Literal["amie"], arg(help="method of the paper's tables")] = "amie"
@@ -86,8 +90,8 @@ class Train:
         from amie_core.train import train
 
         done = train(
-            profile=self.profile, data=self.data, out=self.out, row=self.row, seed=self.seed,
-            devices=self.devices, steps=self.steps,
+            profile=self.profile, data=self.data, out=self.out, also=self.also, start=self.start,
+            row=self.row, seed=self.seed, devices=self.devices, steps=self.steps,
         )  # fmt: skip
         print(
             f"{self.out}: {done['steps']} steps in {done['minutes']} min, "

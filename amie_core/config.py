@@ -21,6 +21,11 @@ WINDOW = (20, 13)  # stated: hops × cepstra of one frame's MFCC window (sec. 4.
 MFCC_RATES = (16_000, 5_000)  # Hz; 5000 is what the paper states
 
 
+def later(default: Any) -> Any:
+    """A field added after runs were made: at its default it does not change their key."""
+    return field(default=default, metadata={"later": True})
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """Sizes of the networks: `width` channels at full size, doubled a level, up to `max_width`."""
@@ -31,6 +36,9 @@ class ModelConfig:
     audio_width: int = 32
     embedding: int = 128  # length of an audio code, and of T's embeddings
     residual: bool = True  # the decoder's output is added to the attended identity face
+    # Where the frame is put together: everywhere (the paper's), around the mouth and chin alone
+    # (the rest is the identity frame), or there from the identity frame's own moved pixels.
+    compose: Literal["none", "mouth", "warp"] = later("none")
 
     def widths(self) -> tuple[int, ...]:
         """Channels at image_size, image_size/2, … 4 px."""
@@ -85,6 +93,9 @@ class TrainConfig:
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"  # auto: bf16 if in hardware
     compile: bool = False
     augment: bool = True  # colour and mirror
+    geometry: bool = later(False)  # windows shifted, scaled and turned a little
+    lighting: bool = later(False)  # stronger colour, contrast, light from one side, blur
+    mix: float = later(0.0)  # share of windows from a second corpus
     speaker_power: float = 0.5  # a speaker with n clips is drawn with weight n**power
     checkpoint_every: int = 200  # steps
     log_every: int = 20
@@ -176,8 +187,20 @@ def from_dict(kind: type, values: dict[str, Any]) -> Any:
 
 def run_key(settings: Profile, seed: int, data_digest: str) -> str:
     """12 hex digits that name a run: a hash of its resolved settings, its seed and its data."""
-    text = json.dumps([to_dict(settings), seed, data_digest], sort_keys=True)
+    text = json.dumps([_told(settings), seed, data_digest], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _told(settings: Any) -> dict[str, Any]:
+    """`to_dict` without the fields added later that are at their defaults."""
+    plain = to_dict(settings)
+    for entry in dataclasses.fields(settings):
+        value = getattr(settings, entry.name)
+        if dataclasses.is_dataclass(value):
+            plain[entry.name] = _told(value)
+        elif entry.metadata.get("later") and value == entry.default:
+            del plain[entry.name]
+    return plain
 
 
 def _repository() -> Path:

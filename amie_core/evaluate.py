@@ -106,7 +106,7 @@ def _one(
     generator: Any, references: Any, data: Path, file: str, size: int
 ) -> dict[str, dict[str, Any]]:
     """Values of the model and of each reference row on one clip."""
-    from amie_core.data import store
+    from amie_core.data import faces, store
     from amie_core.data.audio import windows
     from amie_core.reference import compare, measure
     from amie_core.talk import generate
@@ -116,7 +116,8 @@ def _one(
     if n < 2:
         raise UserError(f"{file}: {n} frame, nothing to generate")
     reference = references.of(clip, file)
-    made = generate(generator, clip.frames[0], windows(clip.mfcc, n))
+    mouth = faces.lip_box(clip.landmarks[:1])  # of the one frame that is given
+    made = generate(generator, clip.frames[0], windows(clip.mfcc, n), mouth)
     values = compare(made, measure(made), clip.frames, reference.real)
     frames = {"frames": n - 1}
     return {"model": frames | values} | {k: frames | v for k, v in reference.rows.items()}

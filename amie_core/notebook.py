@@ -182,7 +182,7 @@ def worn_masks(
     with torch.inference_mode():
         for window in heard:
             masks.append(mask_of(coverage, rate))
-            code = generator.identity(face * masks[-1])
+            code = generator.identity(face, torch.tensor([clip.lip_box]), masks[-1])
             previous = generator(code, window[None], previous).clamp(0, 1)
             frames.append(previous)
             coverage, _ = predictor(coverage, previous, coarse)

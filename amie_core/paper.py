@@ -202,6 +202,11 @@ LEDGER = (
            "added to the attended identity face (residual = {model.residual})", "chosen",
            "with few speakers a plain decoder does not keep a face that it never saw",
            "skips: CRAN, DAVS; composition: ATVGnet"),
+    Choice("frame put together with the identity frame", "no", "compose = {model.compose}; mouth: "
+           "only a soft region around mouth and chin is generated; warp: there the identity "
+           "frame's pixels are moved as well", "changed",
+           "outside the region an unseen face is its own picture; what is moved keeps its detail",
+           "ATVGnet (attention); first-order motion models (flow)"),
     Choice("audio encoder", "not given", "five convolution blocks and a linear layer to "
            "{model.embedding}", "chosen", "small windows need little", "CRAN, DAVS"),
     Choice("T", "image and audio encoder of G's architecture, own weights, 3-layer classifier",
@@ -246,8 +251,11 @@ LEDGER = (
            "from its own first outputs it learns slowly", "CRAN"),
     Choice("length of training", "not given", "{train.steps} steps, averaged weights (decay "
            "{train.ema:g})", "chosen", "the time there is", "none"),
-    Choice("augmentation", "not given", "colour and mirror: {train.augment}", "chosen",
+    Choice("augmentation", "not given", "colour and mirror: {train.augment}; small similarities: "
+           "{train.geometry}; contrast, paleness, side light, blur: {train.lighting}", "chosen",
            "few speakers", "none"),
+    Choice("second corpus", "none", "share of windows from one: {train.mix:g}", "changed",
+           "the embedded corpus draws as many faces as are wanted", "none"),
     Choice("splits", "not given", "unseen sentences of known faces and unseen faces, apart; LRW's "
            "own; a splits.csv beside the data wins", "chosen",
            "speakers kept from training on GRID are those of LipNet", "Assael et al. 2016"),

@@ -24,7 +24,7 @@ def contact_sheet(run: Path, data: Path, result: dict[str, Any], out: Path) -> N
     when the clip or the run cannot be read.
     """
     from amie_core import checkpoint, plots, show
-    from amie_core.data import store
+    from amie_core.data import faces, store
     from amie_core.data.audio import windows
     from amie_core.talk import generate
 
@@ -33,7 +33,8 @@ def contact_sheet(run: Path, data: Path, result: dict[str, Any], out: Path) -> N
     same = (table.speaker == chosen["speaker"]) & (table.utterance == chosen["utterance"])
     clip = store.load_clip(data, table[same].iloc[0], size=result["image_size"])
     generator, _ = checkpoint.load_generator(run)
-    made = generate(generator, clip.frames[0], windows(clip.mfcc, len(clip.frames)))
+    mouth = faces.lip_box(clip.landmarks[:1])
+    made = generate(generator, clip.frames[0], windows(clip.mfcc, len(clip.frames)), mouth)
     fig = plots.rows_of_frames({"real": clip.frames, "generated": made})
     name = f"{chosen['speaker']}/{chosen['utterance']}"
     words = f"{name}, {RULE} ({chosen['lip_correlation']:.2f}), {result['split']}"

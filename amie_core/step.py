@@ -53,12 +53,13 @@ def roll(
     audio = amie.generator.audio(windows).unflatten(0, (b, k))
     coarse = coarse_coverage(batch.lip_boxes, size)
     coverage, previous = coarse, batch.before
-    code = amie.generator.identity(batch.identity) if rate == 1.0 else None
+    face, boxes = batch.identity, batch.lip_boxes
+    code = amie.generator.identity(face, boxes) if rate == 1.0 else None
     frames, logits, masks = [], [], []
     for i in range(k):
         mask = mask_of(coverage, rate)
         # At rate 1 the mask is all ones and the identity is encoded once, as at inference.
-        worn = code or amie.generator.identity(batch.identity * mask)
+        worn = code or amie.generator.identity(face, boxes, mask)
         frame = amie.generator.decode(worn, audio[:, i], previous)
         previous = frame.detach().clamp(0, 1)
         masks.append(mask)

@@ -165,17 +165,19 @@ def generate(
     generator: "Generator",
     face: UInt8[np.ndarray, "s s 3"],
     windows: np.ndarray,
+    lip_box: tuple[int, int, int, int] | None = None,
 ) -> UInt8[np.ndarray, "n s s 3"]:
     """All frames of a short clip at the model's size: aligned `face`, MFCC `windows` (n, 20, 13).
 
-    Autoregressive: every frame sees the model's own last one, the first the face itself.
+    Autoregressive: every frame sees the model's own last one, the first the face itself. lip_box:
+    the face's (`faces.lip_box`), the template's where None.
     """
     import torch
 
     from amie_core.model.generator import roll_out
 
     identity = torch.from_numpy(np.ascontiguousarray(face)).permute(2, 0, 1).float().div_(255)
-    made: Iterator[np.ndarray] = roll_out(generator, identity, [windows])
+    made: Iterator[np.ndarray] = roll_out(generator, identity, [windows], lip_box)
     return np.stack(list(made))
 
 

@@ -29,6 +29,8 @@ def train(
     data: str | Path,
     out: str | Path,
     *,
+    also: str | Path | None = None,
+    start: str | Path | None = None,
     row: str = "ours",
     seed: int = 0,
     devices: int = 1,
@@ -38,6 +40,9 @@ def train(
 ) -> dict[str, Any]:
     """Train one run in folder `out` on the prepared clips of `data`; resume it if it was begun.
 
+    `also`: a second prepared corpus that the share `train.mix` of the windows comes from; `start`:
+    a run whose weights this one begins with, of the same sizes (its T and D included).
+
     `row` names a row of Table 3; `steps` and `changes` (dotted settings) change the profile.
     A finished run is not run again. Several `devices` are several processes (DDP): call it from
     a script or the command line then, not from a notebook. Returns the content of done.json.
@@ -46,26 +51,36 @@ def train(
     base = config.profile(profile) if isinstance(profile, str) else profile
     changes = dict(changes or {}) | ({"train.steps": steps} if steps else {})
     settings = config.for_row(config.with_changes(base, changes), row)
-    data, out = Path(data), Path(out)
-    corpus = store.settings(data)
-    if corpus.get("mfcc_rate", settings.mfcc_rate) != settings.mfcc_rate:
-        raise UserError(
-            f"{data}: prepared with MFCC at {corpus['mfcc_rate']} Hz, the profile wants "
-            f"{settings.mfcc_rate} Hz; prepare it again with --mfcc-rate {settings.mfcc_rate}"
-        )
+    folders = [Path(folder) for folder in (data, also) if folder is not None]
+    out = Path(out)
+    if (also is not None) != (0 < settings.train.mix < 1):
+        mix = f"train.mix = {settings.train.mix:g}"
+        raise UserError(f"{mix}: a share between 0 and 1 goes with a second folder (--also)")
+    corpora = [store.settings(folder) for folder in folders]
+    for folder, corpus in zip(folders, corpora, strict=True):
+        if corpus.get("mfcc_rate", settings.mfcc_rate) != settings.mfcc_rate:
+            raise UserError(
+                f"{folder}: prepared with MFCC at {corpus['mfcc_rate']} Hz, the profile wants "
+                f"{settings.mfcc_rate} Hz; prepare it again with --mfcc-rate {settings.mfcc_rate}"
+            )
+    digest = "+".join(store.digest(folder) for folder in folders)
+    begun = {"start": checkpoint.run_name(Path(start))} if start is not None else {}
     identity = {
         "profile": config.to_dict(settings),
         "row": row,
         "seed": seed,
-        "corpus": corpus.get("corpus"),
-        "data_digest": store.digest(data),
-        "key": config.run_key(settings, seed, store.digest(data)),
-    }
+        "corpus": "+".join(str(corpus.get("corpus")) for corpus in corpora),
+        "data_digest": digest,
+        "key": config.run_key(settings, seed, "".join([digest, *begun.values()])),
+    } | begun
     finished = _open_run(out, identity)
     if finished:
         return finished
     fabric = machine.fabric(settings, devices)
-    return _Run(settings, identity, data, out, fabric, progress).loop()
+    run = _Run(settings, identity, folders, out, fabric, progress)
+    if start is not None:
+        checkpoint.begin_from(run.amie, Path(start))
+    return run.loop()
 
 
 def _open_run(out: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
@@ -94,16 +109,16 @@ class _Run:
         self,
         settings: Profile,
         identity: dict[str, Any],
-        data: Path,
+        folders: list[Path],
         out: Path,
         fabric: Fabric,
         progress: bool,
     ) -> None:
-        self.settings, self.identity, self.data, self.out = settings, identity, data, out
+        self.settings, self.identity, self.out = settings, identity, out
         self.fabric, self.progress = fabric, progress and fabric.is_global_zero
         self.windows = Windows(
-            data, settings, identity["seed"], rank=fabric.global_rank,
-            device=fabric.device, progress=self.progress,
+            folders[0], settings, identity["seed"], also=folders[1] if folders[1:] else None,
+            rank=fabric.global_rank, device=fabric.device, progress=self.progress,
         )  # fmt: skip
         torch.manual_seed(identity["seed"])  # the initial weights; batches have their own seeds
         self.amie = Amie(settings)
@@ -216,6 +231,7 @@ class _Run:
             "mfcc_rate": plain["mfcc_rate"],
             "data_digest": self.identity["data_digest"],
             "model": plain["model"],
+            "start": self.identity.get("start"),
         }
 
     def _save(self) -> None:

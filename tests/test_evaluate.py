@@ -12,6 +12,7 @@ from standins import TINY, write_run
 from amie_core import evaluate as evaluation
 from amie_core import reference, talk
 from amie_core.data import store
+from amie_core.data.faces import lip_box
 from amie_core.data.store import PreparedClip
 from amie_core.errors import UserError
 from amie_core.evaluate import evaluate, table
@@ -105,8 +106,8 @@ def test_a_still_model_scores_as_the_copied_frame(
 ) -> None:
     asked = []
 
-    def still(generator: object, face: np.ndarray, windows: np.ndarray) -> np.ndarray:
-        asked.append((face, windows))
+    def still(generator: object, face: np.ndarray, windows: np.ndarray, mouth: tuple) -> np.ndarray:
+        asked.append((face, windows, mouth))
         return np.repeat(face[None], len(windows), axis=0)
 
     monkeypatch.setattr(talk, "generate", still)
@@ -120,6 +121,7 @@ def test_a_still_model_scores_as_the_copied_frame(
     row = store.clips(short, "test_unseen").iloc[0]
     clip = store.load_clip(short, row, size=TINY.image_size)
     assert (asked[0][0] == clip.frames[0]).all() and asked[0][1].shape == (12, 20, 13)
+    assert asked[0][2] == lip_box(clip.landmarks[:1])
 
 
 def test_a_damaged_clip_is_listed_and_the_rest_goes_on(

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from amie_core.config import FACE_SIZE, WINDOW, Profile
-from amie_core.data import store
+from amie_core.data import augment, store
 from amie_core.data.audio import HOPS
 from amie_core.errors import UserError
 from amie_core.mutual_information.samplers import negatives_within_clip
@@ -60,6 +61,8 @@ def lip_polygons(landmarks: Float[np.ndarray, "n 68 2"], size: int) -> np.ndarra
 class Windows:
     """Windows of a prepared corpus's `train` split; `batch(step)` depends on seed and step alone.
 
+    `also`: a second prepared corpus, from which the share `train.mix` of the windows is drawn.
+
     The corpus is decoded once and stays in memory while it takes at most `resident_bytes`;
     beyond that clips are decoded by threads as they are drawn. Raises UserError when the split
     has no clip that is long enough.
@@ -71,24 +74,32 @@ class Windows:
         profile: Profile,
         seed: int,
         *,
+        also: Path | None = None,
         split: str = "train",
         rank: int = 0,
         device: torch.device | str = "cpu",
         resident_bytes: int = 6 << 30,
         progress: bool = True,
     ) -> None:
-        self.data, self.profile, self.seed, self.rank = data, profile, seed, rank
+        self.profile, self.seed, self.rank = profile, seed, rank
         self.device = torch.device(device)
         self.size = profile.model.image_size
         need = max(profile.train.unroll + 1, profile.train.min_gap + 1)
-        rows = store.clips(data, split)
-        rows = rows[rows["frames"] >= need].reset_index(drop=True)
-        if rows.empty:
-            raise UserError(f"{data}: no clip of split {split!r} has {need} frames or more")
-        self.rows = rows
-        share = rows.groupby("speaker")["speaker"].transform("size").to_numpy(float)
-        weights = share ** (profile.train.speaker_power - 1)
-        self.weights = weights / weights.sum()
+        folders = [(data, 1.0)] if also is None else [
+            (data, 1 - profile.train.mix), (also, profile.train.mix)
+        ]  # fmt: skip
+        parts, weights = [], []
+        for folder, part in folders:
+            rows = store.clips(folder, split)
+            rows = rows[rows["frames"] >= need].assign(folder=str(folder))
+            if rows.empty:
+                raise UserError(f"{folder}: no clip of split {split!r} has {need} frames or more")
+            share = rows.groupby("speaker")["speaker"].transform("size").to_numpy(float)
+            weight = share ** (profile.train.speaker_power - 1)
+            weights.append(part * weight / weight.sum())
+            parts.append(rows)
+        self.rows = rows = pd.concat(parts, ignore_index=True)
+        self.weights = np.concatenate(weights)
         self.frames_in_all = int(rows["frames"].sum())
         self.pool = ThreadPoolExecutor(4)
         picture = self.size**2 * 3 + (self.size // 2) ** 2
@@ -96,7 +107,8 @@ class Windows:
         self.all = self._lay(range(len(rows)), progress) if self.resident else None
 
     def _load(self, index: int) -> store.PreparedClip:
-        return store.load_clip(self.data, self.rows.iloc[index], size=self.size)
+        row = self.rows.iloc[index]
+        return store.load_clip(row["folder"], row, size=self.size)
 
     def _lay(self, indices: Iterable[int], progress: bool = False) -> _Clips:
         """Read clips by threads (JPEG decoding frees the GIL) and lay them end to end."""
@@ -157,23 +169,21 @@ class Windows:
         scaled = scaled.permute(0, 1, 4, 2, 3).float().div_(255)
         lips = clips.lips[self._index(clips.first_frame[at, None] + own)]
         boxes = torch.from_numpy(clips.lip_boxes[at])
+        lips = lips.float().div_(255)
         if settings.augment:
-            scaled = _colours(scaled, random)
-            mirror = torch.from_numpy(random.random(b) < 0.5)
-            there = mirror.to(self.device)
-            scaled = torch.where(there[:, None, None, None, None], scaled.flip(-1), scaled)
-            lips = torch.where(there[:, None, None, None], lips.flip(-1), lips)
-            swapped = torch.stack(
-                [boxes[:, 0], boxes[:, 1], FACE_SIZE - boxes[:, 3], FACE_SIZE - boxes[:, 2]], 1
-            )
-            boxes = torch.where(mirror[:, None], swapped, boxes)
+            scaled = augment.colours(scaled, random)
+            scaled, lips, boxes = augment.mirror(scaled, lips, boxes, random)
+        if settings.lighting:
+            scaled = augment.lighting(scaled, random)
+        if settings.geometry:
+            scaled, lips, boxes = augment.geometry(scaled, lips, boxes, random)
         return Batch(
             identity=scaled[:, 0],
             before=scaled[:, 1],
             frames=scaled[:, 2:],
             windows=self._hops(clips, at, own),
             negatives=self._hops(clips, at, far),
-            lips=lips[:, :, None].float().div_(255),
+            lips=lips[:, :, None],
             lip_boxes=boxes.to(self.device),
         )
 
@@ -184,17 +194,6 @@ class Windows:
         """MFCC windows (b, k, 20, 13) of frames (b, k): rows 4v … 4v+20 of the padded cepstra."""
         rows = clips.first_row[at, None] + HOPS * frames
         return clips.mfcc[self._index(rows[..., None] + np.arange(WINDOW[0]))]
-
-
-def _colours(
-    pictures: Float[Tensor, "b k 3 s s"], random: np.random.Generator
-) -> Float[Tensor, "b k 3 s s"]:
-    """Light, contrast and tint of each clip changed at random: stands in for unseen faces."""
-    b = len(pictures)
-    gamma = np.exp(random.uniform(-0.25, 0.25, (b, 1, 1, 1, 1))).astype(np.float32)
-    gain = random.uniform(0.75, 1.25, (b, 1, 1, 1, 1)) * random.uniform(0.88, 1.12, (b, 1, 3, 1, 1))
-    pictures = pictures.pow(torch.from_numpy(gamma).to(pictures.device))
-    return pictures.mul_(torch.from_numpy(gain.astype(np.float32)).to(pictures.device)).clamp_(0, 1)
 
 
 class Prefetch:
@@ -244,4 +243,3 @@ class Prefetch:
         """Stop the thread."""
         self._stop.set()
         self._thread.join()
-

@@ -1,16 +1,25 @@
 """Talking face generator (sec. 3.1): identity, audio and image encoders, frame decoder."""
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from amie_core.config import ModelConfig
+from amie_core.model import composition
+from amie_core.model.composition import Change
 
-IdentityCode = tuple[Tensor, ...]
+
+class IdentityCode(NamedTuple):
+    """What G keeps of a face: its encoder's maps, and what the decoder's output is laid over."""
+
+    maps: tuple[Tensor, ...]
+    face: Float[Tensor, "b 3 s s"]
+    region: Float[Tensor, "b 1 s s"] | None  # where it may be changed; None: everywhere
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -77,19 +86,19 @@ class AudioEncoder(nn.Module):
 class FrameDecoder(nn.Module):
     """From the 4×4 code up to the frame; each level joins the identity's map of its size."""
 
-    def __init__(self, widths: tuple[int, ...], code: int) -> None:
+    def __init__(self, widths: tuple[int, ...], code: int, channels: int = 3) -> None:
         super().__init__()
         self.start = convolution(code, widths[-1])
         self.levels = nn.ModuleList(
             convolution(below + here, here)
             for below, here in zip(widths[:0:-1], widths[-2::-1], strict=True)
         )
-        self.out = nn.Conv2d(widths[0], 3, 3, 1, 1)
+        self.out = nn.Conv2d(widths[0], channels, 3, 1, 1)
         nn.init.zeros_(self.out.weight)  # a residual decoder starts as the identity face
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
-    def forward(self, code: Float[Tensor, "b c 4 4"], skips: IdentityCode) -> Tensor:
-        """Unbounded colours (b, 3, s, s)."""
+    def forward(self, code: Float[Tensor, "b c 4 4"], skips: tuple[Tensor, ...]) -> Tensor:
+        """Unbounded colours (b, 3, s, s), and behind them movement (b, 2, s, s) where asked for."""
         x = self.start(code)
         for level, skip in zip(self.levels, skips[-2::-1], strict=True):
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
@@ -111,11 +120,28 @@ class Generator(nn.Module):
         self.image_encoder = ImageEncoder(tuple(max(8, w // 2) for w in widths))
         self.audio_encoder = AudioEncoder(config.audio_width, config.embedding)
         self.spread = nn.Linear(config.embedding, 16 * widths[-1])  # audio code -> 4×4 map
-        self.decoder = FrameDecoder(widths, widths[-1] * 2 + max(8, widths[-1] // 2))
+        channels = 5 if config.compose == "warp" else 3
+        self.decoder = FrameDecoder(widths, widths[-1] * 2 + max(8, widths[-1] // 2), channels)
 
-    def identity(self, face: Float[Tensor, "b 3 s s"]) -> IdentityCode:
-        """Everything G keeps of the identity face: its encoder's maps and the face itself."""
-        return (*self.identity_encoder(face), face)
+    def identity(
+        self,
+        face: Float[Tensor, "b 3 s s"],
+        lip_boxes: Int[Tensor, "b 4"] | None = None,
+        attention: Float[Tensor, "b 1 s s"] | None = None,
+    ) -> IdentityCode:
+        """Everything G keeps of the identity face.
+
+        lip_boxes: where the mouths are, in 256ths (top, bottom, left, right), for a composed frame;
+        the template's where None. attention: the mask M that the face is seen through (sec. 3.3);
+        a composed frame is laid over the face itself, whatever the encoder saw of it.
+        """
+        seen = face if attention is None else face * attention
+        maps = self.identity_encoder(seen)
+        if self.config.compose == "none":
+            return IdentityCode(maps, seen, None)
+        if lip_boxes is None:
+            lip_boxes = torch.tensor([composition.LIP_BOX] * len(face), device=face.device)
+        return IdentityCode(maps, face, composition.region(lip_boxes, face.shape[-1]))
 
     def audio(self, windows: Float[Tensor, "b 20 13"]) -> Float[Tensor, "b c 4 4"]:
         """4×4 map of the audio; windows of many frames can be encoded in one pass."""
@@ -129,11 +155,27 @@ class Generator(nn.Module):
         previous: Float[Tensor, "b 3 s s"],
     ) -> Float[Tensor, "b 3 s s"]:
         """One frame from the three codes; `previous` is the frame itself."""
-        *maps, face = identity
-        code = torch.cat([maps[-1], audio, self.image_encoder(previous)[-1]], dim=1)
-        colours = self.decoder(code, tuple(maps)).float()
+        return self.compose(identity, self.change(identity, audio, previous))
+
+    def compose(self, identity: IdentityCode, made: Change) -> Float[Tensor, "b 3 s s"]:
+        """The frame of a change. Not clamped."""
         # clamp would cut the gradient off outside [0, 1]; the loss does not need the bound
-        return face + colours if self.config.residual else torch.sigmoid(colours)
+        if self.config.residual or identity.region is not None:
+            return composition.apply(identity.face, made)
+        return torch.sigmoid(made.colours)
+
+    def change(
+        self,
+        identity: IdentityCode,
+        audio: Float[Tensor, "b c 4 4"],
+        previous: Float[Tensor, "b 3 s s"],
+    ) -> Change:
+        """What the frame changes of the identity face."""
+        last = torch.cat([identity.maps[-1], audio, self.image_encoder(previous)[-1]], dim=1)
+        raw = self.decoder(last, identity.maps).float()
+        if identity.region is None:
+            return Change(raw, None)
+        return composition.change(raw, identity.region)
 
     def forward(
         self,
@@ -146,25 +188,39 @@ class Generator(nn.Module):
 
 
 @torch.inference_mode()
-def roll_out(
+def roll_changes(
     generator: Generator,
     face: Float[Tensor, "3 s s"],
     windows: Iterable[Float[np.ndarray, "_ 20 13"]],
-) -> Iterator[np.ndarray]:
+    lip_box: tuple[int, int, int, int] | None = None,
+) -> Iterator[tuple[Float[Tensor, "1 3 s s"], Change]]:
     """Autoregressive generation: every frame sees the model's own last frame, the first sees I_f.
 
-    `windows` comes in chunks of any length; yields one (s, s, 3) uint8 RGB frame a window and
-    keeps no more than a chunk in memory. The identity is encoded once; the attention rate of
-    inference is 1, as at the end of training (sec. 3.3).
+    `windows` comes in chunks of any length; yields a frame a window, and what it changes of the
+    face, and keeps no more than a chunk in memory. The identity is encoded once; the attention
+    rate of inference is 1, as at the end of training (sec. 3.3). lip_box: the mouth's, in 256ths.
     """
     generator.eval()
     device = next(generator.parameters()).device
     face = face.to(device)[None].contiguous(memory_format=torch.channels_last)
-    code = generator.identity(face)
+    boxes = None if lip_box is None else torch.tensor([lip_box], device=device)
+    code = generator.identity(face, boxes)
     previous = face
     for chunk in windows:
         audio = generator.audio(torch.as_tensor(np.asarray(chunk), device=device))
         for one in audio:
-            previous = generator.decode(code, one[None], previous).clamp(0, 1)
-            picture = previous[0].mul(255).round().to(torch.uint8)
-            yield picture.permute(1, 2, 0).cpu().contiguous().numpy()
+            made = generator.change(code, one[None], previous)
+            previous = generator.compose(code, made).clamp(0, 1)
+            yield previous, made
+
+
+def roll_out(
+    generator: Generator,
+    face: Float[Tensor, "3 s s"],
+    windows: Iterable[Float[np.ndarray, "_ 20 13"]],
+    lip_box: tuple[int, int, int, int] | None = None,
+) -> Iterator[np.ndarray]:
+    """The frames of `roll_changes` as (s, s, 3) uint8 RGB pictures."""
+    for frame, _ in roll_changes(generator, face, windows, lip_box):
+        picture = frame[0].mul(255).round().to(torch.uint8)
+        yield picture.permute(1, 2, 0).cpu().contiguous().numpy()
