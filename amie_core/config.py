@@ -123,6 +123,11 @@ PROFILES: dict[str, Profile] = {
         train=TrainConfig(steps=320, ema=0.98, log_every=10, checkpoint_every=80),
     ),
     "grid": Profile("grid", "grid", train=TrainConfig(steps=5600)),
+    # The model that ships (weights/MODEL_CARD.md): begun from a run of `grid`, for any face.
+    "talk": Profile(
+        "talk", "grid", model=ModelConfig(compose="warp"), loss=LossConfig(mi=0.06),
+        train=TrainConfig(steps=2400, batch=8, geometry=True, lighting=True, mix=0.2),
+    ),
     "lrw": Profile(
         "lrw",
         "lrw",
