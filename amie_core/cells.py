@@ -10,7 +10,6 @@ import io
 import itertools
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -124,11 +123,10 @@ def make(cell: Cell, data: str | Path, *, progress: bool = True) -> dict[str, An
     known = read(cell, data)
     if known is not None:
         return known
-    method = {} if cell.name in ABLATION else {"method": cell.name}
-    row = cell.name if cell.name in ABLATION else "ours"
+    row, method = (cell.name, "amie") if cell.name in ABLATION else ("ours", cell.name)
     run = run_folder(cell, data)
     done = train(cell.profile, data, run, row=row, seed=cell.seed, progress=progress,
-                 changes=CELL_SCALE[cell.profile], **method)  # fmt: skip
+                 changes=CELL_SCALE[cell.profile], method=method)  # fmt: skip
     result = measure(cell, run, data, done, progress=progress)
     checkpoint.write_json(cell.deposit, result)
     return result
@@ -138,6 +136,7 @@ def measure(
     cell: Cell, run: Path, data: Path, done: dict[str, Any], *, progress: bool = True
 ) -> dict[str, Any]:
     """Everything that tables and figures need of a trained cell; writes its strip of frames."""
+    from amie_core import machine
     from amie_core.evaluate import evaluate
     from amie_core.yardstick import Yardstick
 
@@ -166,7 +165,7 @@ def measure(
         "profile": cell.profile, "name": cell.name, "seed": cell.seed, "key": cell.key,
         "corpus": settings.corpus, "data_digest": yardstick.digest,
         "commit": found["commit"]["training"], "image_size": settings.model.image_size,
-        "training": done, "machine": machine(),
+        "training": done, "machine": machine.processor(),
         "splits": splits, "distances": yardstick.distances(seen),
         "projection": yardstick.project(seen),
     }  # fmt: skip
@@ -195,24 +194,6 @@ def write_strip(path: Path, frames: UInt8[np.ndarray, "n s s 3"]) -> None:
     picture = Image.fromarray(np.concatenate([frames[i] for i in chosen], axis=1))
     picture.save(buffer, "JPEG", quality=97, subsampling=0)
     write_whole(path, buffer.getvalue())
-
-
-def machine() -> str:
-    """Processor (or GPU) and cores, in words, as results carry them."""
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    names = [line.split(":", 1)[1].strip() for line in _cpuinfo() if line.startswith("model name")]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{names[0] if names else platform.machine()}, {cores} core(s)"
-
-
-def _cpuinfo() -> list[str]:
-    try:
-        return Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return []
 
 
 def make_all(cells: list[Cell], data: Path | None, *, workers: int = 1) -> list[dict[str, Any]]:
@@ -283,9 +264,11 @@ def main() -> int:
     parser.add_argument("--copy", type=Path, help="write the deposit here too")
     asked = parser.parse_args()
     try:
-        with one_device():
-            cell = Cell(asked.profile, asked.name, asked.seed)
-            result = make(cell, asked.data, progress=sys.stderr.isatty())
+        cell = Cell(asked.profile, asked.name, asked.seed)
+        result = read(cell, asked.data)  # what is deposited needs no device
+        if result is None:
+            with one_device():
+                result = make(cell, asked.data, progress=sys.stderr.isatty())
         if asked.copy:
             write_whole(asked.copy, json.dumps(result).encode())
     except UserError as error:

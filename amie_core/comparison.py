@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amie_core import checkpoint
+from amie_core import checkpoint, show
 from amie_core.ablation import METRICS, mean_interval
 from amie_core.config import figures_dir
 from amie_core.data.store import write_whole
 from amie_core.paper import TABLE_1, TABLE_2, Score
 from amie_core.peers import NAMES, PEERS
+from amie_core.tables import TITLES, clip_mean, origin
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,11 +55,6 @@ class PaperTable:
 TABLE = {
     1: PaperTable(1, ("lrw",), ("test",), TABLE_1),
     2: PaperTable(2, ("grid", "synthetic", "folder"), ("test_unseen", "test_seen"), TABLE_2),
-}
-TITLES = {
-    "test": "LRW's own test split",
-    "test_seen": "Known faces, unseen sentences",
-    "test_unseen": "Unseen faces",
 }
 
 
@@ -146,8 +142,7 @@ def reference_lines(real: Deposit, split: str) -> dict[str, dict[str, str]]:
         line = {}
         for heading, (correct, legacy, _, digits) in COLUMNS.items():
             for kind, metric in (("correct", correct), ("legacy", legacy)):
-                known = [clip[metric] for clip in clips if clip.get(metric) is not None]
-                line[f"{heading} · {kind}"] = f"{np.mean(known):.{digits}f}" if known else "–"
+                line[f"{heading} · {kind}"] = clip_mean(clips, metric, digits)
             line[f"{heading} · paper"] = ""
         lines[name.replace("_", " ")] = line
     return lines
@@ -206,10 +201,7 @@ def lips(cells: Sequence[Deposit], real: Deposit, split: str) -> "pd.DataFrame":
             line["Fréchet distance of φ, lips ↓"] = _cell(apart, 1) if apart else "–"
         lines[label] = line
     for name, clips in real["rows"].get(split, {}).items():
-        line = {}
-        for metric, heading in names.items():
-            known = [clip[metric] for clip in clips if clip.get(metric) is not None]
-            line[heading] = f"{np.mean(known):.2f}" if known else "–"
+        line = {heading: clip_mean(clips, metric, 2) for metric, heading in names.items()}
         if name == "real_frames" and real["judge"][split]["auc"] is not None:
             line[names["sync_auc"]] = f"{real['judge'][split]['auc']:.2f}"
         key = {"real_frames": "floor", "copied_identity": "copied_identity"}.get(name)
@@ -226,7 +218,7 @@ def save(found: Sequence[Deposit], real: Deposit, provenance: Mapping[str, Any])
     import pandas as pd
 
     for number, which in TABLE.items():
-        parts, frames = [f"# Table {number} ({_origin(provenance)})\n"], []
+        parts, frames = [f"# Table {number} ({origin(provenance)})\n"], []
         for split in which.splits:
             shown = table(found, real, which, split)
             frames.append(shown.assign(split=split))
@@ -242,15 +234,6 @@ def save(found: Sequence[Deposit], real: Deposit, provenance: Mapping[str, Any])
 
 def markdown(shown: "pd.DataFrame") -> str:
     """A table of strings as Markdown."""
-    lines = [[shown.index.name or "", *shown.columns], ["---"] * (shown.shape[1] + 1)]
-    rows = shown.fillna("").values.tolist()
-    lines += [[name, *row] for name, row in zip(shown.index, rows, strict=True)]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
-
-
-def _origin(provenance: Mapping[str, Any]) -> str:
-    seeds = ", ".join(map(str, provenance["seeds"]))
-    return (f"profile {provenance['profile']}, corpus {provenance['corpus']}, seeds {seeds}, "
-            f"{provenance['steps']} steps, {provenance['size']} px, {provenance['runs']} runs, "
-            f"{provenance['hours']} hours, {'; '.join(provenance['machine'])}, "
-            f"code {', '.join(provenance['commit'])}")  # fmt: skip
+    rows = zip(shown.index, shown.fillna("").values.tolist(), strict=True)
+    heading = [shown.index.name or "", *shown.columns]
+    return show.markdown([heading, *([name, *row] for name, row in rows)])

@@ -1,6 +1,8 @@
 """What a run runs on: devices, precision, and their name in a result."""
 
+import os
 import platform
+from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
@@ -43,3 +45,16 @@ def describe() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"{torch.get_num_threads()} CPU threads, {platform.machine()}"
+
+
+def processor() -> str:
+    """GPU, or processor by its own name and cores, as it stands in a cell's deposit."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{names[0] if names else platform.machine()}, {cores} core(s)"

@@ -173,14 +173,19 @@ def save_figure(
     return picture(np.asarray(Image.open(buffer).convert("RGB")), alt, colours=96)
 
 
+def markdown(lines: Sequence[Sequence[Any]]) -> str:
+    """Lines of cells as a Markdown table, the first its heading."""
+    ruled = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in ruled)
+
+
 def save_table(table: Any, name: str, provenance: dict[str, Any]) -> Shown:
     """Write a pandas table as NAME_PROFILE.csv, .md and .json to figures/, and show it."""
     target = figures_dir() / f"{name}_{provenance['profile']}"
     target.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(target.with_suffix(".csv"))
-    lines = [[table.index.name or "", *table.columns], ["---"] * (table.shape[1] + 1)]
-    lines += [[index, *row] for index, row in zip(table.index, table.values.tolist(), strict=True)]
-    text = "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+    rows = zip(table.index, table.values.tolist(), strict=True)
+    text = markdown([[table.index.name or "", *table.columns], *([i, *row] for i, row in rows)])
     target.with_suffix(".md").write_text(f"{text}\n\n{caption(provenance)}\n")
     target.with_suffix(".json").write_text(json.dumps(provenance, indent=2) + "\n")
     below = f"<p>{caption(provenance)}</p>"

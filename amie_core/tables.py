@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from amie_core import ablation, checkpoint
+from amie_core import ablation, checkpoint, show
 from amie_core.ablation import LABELS, METRICS, Deposit
 from amie_core.config import figures_dir
 from amie_core.data.store import write_whole
@@ -14,7 +14,7 @@ from amie_core.data.store import write_whole
 TITLES = {
     "test_seen": "Known faces, unseen sentences",
     "test_unseen": "Unseen faces",
-    "test": "LRW's test split",
+    "test": "LRW's own test split",
 }
 LEGEND = (
     "Means over seeds, [95 % interval, Student's t], (paired difference to the row that the paper "
@@ -55,14 +55,19 @@ def _known(number: float | None) -> bool:
     return number is not None and not np.isnan(number)
 
 
+def clip_mean(clips: Sequence[Mapping[str, Any]], metric: str, digits: int) -> str:
+    """Mean of a metric over the clips that have a value, as text."""
+    found = [clip[metric] for clip in clips if clip.get(metric) is not None]
+    return f"{np.mean(found):.{digits}f}" if found else "–"
+
+
 def reference_lines(real: Deposit, split: str) -> dict[str, dict[str, str]]:
     """Copied frame, nearest sound, real frames: their means, by heading."""
     lines = {}
     for name, clips in real["rows"][split].items():
         line = {}
         for metric, (heading, _) in METRICS.items():
-            found = [clip[metric] for clip in clips if clip.get(metric) is not None]
-            line[heading] = f"{np.mean(found):.3f}" if found else "–"
+            line[heading] = clip_mean(clips, metric, 3)
         if name == "real_frames" and real["judge"][split]["auc"] is not None:
             line[METRICS["sync_auc"][0]] = f"{real['judge'][split]['auc']:.3f}"
         lines[name.replace("_", " ")] = line
@@ -72,14 +77,14 @@ def reference_lines(real: Deposit, split: str) -> dict[str, dict[str, str]]:
 def markdown(table: pd.DataFrame, real: Deposit, split: str) -> str:
     """Table 3 as Markdown, a line a row."""
     headings = [METRICS[m][0] for m in dict.fromkeys(table["metric"])]
-    lines = [["row", "seeds", *headings], ["---"] * (2 + len(headings))]
+    lines = [["row", "seeds", *headings]]
     for row, part in table.groupby("row", sort=False):
         name = f"{part['label'].iloc[0]} [{row}]"
         cells = [_cell(cell).replace("\n", "<br>") for cell in part.to_dict("records")]
         lines.append([name, str(part["seeds"].max()), *cells])
     for name, values_ in reference_lines(real, split).items():
         lines.append([name, "", *(values_[heading] for heading in headings)])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return show.markdown(lines)
 
 
 def save_table_3(found: Sequence[Deposit], real: Deposit, provenance: Mapping[str, Any]) -> None:
@@ -88,14 +93,8 @@ def save_table_3(found: Sequence[Deposit], real: Deposit, provenance: Mapping[st
     The profile is in the name, but for GRID's.
     """
     profile = provenance["profile"]
-    name = (
-        "table3_smoke"
-        if profile == "smoke"
-        else "table3"
-        if profile == "grid"
-        else f"table3_{profile}"
-    )
-    parts = [f"# Table 3: the ablation ({_origin(provenance)})\n"]
+    name = "table3" if profile == "grid" else f"table3_{profile}"
+    parts = [f"# Table 3: the ablation ({origin(provenance)})\n"]
     frames = []
     for split in found[0]["splits"]:
         table, title = ablation.table(found, split), TITLES[split]
@@ -104,15 +103,15 @@ def save_table_3(found: Sequence[Deposit], real: Deposit, provenance: Mapping[st
     parts.append(LEGEND)
     parts.append(f"## The paper's five claims\n\n{ablation.RULE}\n")
     claims = ablation.statements(found)
-    lines = [list(claims.columns), ["---"] * claims.shape[1], *claims.astype(str).values.tolist()]
-    parts.append("\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n")
+    parts.append(show.markdown([list(claims.columns), *claims.values.tolist()]) + "\n")
     target = figures_dir() / name
     write_whole(target.with_suffix(".md"), "\n".join(parts).encode())
     write_whole(target.with_suffix(".csv"), pd.concat(frames).to_csv(index=False).encode())
     checkpoint.write_json(target.with_suffix(".json"), dict(provenance))
 
 
-def _origin(provenance: Mapping[str, Any]) -> str:
+def origin(provenance: Mapping[str, Any]) -> str:
+    """Where a table of cells comes from, in a line under its title."""
     seeds = ", ".join(map(str, provenance["seeds"]))
     return (f"profile {provenance['profile']}, corpus {provenance['corpus']}, seeds {seeds}, "
             f"{provenance['steps']} steps, {provenance['size']} px, {provenance['runs']} runs, "

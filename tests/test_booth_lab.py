@@ -33,11 +33,7 @@ def test_the_booth_in_jupyterlab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     sound = write_hum(tmp_path / "me.wav", 1.2)
     with chromium(tmp_path) as driver, lab(home) as address:
         page = Page(driver)
-        driver.get(f"{address}lab/tree/00.ipynb?token=here")
-        kernel = "[...document.querySelectorAll('.jp-Notebook-ExecutionIndicator')]"
-        page.until(f"{kernel}.some((e) => e.dataset.status === 'idle')", "an idle kernel")
-        page.click(".lm-MenuBar-item", word="Run")
-        page.click("li[data-command='runmenu:run-all']")
+        page.run_all(f"{address}lab/tree/00.ipynb?token=here")
         page.until("document.querySelectorAll('.amie-booth button').length >= 3", "the booth")
 
         driver.execute_script(CATCH)

@@ -53,7 +53,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_cell_is_trained_measured_deposited_once(
     quick: None, tiny_corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("amie_core.judge.STEPS", 2)
     cell = Cell("smoke", "c", 0)
     made = cells.make(cell, tiny_corpus, progress=False)
     assert made == json.loads(cell.deposit.read_text())

@@ -119,6 +119,14 @@ class Page:
 
         self.slow.until(clicked, f"{selector} {word}")
 
+    def run_all(self, address: str) -> None:
+        """Open a notebook and run all of its cells."""
+        self.driver.get(address)
+        kernel = "[...document.querySelectorAll('.jp-Notebook-ExecutionIndicator')]"
+        self.until(f"{kernel}.some((e) => e.dataset.status === 'idle')", "an idle kernel")
+        self.click(".lm-MenuBar-item", word="Run")
+        self.click("li[data-command='runmenu:run-all']")
+
 
 def test_notebook_07_in_jupyterlab(settings: Settings, tmp_path: Path) -> None:
     copy = nbformat.read(ROOT / "notebooks" / "07_user_study.ipynb", as_version=4)
@@ -131,11 +139,7 @@ def test_notebook_07_in_jupyterlab(settings: Settings, tmp_path: Path) -> None:
     nbformat.write(copy, home / "07.ipynb")
     with chromium(tmp_path) as driver, lab(home) as address:
         page = Page(driver)
-        driver.get(f"{address}lab/tree/07.ipynb?token=here")
-        kernel = "[...document.querySelectorAll('.jp-Notebook-ExecutionIndicator')]"
-        page.until(f"{kernel}.some((e) => e.dataset.status === 'idle')", "an idle kernel")
-        page.click(".lm-MenuBar-item", word="Run")
-        page.click("li[data-command='runmenu:run-all']")
+        page.run_all(f"{address}lab/tree/07.ipynb?token=here")
 
         # The ballot comes up; it wants consent first.
         problem, title = ".amie-ballot [role=alert]", ".amie-ballot h3"
