@@ -23,6 +23,9 @@ BARS = {
     "steps-5": 0.02,
     "wave-2-0.3": 0.025,
     "ring-0.05": 0.05,
+    "bowl-0.1": 0.03,
+    "digits-10-0.2": 0.02,
+    "mixture-0.75-0.3": 0.025,
 }
 
 
@@ -57,6 +60,19 @@ def test_ksg_counts_ties() -> None:
     y = np.where(rng.random(5000) < 0.1, 1 - x, x)
     truth = np.log(2) + 0.1 * np.log(0.1) + 0.9 * np.log(0.9)
     assert ksg(x, y) == pytest.approx(truth, abs=0.02)
+
+
+def test_ksg_keeps_atoms_apart_from_their_neighbours_whatever_the_scale() -> None:
+    """Ranks alone count in a column with atoms, so that bending it changes nothing."""
+    x, y = OTHERS["mixture-0.75-0.3"].draw(3000, np.random.default_rng(3))
+    assert ksg(np.exp(x), y**3) == pytest.approx(ksg(x, y), abs=1e-12)
+
+
+def test_ksg_reads_structure_thinner_than_its_boxes_too_low() -> None:
+    task = OTHERS["saw-8-0.1"]
+    x, y = task.draw(10_000, np.random.default_rng(0))
+    few, usual = ksg(x, y, k=1), ksg(x, y)
+    assert usual < few - 0.02 < task.nats - 0.05
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,32 @@
 """`estimate`: known truth, honest independence, refusals, and what the result says of itself."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
-from conftest import shared_data
+from conftest import ROOT, shared_data
 
 from amie_core.errors import UserError
 from amie_core.mutual_information import estimate
+from amie_core.mutual_information.estimate import _judge, _Scored
 from amie_core.mutual_information.fit import FitConfig
+from amie_core.mutual_information.readouts import readout_for
 from amie_core.mutual_information.registry import BENCHMARK, OTHERS
+
+# Not in the shared folder: thin, wavy, discrete and mixed ones.
+OTHER_BARS = {
+    "multinormal-sparse-5-5-2-2.0": 0.05,
+    "independent-5-5": 0.01,
+    "steps-5": 0.04,
+    "digits-10-0.2": 0.04,
+    "mixture-0.75-0.3": 0.04,
+    "bowl-0.1": 0.04,
+    "checks-8": 0.04,
+    "wave-6-0.1": 0.04,
+    "ring-0.05": 0.05,
+}
+THINNEST = ("saw-8-0.1", "1v1-additive-0.02")  # fall short of such bars; the notebook says so
 
 QUICK = {"config": FitConfig(epochs=4), "folds": 2, "progress": False}
 BARS = {
@@ -107,6 +125,59 @@ def test_refuses_in_one_line(x: np.ndarray, options: dict, reason: str) -> None:
 def test_refuses_too_few_rows() -> None:
     with pytest.raises(UserError, match="99 rows are too few"):
         estimate(np.arange(99.0), np.arange(99.0))
+
+
+def test_one_pair_that_validation_never_met_does_not_empty_the_bound() -> None:
+    """Thin stripe: T = 1.6 on it and -6 beside it, 2 % of the matched scores overshoot to 6; one
+    of the 100,000 unmatched pairs of the test part, none of the validation part, scores 13."""
+    joint = torch.full((1000,), 1.6)
+    joint[:20] = 6.0
+    marginal = torch.where(torch.arange(100_000) % 5 == 0, 1.6, -6.0)
+    known, held = object.__new__(_Scored), object.__new__(_Scored)
+    for part in (known, held):
+        part.blocks, part.joint, part.marginal = [], joint, marginal.clone()
+    held.marginal[7] = 13.0
+    _, reader = readout_for("js")
+    found = _judge(known, held, reader)
+    assert reader.read(held.joint, held.marginal) < found.chosen_by - 0.5  # without a cap
+    assert found.nats > found.chosen_by - 0.01
+
+
+def test_a_kind_left_behind_gives_its_time_to_the_other() -> None:
+    x, y = draw("saw-8-0.1", 1500)
+    both = estimate(x, y, **QUICK | {"config": FitConfig(epochs=12)})
+    alone = estimate(x, y, critics=("sharp",), **QUICK | {"config": FitConfig(epochs=12)})
+    assert both.critic == alone.critic == "sharp"
+    assert both.cpu_seconds > 1.3 * alone.cpu_seconds
+    assert both.nats > alone.nats - 0.05
+
+
+def test_an_unlucky_plateau_lowers_the_rate_and_ends_the_training() -> None:
+    """Independent pairs never improve on the start: patience, then the ending, not all epochs."""
+    x, y = draw("independent-1-1", 600)
+    calm = {"folds": 2, "critics": ("smooth",), "progress": False}
+    short, long = (
+        estimate(x, y, config=FitConfig(epochs=epochs, patience=2, ending=2), **calm)
+        for epochs in (4, 400)
+    )
+    assert long.cpu_seconds < 10 * max(short.cpu_seconds, 0.05)
+    assert abs(long.nats) <= 0.01
+
+
+@pytest.mark.parametrize("name", OTHER_BARS)
+def test_kept_results_meet_the_bars_outside_the_folder(name: str) -> None:
+    kept = json.loads((ROOT / "figures" / "mi_held_out.json").read_text())
+    row = next(row for row in kept["rows"] if row["task"] == name)
+    task = (BENCHMARK | OTHERS)[name]
+    assert kept["n"] == 10_000 and row["truth"] == pytest.approx(float(task.nats), abs=1e-4)
+    assert row["neural"] == pytest.approx(task.nats, abs=OTHER_BARS[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHER_BARS)
+def test_meets_the_bars_outside_the_folder(name: str) -> None:
+    found = estimate(*draw(name, 10_000, seed=1), progress=False)
+    assert found.nats == pytest.approx((BENCHMARK | OTHERS)[name].nats, abs=OTHER_BARS[name])
 
 
 @pytest.mark.slow

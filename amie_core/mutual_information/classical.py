@@ -10,6 +10,7 @@ from scipy.special import digamma
 
 from amie_core.errors import UserError
 from amie_core.mutual_information.checks import columns
+from amie_core.mutual_information.ranks import normal_scores
 
 RIDGE = 1e-9  # of the variance: keeps exactly collinear columns from failing
 
@@ -17,6 +18,19 @@ RIDGE = 1e-9  # of the variance: keeps exactly collinear columns from failing
 def _standardised(values: np.ndarray) -> np.ndarray:
     spread = values.std(0)
     return (values - values.mean(0)) / np.where(spread > 0, spread, 1.0)
+
+
+def _atoms_apart(values: np.ndarray, k: int) -> np.ndarray:
+    """Columns with a value that more than k rows share, as normal scores of their middle ranks.
+
+    I does not change. Ranks leave a gap beside an atom as wide as its mass, so that it is not a
+    neighbour of all continuous values near it.
+    """
+    columns = []
+    for column in values.T:
+        levels, scores, largest = normal_scores(column)
+        columns.append(np.interp(column, levels, scores) if largest > k else column)
+    return np.stack(columns, 1)
 
 
 def _neighbours(values: np.ndarray, radius: np.ndarray) -> np.ndarray:
@@ -34,14 +48,16 @@ def ksg(x: np.ndarray, y: np.ndarray, k: int = 5) -> float:
     """Kraskov, Stögbauer, Grassberger 2004, algorithm 1: ψ(k) + ψ(n) - <ψ(nx + 1) + ψ(ny + 1)>.
 
     Maximum norm on standardised columns. Points that coincide with k others (discrete values) are
-    counted as they stand, after Gao et al. 2017, so mixtures of discrete and continuous work.
+    counted as they stand, after Gao et al. 2017, and a column with such values is seen through its
+    ranks, so mixtures of discrete and continuous work. Structure thinner than the box of k
+    neighbours is read too low (fewer neighbours: less so, with more scatter).
     x (n, dx), y (n, dy), or (n,) for one column. UserError for input that has no MI (checks.py).
     """
     if k < 1:
         raise UserError(f"k = {k}: choose at least 1 neighbour (Kraskov et al. advise 2 to 6)")
     x, y = columns(x, y, least=k + 2)
     n = len(x)
-    x, y = _standardised(x), _standardised(y)
+    x, y = (_standardised(_atoms_apart(values, k)) for values in (x, y))
     joint = np.hstack([x, y])
     tree = cKDTree(joint)
     radius = tree.query(joint, k=[k + 1], p=np.inf)[0][:, 0]

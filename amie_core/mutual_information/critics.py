@@ -13,8 +13,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from scipy.special import ndtri
 from torch import Tensor, nn
+
+from amie_core.mutual_information.ranks import normal_scores
+from amie_core.mutual_information.spectrum import Waves
 
 RAW_LIMIT = 8.0  # standard deviations; the raw view is cut there
 
@@ -23,14 +25,9 @@ class View:
     """Normal scores and/or standardised values of the columns of one margin."""
 
     def __init__(self, values: Float[np.ndarray, "n d"], ranks: bool, raw: bool) -> None:
-        n = len(values)
         self.raw = raw
         self.centre, self.spread = values.mean(0), np.maximum(values.std(0), 1e-300)
-        self.tables: list[tuple[np.ndarray, np.ndarray]] | None = [] if ranks else None
-        for column in values.T if ranks else ():
-            levels, counts = np.unique(column, return_counts=True)
-            middle = (np.cumsum(counts) - counts / 2) / n  # ties share their middle rank
-            self.tables.append((levels, ndtri(middle)))
+        self.tables = [normal_scores(c)[:2] for c in values.T] if ranks else None
 
     def scores(self, values: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
         """The view that the Gaussian start is fitted to."""
@@ -120,16 +117,20 @@ class CriticConfig:
     hidden: int = 64
     layers: int = 2  # after the pair's embeddings are added
     waves: int = 0  # learnt sinusoids at the input of each encoder
-    input_scale: float = 12.0  # their frequencies: log-uniform from 1 to this, radians a score
-    pair_scale: float = 6.0  # the same for the sinusoids of the pair
-    dropout: float = 0.0
+    input_scale: float = 12.0  # frequencies, where the data suggest none: log-uniform from 1
+    pair_scale: float = 6.0  # to this, radians a score; the same for the sinusoids of the pair
+    weight_decay: float = 0.05
 
 
-CRITICS = {"smooth": CriticConfig(), "sharp": CriticConfig(waves=32, dropout=0.1)}
+CRITICS = {"smooth": CriticConfig(), "sharp": CriticConfig(layers=3, waves=32, weight_decay=0.01)}
 
 
 def _log_uniform(count: int, top: float) -> Tensor:
     return torch.exp(torch.rand(count) * math.log(top))
+
+
+def _phases(count: int) -> Tensor:
+    return (2 * torch.rand(count) - 1) * math.pi
 
 
 class _Encoder(nn.Module):
@@ -138,7 +139,7 @@ class _Encoder(nn.Module):
         direction = torch.randn(size, config.waves)
         scale = _log_uniform(config.waves, config.input_scale) / direction.norm(dim=0)
         self.frequency = nn.Parameter(direction * scale)
-        self.phase = nn.Parameter((2 * torch.rand(config.waves) - 1) * math.pi)
+        self.phase = nn.Parameter(_phases(config.waves))
         self.inner = nn.Linear(size + config.waves, config.hidden)
         self.outer = nn.Linear(config.hidden, config.width)
         self.skip = nn.Linear(size, config.width, bias=False)
@@ -153,7 +154,7 @@ class PairCritic(nn.Module):
     """T(x, y) = gain · T0(x, y) + network(e(x) + e(y)); each item is encoded once.
 
     The smooth kind has SiLU units throughout. Half of the sharp kind's units are sinusoids of the
-    summed embeddings: ridges at any angle, as thin as the highest frequency.
+    summed embeddings: ridges at any angle, as thin as the highest frequency (`start_at`).
     """
 
     def __init__(self, dx: int, dy: int, config: CriticConfig) -> None:
@@ -167,11 +168,23 @@ class PairCritic(nn.Module):
             for encoder in self.encoders:
                 encoder.skip.weight[: self.waves] *= frequency
                 encoder.outer.weight[: self.waves] *= frequency
+            self.encoders[0].outer.bias[: self.waves] = _phases(self.waves)
         self.layers = nn.ModuleList([nn.Linear(width, width) for _ in range(config.layers)])
         self.last = nn.Linear(width, 1)
         nn.init.zeros_(self.last.weight)  # the first value is the Gaussian start's
         nn.init.zeros_(self.last.bias)
         self.gain = nn.Parameter(torch.ones(()))
+
+    @torch.no_grad()
+    def start_at(self, found: Waves) -> None:
+        """Sinusoids at the frequencies that stand out in the data; the rest stay random."""
+        for encoder, own, pair in zip(
+            self.encoders, (found.x, found.y), (found.pair_x, found.pair_y), strict=True
+        ):
+            encoder.frequency[:, : own.shape[1]] = torch.from_numpy(own)
+            k = min(pair.shape[1], self.waves)
+            encoder.skip.weight[:k] = torch.from_numpy(pair.T[:k])
+            encoder.outer.weight[:k] = 0  # nothing yet that would blur the phase
 
     def embed(self, data: Sample) -> Sample:
         """Embeddings in place of the features."""
@@ -183,6 +196,6 @@ class PairCritic(nn.Module):
         h = data.x[i] + data.y[j]
         h = torch.cat([torch.sin(h[:, : self.waves]), F.silu(h[:, self.waves :])], 1)
         for layer in self.layers:
-            h = F.silu(layer(F.dropout(h, self.config.dropout, self.training)))
+            h = F.silu(layer(h))
         start = (data.left[i] * data.right[j]).sum(1)
         return self.last(h).squeeze(1) + self.gain * start

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from amie_core.mutual_information import objectives
 from amie_core.mutual_information.critics import CriticConfig, PairCritic, Sample
+from amie_core.mutual_information.spectrum import waves
 
 BLOCK = 500  # side of the score matrices that InfoNCE is read from: a ceiling of ln 500 = 6.2
 
@@ -19,12 +20,12 @@ BLOCK = 500  # side of the score matrices that InfoNCE is read from: a ceiling o
 class FitConfig:
     """How a critic is trained. One setting for every task."""
 
-    epochs: int = 60
-    patience: int = 8  # epochs without a better value on the validation part
+    epochs: int = 24
+    patience: int = 5  # epochs without a better value on the validation part, then
+    ending: int = 4  # the learning rate comes down within so many: noise hides what was learnt
     batch: int = 128
-    negatives: int = 3  # unmatched partners an item meets in a step, fresh every time
+    negatives: int = 7  # unmatched partners an item meets in a step, fresh every time
     lr: float = 5e-3
-    weight_decay: float = 0.1
     average: float = 0.98  # of the weights that are validated and kept
 
 
@@ -103,7 +104,7 @@ def _set_gain(critic: PairCritic, data: Sample, generator: np.random.Generator) 
 def _optimiser(critic: PairCritic, config: FitConfig) -> torch.optim.Optimizer:
     matrices = [p for p in critic.parameters() if p.ndim > 1]
     rest = [p for p in critic.parameters() if p.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay},
+    groups = [{"params": matrices, "weight_decay": critic.config.weight_decay},
               {"params": rest, "weight_decay": 0.0}]  # fmt: skip
     return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99), fused=True)
 
@@ -125,19 +126,20 @@ def fit(
     batch = min(64 if objective == "infonce" else config.batch, n // 2)
     critic = PairCritic(train.x.shape[1], train.y.shape[1], shape)
     _set_gain(critic, train, generator)
+    if shape.waves:
+        critic.start_at(waves(train.x.numpy(), train.y.numpy(), shape.waves, generator))
     averaged = copy.deepcopy(critic).eval()
     weights, kept = list(critic.parameters()), list(averaged.parameters())
     optimiser, value = _optimiser(critic, config), _Objective(objective)
     held_out = shifts(len(validation.x), 20, generator)
     best, waited = validate(averaged, validation, objective, held_out), 0
     state = copy.deepcopy(averaged.state_dict())
-    per_epoch, step = n // batch, 0
-    for _ in range(config.epochs):
+    per_epoch, step, progress = n // batch, 0, 0.0
+    pace = 1 / (config.epochs * per_epoch)
+    while progress < 1 - pace / 2:
         order = torch.as_tensor(generator.permutation(n))
         for index in order[: per_epoch * batch].split(batch):
-            rate = min(1, (step + 1) / 50) * (
-                0.5 + 0.5 * math.cos(math.pi * step / (config.epochs * per_epoch))
-            )
+            rate = min(1, (step + 1) / 50) * (0.5 + 0.5 * math.cos(math.pi * progress))
             for group in optimiser.param_groups:
                 group["lr"] = config.lr * rate
             items = critic.embed(Sample(*(part[index] for part in train)))
@@ -145,7 +147,7 @@ def fit(
             optimiser.zero_grad()
             (-value(critic, items, pairs)).backward()
             optimiser.step()
-            step += 1
+            step, progress = step + 1, progress + pace
             with torch.no_grad():
                 weight = 1 - min(config.average, step / (step + 10))
                 torch._foreach_lerp_(kept, weights, weight)
@@ -153,7 +155,7 @@ def fit(
         waited += 1
         if current > best:
             best, state, waited = current, copy.deepcopy(averaged.state_dict()), 0
-        if waited > config.patience:
-            break
+        if waited == config.patience:
+            pace = max(pace, (1 - progress) / (config.ending * per_epoch))
     averaged.load_state_dict(state)
     return averaged

@@ -1,7 +1,7 @@
 """The named tasks: fourteen of the benchmark, and thin, wavy and discrete ones beside them.
 
-`estimate`'s defaults were chosen on additive, swissroll, the Students, saw, wave, steps and
-mixture (other draws); ring, wave-2, additive-0.4 and the independent pairs had no part in it.
+`estimate`'s defaults were chosen on additive, swissroll, the Students, saw, wave, ring, steps and
+mixture (other draws); wave-2, bowl, digits, additive-0.4 and independent pairs had no part in it.
 """
 
 from functools import partial
@@ -64,8 +64,12 @@ OTHERS: dict[str, Task] = {
         Task("saw-8-0.1", -np.log(0.2), partial(t.saw, 8, 0.1)),
         Task("wave-2-0.3", t.wave_nats(0.3), partial(t.wave, 2, 0.3)),
         Task("wave-6-0.1", t.wave_nats(0.1), partial(t.wave, 6, 0.1)),
+        Task("wave-10-0.2", t.wave_nats(0.2), partial(t.wave, 10, 0.2)),
+        Task("bowl-0.1", t.bowl_nats(0.1), partial(t.bowl, 0.1)),
+        Task("checks-8", np.log(2), partial(t.checks, 8)),
         Task("ring-0.05", -np.log(0.1), partial(t.ring, 0.05)),
         Task("steps-5", np.log(5) - 0.8 * np.log(2), partial(t.steps, 5)),
+        Task("digits-10-0.2", t.digits_nats(10, 0.2), partial(t.digits, 10, 0.2)),
         Task("mixture-0.75-0.3", t.mixture_nats(0.75, 0.3), partial(t.mixture, 0.75, 0.3)),
         Task("independent-1-1", 0.0, partial(t.correlated, np.eye(2), 1)),
         Task("independent-5-5", 0.0, partial(t.correlated, np.eye(10), 5)),
@@ -78,6 +82,8 @@ OTHERS: dict[str, Task] = {
 KEPT: dict[str, Task] = {
     name: (BENCHMARK | OTHERS)[name]
     for name in (
-        "steps-5", "multinormal-sparse-5-5-2-2.0", "independent-5-5", "wave-6-0.1", "saw-8-0.1",
+        "multinormal-sparse-5-5-2-2.0", "independent-5-5", "steps-5", "digits-10-0.2",
+        "mixture-0.75-0.3", "bowl-0.1", "checks-8", "ring-0.05", "wave-6-0.1", "1v1-additive-0.02",
+        "saw-8-0.1",
     )
 }  # fmt: skip

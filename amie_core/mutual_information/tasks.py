@@ -150,14 +150,48 @@ def wave(turns: int | float, noise: float, n: int, rng: np.random.Generator) -> 
     return x, np.sin(2 * np.pi * turns * x) + noise * rng.standard_normal((n, 1))
 
 
-def wave_nats(noise: float) -> float:
-    """h(y) - h(noise) by quadrature; the same for any whole number of turns."""
-    centres = np.sin(2 * np.pi * (np.arange(20_000) + 0.5) / 20_000)
-    grid = np.linspace(-1 - 8 * noise, 1 + 8 * noise, 4001)
+def blurred_nats(centres: Float[np.ndarray, " m"], noise: float) -> float:
+    """h(y) - h(noise) by quadrature, for y = a function of x, equally often each of `centres`,
+    plus Gaussian noise."""
+    grid = np.linspace(centres.min() - 8 * noise, centres.max() + 8 * noise, 4001)
     density = np.exp(-(((grid[:, None] - centres) / noise) ** 2) / 2).mean(1)
     density /= noise * np.sqrt(2 * np.pi)
     entropy = -np.trapezoid(density * np.log(np.maximum(density, 1e-300)), grid)
     return float(entropy - 0.5 * np.log(2 * np.pi * np.e * noise**2))
+
+
+def wave_nats(noise: float) -> float:
+    """MI of `wave`, the same for any whole number of turns."""
+    return blurred_nats(np.sin(2 * np.pi * (np.arange(20_000) + 0.5) / 20_000), noise)
+
+
+def bowl(noise: float, n: int, rng: np.random.Generator) -> Sample:
+    """y = x² plus Gaussian noise, x uniform on [-1, 1]: correlated in nothing."""
+    x = rng.uniform(-1, 1, (n, 1))
+    return x, x**2 + noise * rng.standard_normal((n, 1))
+
+
+def bowl_nats(noise: float) -> float:
+    """MI of `bowl`."""
+    return blurred_nats(((np.arange(20_000) + 0.5) / 20_000) ** 2, noise)
+
+
+def digits(levels: int, noise: float, n: int, rng: np.random.Generator) -> Sample:
+    """x a digit, y the digit plus Gaussian noise."""
+    x = rng.integers(0, levels, (n, 1)).astype(float)
+    return x, x + noise * rng.standard_normal((n, 1))
+
+
+def digits_nats(levels: int, noise: float) -> float:
+    """MI of `digits`."""
+    return blurred_nats(np.arange(levels, dtype=float), noise)
+
+
+def checks(squares: int, n: int, rng: np.random.Generator) -> Sample:
+    """Uniform on the black squares of a board of squares × squares (even). MI = ln 2."""
+    x = rng.random((n, 1))
+    black = 2 * rng.integers(0, squares // 2, (n, 1)) + np.floor(x * squares) % 2
+    return x, (black + rng.random((n, 1))) / squares
 
 
 def ring(noise: float, n: int, rng: np.random.Generator) -> Sample:

@@ -1,0 +1,42 @@
+"""Where sharp critics start: frequencies that stand out, and none where there is nothing."""
+
+import numpy as np
+import pytest
+
+from amie_core.mutual_information.registry import OTHERS
+from amie_core.mutual_information.spectrum import waves
+
+
+def standardised(name: str, n: int = 3000) -> tuple[np.ndarray, np.ndarray]:
+    sample = OTHERS[name].draw(n, np.random.default_rng(0))
+    x, y = ((v - v.mean(0)) / v.std(0) for v in sample)
+    return x, y
+
+
+@pytest.mark.parametrize(("name", "teeth"), [("saw-3-0.1", 3), ("saw-8-0.1", 8)])
+def test_finds_the_slope_of_a_saw(name: str, teeth: int) -> None:
+    """The ridge sin 2πm(teeth·x - y): m times 2π·teeth and 2π radians a unit, opposite signs."""
+    x, y = standardised(name)
+    found = waves(x, y, 32, np.random.default_rng(1))
+    assert found.pair_x.shape == found.pair_y.shape == (1, 32)
+    unit = 2 * np.pi / np.sqrt(12)  # radians a unit, in standard deviations of a uniform
+    turns_x, turns_y = found.pair_x[0] / unit, found.pair_y[0] / unit
+    strong = np.abs(np.abs(turns_y) - 1) < 0.5  # m = ±1; others are harmonics
+    assert strong.sum() >= 5
+    # Seen through a window one unit long, a ridge is a lobe that reaches one turn to either side.
+    off = turns_x[strong] * np.sign(turns_y[strong]) + teeth
+    assert np.median(np.abs(off)) < 1
+
+
+@pytest.mark.parametrize("name", ["independent-1-1", "independent-5-5"])
+def test_finds_next_to_nothing_where_there_is_nothing(name: str) -> None:
+    found = waves(*standardised(name), 32, np.random.default_rng(1))
+    assert found.pair_x.shape[1] <= 4
+    assert found.x.shape[1] <= 4 and found.y.shape[1] <= 4
+
+
+def test_is_seeded() -> None:
+    x, y = standardised("wave-6-0.1")
+    first, again, other = (waves(x, y, 8, np.random.default_rng(seed)) for seed in (3, 3, 4))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first.pair_x, other.pair_x)
