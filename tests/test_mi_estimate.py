@@ -1,6 +1,7 @@
 """`estimate`: known truth, honest independence, refusals, and what the result says of itself."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from conftest import ROOT, shared_data
 from amie_core.errors import UserError
 from amie_core.mutual_information import estimate
 from amie_core.mutual_information.estimate import _judge, _Scored
-from amie_core.mutual_information.fit import FitConfig
+from amie_core.mutual_information.fit import FitConfig, fit
 from amie_core.mutual_information.readouts import readout_for
 from amie_core.mutual_information.registry import BENCHMARK, OTHERS
 
@@ -144,9 +145,17 @@ def test_one_pair_that_validation_never_met_does_not_empty_the_bound() -> None:
     assert found.nats > found.chosen_by - 0.01
 
 
-def test_a_kind_left_behind_gives_its_time_to_the_other() -> None:
+def test_a_kind_left_behind_gives_its_time_to_the_other(monkeypatch) -> None:
+    module, fitted = sys.modules["amie_core.mutual_information.estimate"], []
+
+    def counted(*args):
+        fitted.append("sharp" if args[2].waves else "smooth")
+        return fit(*args)
+
+    monkeypatch.setattr(module, "fit", counted)
     x, y = draw("saw-8-0.1", 1500)
     both = estimate(x, y, **QUICK | {"config": FitConfig(epochs=12)})
+    assert fitted == ["smooth", "sharp", "sharp", "sharp"]
     alone = estimate(x, y, critics=("sharp",), **QUICK | {"config": FitConfig(epochs=12)})
     assert both.critic == alone.critic == "sharp"
     assert both.cpu_seconds > 1.3 * alone.cpu_seconds
