@@ -10,7 +10,7 @@ from conftest import ROOT, shared_data
 
 from amie_core.errors import UserError
 from amie_core.mutual_information import estimate
-from amie_core.mutual_information.estimate import _judge, _Scored
+from amie_core.mutual_information.estimate import _pooled, _read, _Scored
 from amie_core.mutual_information.fit import FitConfig, fit
 from amie_core.mutual_information.readouts import readout_for
 from amie_core.mutual_information.registry import BENCHMARK, OTHERS
@@ -140,7 +140,7 @@ def test_one_pair_that_validation_never_met_does_not_empty_the_bound() -> None:
         part.blocks, part.joint, part.marginal = [], joint, marginal.clone()
     held.marginal[7] = 13.0
     _, reader = readout_for("js")
-    found = _judge(known, held, reader)
+    found = _pooled([_read(known, held, reader)])
     assert reader.read(held.joint, held.marginal) < found.chosen_by - 0.5  # without a cap
     assert found.nats > found.chosen_by - 0.01
 

@@ -185,6 +185,9 @@ class PairCritic(nn.Module):
             k = min(pair.shape[1], self.waves)
             encoder.skip.weight[:k] = torch.from_numpy(pair.T[:k])
             encoder.outer.weight[:k] = 0  # nothing yet that would blur the phase
+            encoder.outer.bias[:k] = 0
+        phase = found.phase[: self.waves]
+        self.encoders[0].outer.bias[: len(phase)] = torch.from_numpy(phase)
 
     def embed(self, data: Sample) -> Sample:
         """Embeddings in place of the features."""

@@ -1,17 +1,20 @@
 """`estimate`: mutual information of two samples by critics that are judged on data they never saw.
 
 Each of K folds is held out in turn. A smooth and a sharp critic are fitted on the rest, part of
-which stops the training, limits the scores and, in the end, chooses which critic is reported: the
-reported fold takes part in none of this, so picking the larger bound does not raise it. A kind of
-critic that falls clearly behind is fitted no more: the other is fitted twice and their mean read.
+which stops the training. These validation parts, all together, also choose which critic is reported
+and under which cap: never the read-out that is reported, so picking the larger bound does not raise
+it. A kind of critic that falls clearly behind is fitted no more: the other is fitted twice and
+their mean read.
 """
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from amie_core.errors import UserError
@@ -47,11 +50,15 @@ class Estimate:
 
 @dataclass
 class _Fold:
-    """One fold's read-outs of one critic: to choose by, to report, and its items' shares."""
+    """One critic on one fold, read under each of the caps: on validation, and on the test part.
 
-    chosen_by: float
-    nats: float
-    shares: np.ndarray  # (n_test,), their mean is about `nats`; their scatter gives the interval
+    Shares are per item; their mean is about the read-out, their scatter gives its error.
+    """
+
+    known: Float[np.ndarray, " caps"]
+    known_shares: Float[np.ndarray, "caps n_known"]
+    nats: Float[np.ndarray, " caps"]
+    shares: Float[np.ndarray, "caps n_test"]
 
 
 def _kurtosis(values: np.ndarray) -> float:
@@ -112,28 +119,42 @@ def _means(one: list[_Scored], two: list[_Scored]) -> list[_Scored]:
     return [a.mean(b) for a, b in zip(one, two, strict=True)]
 
 
-def _judge(known: _Scored, held: _Scored, readout: Readout) -> _Fold:
-    """Choose the cap on the validation part (`known`), read the test part (`held`).
-
-    A critic capped from above is a critic still. Without a cap a single unmatched pair that it
-    wrongly finds likely can outweigh all others in E[e^T]. The validation part may happen to hold
-    no such pair, so the cap is the lowest that is within one standard error of the best.
-    """
+def _read(known: _Scored, held: _Scored, readout: Readout) -> _Fold:
+    """A critic capped from above is a critic still: caps are quantiles of the validation part's."""
     caps = [np.inf] if known.blocks else torch.quantile(known.joint, torch.tensor(CAPS)).tolist()
-    values = [known.read(readout, cap) for cap in caps]
-    best = int(np.argmax(values))
-    most = known.shares(caps[best])
-    for cap, value in zip(caps, values, strict=True):  # from the lowest
-        error = (most - known.shares(cap)).std() / len(most) ** 0.5
-        if values[best] - value <= error:
-            break
-    return _Fold(value, held.read(readout, cap), held.shares(cap))
+    values = [np.array([part.read(readout, cap) for cap in caps]) for part in (known, held)]
+    shares = [np.stack([part.shares(cap) for cap in caps]) for part in (known, held)]
+    return _Fold(values[0], shares[0], values[1], shares[1])
+
+
+class _Reading(NamedTuple):
+    """All folds of one critic under one cap."""
+
+    chosen_by: float  # of the validation parts
+    nats: float  # of the test parts
+    shares: Float[np.ndarray, " n"]
+
+
+def _pooled(folds: list[_Fold]) -> _Reading:
+    """The folds, read under the cap that their validation parts together advise.
+
+    Without a cap a single unmatched pair that a critic wrongly finds likely can outweigh all others
+    in E[e^T]. Validation may happen to hold no such pair, or owe what it gains to one matched one
+    (a gain of one standard error): the cap is the lowest within two errors of the best.
+    """
+    known = np.mean([fold.known for fold in folds], 0)
+    shares = np.concatenate([fold.known_shares for fold in folds], 1)
+    best = int(known.argmax())
+    errors = (shares[best] - shares).std(1) / shares.shape[1] ** 0.5
+    cap = int((known[best] - known <= 2 * errors).argmax())  # caps rise: the first is the lowest
+    nats = float(np.mean([fold.nats[cap] for fold in folds]))
+    return _Reading(float(known[cap]), nats, np.concatenate([fold.shares[cap] for fold in folds]))
 
 
 def _behind(results: dict[str, list[_Fold]], names: Sequence[str]) -> list[str]:
-    means = {name: np.mean([fold.chosen_by for fold in results[name]]) for name in names}
-    best = max(means.values())
-    return [name for name, mean in means.items() if best - mean > max(LAG[0], LAG[1] * best)]
+    known = {name: _pooled(results[name]).chosen_by for name in names}
+    best = max(known.values())
+    return [name for name, value in known.items() if best - value > max(LAG[0], LAG[1] * best)]
 
 
 def estimate(
@@ -197,16 +218,16 @@ def estimate(
                 if len(scored) == 2:
                     scored["both"] = _means(*scored.values())
                 for key, (known, held) in scored.items():
-                    results[key].append(_judge(known, held, reader))
+                    results[key].append(_read(known, held, reader))
                 running = [key for key in running if key not in _behind(results, running)]
         finally:
             torch.set_num_threads(threads)
-    complete = [key for key, kept in results.items() if len(kept) == folds]
-    best = max(complete, key=lambda key: np.mean([fold.chosen_by for fold in results[key]]))
-    nats = float(np.mean([fold.nats for fold in results[best]]))
-    half = 1.96 * float(np.concatenate([fold.shares for fold in results[best]]).std() / len(x)**.5)
+    readings = {key: _pooled(kept) for key, kept in results.items() if kept}
+    complete = [key for key in readings if len(results[key]) == folds]
+    best = max(complete, key=lambda key: readings[key].chosen_by)
+    nats, half = readings[best].nats, 1.96 * float(readings[best].shares.std() / len(x) ** 0.5)
     return Estimate(
         nats, (nats - half, nats + half), reader.bound, objective, name, best,
-        {key: float(np.mean([f.nats for f in kept])) for key, kept in results.items() if kept},
+        {key: reading.nats for key, reading in readings.items()},
         ranks is True, len(x), folds, seed, time.process_time() - began,
     )  # fmt: skip

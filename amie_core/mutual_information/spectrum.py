@@ -10,58 +10,136 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+import torch
+from jaxtyping import Complex, Float, Int
+from scipy.optimize import minimize
+from torch import Tensor
 
 CANDIDATES = 256  # frequencies tried for x, as many for y: every pair of them, and both signs
 LOWEST, HIGHEST = 0.3, 60.0  # radians a standard deviation
+PEAKS = 8  # waves sought out one by one; the others are drawn
+STEPS = 12  # of L-BFGS, from the best candidate to the top of its peak
 
 
 class Waves(NamedTuple):
-    """Frequencies found, strongest most likely to be among them; k may be less than asked for."""
+    """Frequencies found; k may be less than asked for."""
 
     x: Float[np.ndarray, "fx kx"]  # of x alone, whatever they go with in y
     y: Float[np.ndarray, "fy ky"]
-    pair_x: Float[np.ndarray, "fx k"]  # sin(pair_x·x + pair_y·y): ridges of the pair
+    pair_x: Float[np.ndarray, "fx k"]  # sin(pair_x·x + pair_y·y + phase): ridges of the pair
     pair_y: Float[np.ndarray, "fy k"]
+    phase: Float[np.ndarray, " k"]
 
 
-def _candidates(size: int, rng: np.random.Generator) -> Float[np.ndarray, "size c"]:
+def _turns(values: Float[Tensor, "n f"], frequency: Float[Tensor, "f c"]) -> Complex[Tensor, "n c"]:
+    """e^(i w·x)."""
+    return torch.exp(1j * (values @ frequency))
+
+
+class _Sum(NamedTuple):
+    """weight · conj(x) conj(y) and its conjugate, summed over K: a model of p(x, y) / p(x)p(y)."""
+
+    x: Complex[Tensor, "n K"]
+    y: Complex[Tensor, "n K"]
+    weight: Complex[Tensor, " K"]
+
+    def and_(self, other: "_Sum") -> "_Sum":
+        return _Sum(*(torch.cat(parts, -1) for parts in zip(self, other, strict=True)))
+
+    def expects(
+        self, of_x: Complex[Tensor, "n c"], of_y: Complex[Tensor, "n d"]
+    ) -> Complex[Tensor, "c d"]:
+        """E[of_x of_y] if the model were true. Under p(x)p(y) the mean of a product is one."""
+        n = len(of_x)
+        one = (of_x.T @ self.x.conj() / n * self.weight) @ (self.y.conj().T @ of_y / n)
+        return one + (of_x.T @ self.x / n * self.weight.conj()) @ (self.y.T @ of_y / n)
+
+
+def _candidates(size: int, rng: np.random.Generator) -> Float[Tensor, "size c"]:
     """Log-uniform frequencies, half along single columns, half along any direction."""
     directions = rng.standard_normal((size, CANDIDATES))
     half = CANDIDATES // 2
     directions[:, :half] = np.eye(size)[:, rng.integers(size, size=half)]
     directions /= np.linalg.norm(directions, axis=0)
-    return directions * np.exp(rng.uniform(math.log(LOWEST), math.log(HIGHEST), CANDIDATES))
+    directions *= np.exp(rng.uniform(math.log(LOWEST), math.log(HIGHEST), CANDIDATES))
+    return torch.as_tensor(directions, dtype=torch.float32)
 
 
-def _drawn(power: Float[np.ndarray, " p"], count: int, rng: np.random.Generator
-           ) -> Int[np.ndarray, " k"]:  # fmt: skip
+def _drawn(
+    power: Float[np.ndarray, " p"], count: int, rng: np.random.Generator
+) -> Int[np.ndarray, " k"]:
     """Up to `count` different indices, in proportion to their power."""
+    if not power.any():
+        return np.zeros(0, int)
     some = min(count, np.count_nonzero(power))
-    return rng.choice(len(power), some, replace=False, p=power / power.sum()) if some else (
-        np.zeros(0, int))
+    return rng.choice(len(power), some, replace=False, p=power / power.sum())
+
+
+def _climb(x: Tensor, y: Tensor, model: _Sum, start: Float[Tensor, " f"]) -> Float[Tensor, " f"]:
+    """From (w, v) to the nearest place that stands out most from what the model expects."""
+
+    def fallen(place: np.ndarray) -> tuple[float, np.ndarray]:
+        at = torch.tensor(place, dtype=torch.float32, requires_grad=True)
+        w, v = at.split([x.shape[1], y.shape[1]])
+        of_x, of_y = _turns(x, w[:, None]), _turns(y, v[:, None])
+        value = -((of_x * of_y).mean() - model.expects(of_x, of_y).squeeze()).abs().square()
+        (slope,) = torch.autograd.grad(value, at)
+        return len(x) * value.item(), len(x) * slope.double().numpy()
+
+    found = minimize(fallen, start.double().numpy(), jac=True, method="L-BFGS-B",
+                     options={"maxiter": STEPS})  # fmt: skip
+    return torch.as_tensor(found.x, dtype=torch.float32)
 
 
 def waves(
     x: Float[np.ndarray, "n fx"], y: Float[np.ndarray, "n fy"], count: int,
     rng: np.random.Generator,
 ) -> Waves:  # fmt: skip
-    """Up to `count` frequencies of each kind, drawn in proportion to what they stand out by.
+    """Up to `count` frequencies of each kind.
+
+    Half of the pair's are the strongest waves, each with two phases a quarter turn apart. They are
+    sought as CLEAN (Högbom 1974) seeks stars: the strongest candidate is moved to the top of its
+    peak, what it accounts for is taken away, and the next one is what stands out then, so that side
+    lobes are not taken for waves. The rest, which are many where the structure is no sum of a few
+    waves, are drawn from the candidates in proportion to what they stand out by.
 
     Columns must be of about unit scale. n |difference|² of independent x and y is about
     exponential with mean 1, so of m candidates the largest reaches ln m by chance: only what
     stands above that counts. Independent samples give (nearly) none.
     """
     n = len(x)
+    x, y = (torch.as_tensor(values, dtype=torch.float32) for values in (x, y))
     w, v = _candidates(x.shape[1], rng), _candidates(y.shape[1], rng)
-    of_x = np.exp(1j * (x @ w)).astype(np.complex64)
-    of_y = np.exp(1j * (y @ v)).astype(np.complex64)
-    power = np.stack([
-        n * np.abs(of_x.T @ other / n - np.outer(of_x.mean(0), other.mean(0))) ** 2
-        for other in (of_y, of_y.conj())
-    ]).astype(float)  # fmt: skip
-    power = np.maximum(power - math.log(power.size), 0)
-    sign, i, j = np.unravel_index(_drawn(power.ravel(), count, rng), power.shape)
-    along_x, along_y = power.sum((0, 2)), power.sum((0, 1))
-    return Waves(w[:, _drawn(along_x, count, rng)], v[:, _drawn(along_y, count, rng)],
-                 w[:, i], v[:, j] * np.where(sign == 0, 1, -1))  # fmt: skip
+    v = torch.cat([v, -v], 1)
+    of_x, of_y = _turns(x, w), _turns(y, v)
+    model = _Sum(of_x.new_ones(n, 1), of_x.new_ones(n, 1), of_x.new_full((1,), 0.5))  # independent
+    left = of_x.T @ of_y / n - model.expects(of_x, of_y)
+    floor = math.log(left.numel())
+    power = np.maximum(n * left.abs().square().double().numpy() - floor, 0)
+
+    tops = []
+    for _ in range(min(PEAKS, count // 2)):
+        strongest = int(left.abs().argmax())
+        i, j = divmod(strongest, left.shape[1])
+        if n * float(left[i, j].abs()) ** 2 <= floor:
+            break
+        top = _climb(x, y, model, torch.cat([w[:, i], v[:, j]]))
+        tops.append(top.numpy())
+        at_x, at_y = (_turns(values, part[:, None]) for values, part in zip(
+            (x, y), top.split([x.shape[1], y.shape[1]]), strict=True))  # fmt: skip
+        weight = (at_x * at_y).mean() - model.expects(at_x, at_y).squeeze()
+        new = _Sum(at_x, at_y, weight[None])
+        left, model = left - new.expects(of_x, of_y), model.and_(new)
+
+    pairs = np.repeat(np.reshape(tops, (-1, x.shape[1] + y.shape[1])).T, 2, axis=1)
+    first = rng.uniform(-np.pi, np.pi, len(tops))
+    i, j = np.unravel_index(_drawn(power.ravel(), count - pairs.shape[1], rng), power.shape)
+    along_y = power.sum(0).reshape(2, -1).sum(0)
+    return Waves(
+        w[:, _drawn(power.sum(1), count, rng)].numpy(),
+        v[:, _drawn(along_y, count, rng)].numpy(),
+        np.hstack([pairs[: x.shape[1]], w[:, i].numpy()]),
+        np.hstack([pairs[x.shape[1] :], v[:, j].numpy()]),
+        np.hstack([np.column_stack([first, first + np.pi / 2]).ravel(),
+                   rng.uniform(-np.pi, np.pi, len(i))]),
+    )  # fmt: skip
