@@ -26,8 +26,9 @@ OTHER_BARS = {
     "checks-8": 0.04,
     "wave-6-0.1": 0.04,
     "ring-0.05": 0.04,
-    "saw-8-0.1": 0.05,  # the thinnest two miss .04 by a little
-    "1v1-additive-0.02": 0.05,
+    "saw-8-0.1": 0.04,
+    "1v1-additive-0.02": 0.04,
+    "1v1-normal-0.999": 0.04,
 }
 
 QUICK = {"config": FitConfig(epochs=4), "folds": 2, "progress": False}
@@ -174,19 +175,31 @@ def test_an_unlucky_plateau_lowers_the_rate_and_ends_the_training() -> None:
     assert abs(long.nats) <= 0.01
 
 
+def kept_rows(name: str) -> list[dict]:
+    kept = json.loads((ROOT / "figures" / "mi_held_out.json").read_text())
+    rows = [row for row in kept["rows"] if row["task"] == name]
+    assert kept["n"] == 10_000 and [row["seed"] for row in rows] == [1, 2]
+    truth = (BENCHMARK | OTHERS)[name].nats
+    assert all(row["truth"] == pytest.approx(float(truth), abs=1e-4) for row in rows)
+    return rows
+
+
 @pytest.mark.parametrize("name", OTHER_BARS)
 def test_kept_results_meet_the_bars_outside_the_folder(name: str) -> None:
-    kept = json.loads((ROOT / "figures" / "mi_held_out.json").read_text())
-    row = next(row for row in kept["rows"] if row["task"] == name)
-    task = (BENCHMARK | OTHERS)[name]
-    assert kept["n"] == 10_000 and row["truth"] == pytest.approx(float(task.nats), abs=1e-4)
-    assert row["neural"] == pytest.approx(task.nats, abs=OTHER_BARS[name])
+    for row in kept_rows(name):
+        assert row["neural"] == pytest.approx(row["truth"], abs=OTHER_BARS[name])
+
+
+def test_a_stripe_in_two_dimensions_is_read_low_and_less_so_than_by_neighbours() -> None:
+    """No bar: reported. What critics give is a bound still, and the better one."""
+    for row in kept_rows("2v2-additive-0.1"):
+        assert row["ksg"] + 0.1 < row["neural"] < row["truth"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OTHER_BARS)
 def test_meets_the_bars_outside_the_folder(name: str) -> None:
-    found = estimate(*draw(name, 10_000, seed=1), progress=False)
+    found = estimate(*draw(name, 10_000, seed=1), seed=1, progress=False)
     assert found.nats == pytest.approx((BENCHMARK | OTHERS)[name].nats, abs=OTHER_BARS[name])
 
 
@@ -196,6 +209,7 @@ def test_meets_its_bar_on_the_shared_samples(name: str) -> None:
     with np.load(shared_data("mi", f"{name}.npz")) as sample:
         x, y = sample["x"], sample["y"]
     found = estimate(x, y, progress=False)
+    print(name, found)  # pytest -m slow -s
     assert found.nats == pytest.approx(BENCHMARK[name].nats, abs=BARS[name])
     if x.shape[1] == 5:
         assert found.cpu_seconds < 75

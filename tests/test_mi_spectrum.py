@@ -40,3 +40,21 @@ def test_is_seeded() -> None:
     first, again, other = (waves(x, y, 8, np.random.default_rng(seed)) for seed in (3, 3, 4))
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not np.array_equal(first.pair_x, other.pair_x)
+
+
+def test_the_strongest_waves_of_a_saw_are_its_harmonics() -> None:
+    """Found one by one, off the grid of candidates, each once though its lobe holds many."""
+    x, y = standardised("saw-8-0.1", 8000)
+    found = waves(x, y, 32, np.random.default_rng(2))
+    unit = 2 * np.pi / np.sqrt(12)
+    turns_x, turns_y = (freq[0, :6:2] / unit for freq in (found.pair_x, found.pair_y))
+    harmonic = np.round(-turns_y * np.sign(turns_x))
+    assert sorted(harmonic) == [1, 2, 3]
+    assert np.abs(np.abs(turns_x) - 8 * harmonic) == pytest.approx(0, abs=0.1)
+    assert np.abs(np.abs(turns_y) - harmonic) == pytest.approx(0, abs=0.1)
+
+
+def test_each_strong_wave_comes_twice_a_quarter_turn_apart() -> None:
+    found = waves(*standardised("saw-3-0.1"), 8, np.random.default_rng(2))
+    assert np.array_equal(found.pair_x[:, ::2], found.pair_x[:, 1::2])
+    assert found.phase[1::2] - found.phase[::2] == pytest.approx(np.pi / 2)

@@ -1,7 +1,8 @@
 """The named tasks: fourteen of the benchmark, and thin, wavy and discrete ones beside them.
 
-`estimate`'s defaults were chosen on additive, swissroll, the Students, saw, wave, ring, steps and
-mixture (other draws); wave-2, bowl, digits, additive-0.4 and independent pairs had no part in it.
+`estimate`'s defaults were chosen on other draws of additive, swissroll, the Students, saw, wave,
+ring, checks, steps, mixture and normal-0.999; wave-2, bowl, digits, additive-0.4, normal-0.99 and
+independent pairs had no part in it.
 """
 
 from functools import partial
@@ -58,8 +59,10 @@ OTHERS: dict[str, Task] = {
     task.name: task
     for task in (
         Task("1v1-normal-0.99", t.gaussian_nats(0.99), partial(t.correlated, _pair(0.99), 1)),
+        Task("1v1-normal-0.999", t.gaussian_nats(0.999), partial(t.correlated, _pair(0.999), 1)),
         Task("1v1-additive-0.02", t.band_nats(0.02), partial(t.band, 0.02)),
         Task("1v1-additive-0.4", t.band_nats(0.4), partial(t.band, 0.4)),
+        Task("2v2-additive-0.1", 2 * t.band_nats(0.1), partial(t.band, 0.1, dims=2)),
         Task("saw-3-0.1", -np.log(0.2), partial(t.saw, 3, 0.1)),
         Task("saw-8-0.1", -np.log(0.2), partial(t.saw, 8, 0.1)),
         Task("wave-2-0.3", t.wave_nats(0.3), partial(t.wave, 2, 0.3)),
@@ -83,7 +86,7 @@ KEPT: dict[str, Task] = {
     name: (BENCHMARK | OTHERS)[name]
     for name in (
         "multinormal-sparse-5-5-2-2.0", "independent-5-5", "steps-5", "digits-10-0.2",
-        "mixture-0.75-0.3", "bowl-0.1", "checks-8", "ring-0.05", "wave-6-0.1", "1v1-additive-0.02",
-        "saw-8-0.1",
+        "mixture-0.75-0.3", "1v1-normal-0.999", "bowl-0.1", "checks-8", "ring-0.05", "wave-6-0.1",
+        "saw-8-0.1", "1v1-additive-0.02", "2v2-additive-0.1",
     )
 }  # fmt: skip

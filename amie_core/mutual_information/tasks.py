@@ -132,10 +132,10 @@ def band_nats(half_width: float) -> float:
     return float(-np.log(2 * half_width) + half_width)
 
 
-def band(half_width: float, n: int, rng: np.random.Generator) -> Sample:
-    """x uniform on (0, 1), y = x plus uniform noise: a stripe with sharp edges."""
-    x = rng.random((n, 1))
-    return x, x + rng.uniform(-half_width, half_width, (n, 1))
+def band(half_width: float, n: int, rng: np.random.Generator, dims: int = 1) -> Sample:
+    """x uniform on (0, 1), y = x plus uniform noise: a stripe with sharp edges, in each column."""
+    x = rng.random((n, dims))
+    return x, x + rng.uniform(-half_width, half_width, (n, dims))
 
 
 def saw(teeth: int, half_width: float, n: int, rng: np.random.Generator) -> Sample:
