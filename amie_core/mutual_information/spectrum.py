@@ -33,7 +33,8 @@ class Waves(NamedTuple):
 
 def _turns(values: Float[Tensor, "n f"], frequency: Float[Tensor, "f c"]) -> Complex[Tensor, "n c"]:
     """e^(i w·x)."""
-    return torch.exp(1j * (values @ frequency))
+    angle = values @ frequency
+    return torch.complex(angle.cos(), angle.sin())  # several times as fast as a complex exp
 
 
 class _Sum(NamedTuple):
