@@ -1,10 +1,23 @@
 """Where sharp critics start: frequencies that stand out, and none where there is nothing."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
+import torch
 
+from amie_core.mutual_information import spectrum
 from amie_core.mutual_information.registry import OTHERS
-from amie_core.mutual_information.spectrum import waves
+from amie_core.mutual_information.spectrum import _turns, waves
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As `estimate` runs it: the matrices are small, and threads would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def standardised(name: str, n: int = 3000) -> tuple[np.ndarray, np.ndarray]:
@@ -58,3 +71,16 @@ def test_each_strong_wave_comes_twice_a_quarter_turn_apart() -> None:
     found = waves(*standardised("saw-3-0.1"), 8, np.random.default_rng(2))
     assert np.array_equal(found.pair_x[:, ::2], found.pair_x[:, 1::2])
     assert found.phase[1::2] - found.phase[::2] == pytest.approx(np.pi / 2)
+
+
+def test_of_a_large_sample_some_rows_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = []
+
+    def turns(values, frequency):
+        rows.append(len(values))
+        return _turns(values, frequency)
+
+    monkeypatch.setattr(spectrum, "ROWS", 1000)
+    monkeypatch.setattr(spectrum, "_turns", turns)
+    found = waves(*standardised("saw-3-0.1", 20_000), 8, np.random.default_rng(1))
+    assert found.pair_x.shape == (1, 8) and set(rows) == {1000}

@@ -18,6 +18,7 @@ from torch import Tensor
 CANDIDATES = 256  # frequencies tried for x, as many for y: every pair of them, and both signs
 LOWEST, HIGHEST = 0.3, 60.0  # radians a standard deviation
 PEAKS = 8  # waves sought out one by one; the others are drawn
+ROWS = 20_000  # of a larger sample, as many at random: memory would grow with them
 STEPS = 12  # of L-BFGS, from the best candidate to the top of its peak
 
 
@@ -92,48 +93,70 @@ def _climb(x: Tensor, y: Tensor, model: _Sum, start: Float[Tensor, " f"]) -> Flo
     return torch.as_tensor(found.x, dtype=torch.float32)
 
 
+class _Grid(NamedTuple):
+    """Candidates for x (fx, c) and y (fy, d), and e^(i w·x), e^(i v·y) of all rows."""
+
+    w: Float[Tensor, "fx c"]
+    v: Float[Tensor, "fy d"]
+    of_x: Complex[Tensor, "n c"]
+    of_y: Complex[Tensor, "n d"]
+
+
+def _strongest(
+    x: Float[Tensor, "n fx"], y: Float[Tensor, "n fy"], grid: _Grid, model: _Sum,
+    left: Complex[Tensor, "c d"], floor: float, most: int,
+) -> Float[np.ndarray, "f k"]:  # fmt: skip
+    """Up to `most` waves (w and v above each other), as CLEAN (Högbom 1974) seeks stars.
+
+    The strongest candidate is moved to the top of its peak, what it accounts for is taken away, and
+    the next one is what stands out then: side lobes are not taken for waves.
+    """
+    tops = np.zeros((x.shape[1] + y.shape[1], 0), np.float32)
+    while tops.shape[1] < most:
+        i, j = divmod(int(left.abs().argmax()), left.shape[1])
+        if len(x) * float(left[i, j].abs()) ** 2 <= floor:
+            break
+        top = _climb(x, y, model, torch.cat([grid.w[:, i], grid.v[:, j]]))
+        tops = np.column_stack([tops, top.numpy()])
+        w, v = top[:, None].split([x.shape[1], y.shape[1]])
+        at_x, at_y = _turns(x, w), _turns(y, v)
+        weight = (at_x * at_y).mean() - model.expects(at_x, at_y).squeeze()
+        new = _Sum(at_x, at_y, weight[None])
+        left, model = left - new.expects(grid.of_x, grid.of_y), model.and_(new)
+    return tops
+
+
 def waves(
     x: Float[np.ndarray, "n fx"], y: Float[np.ndarray, "n fy"], count: int,
     rng: np.random.Generator,
 ) -> Waves:  # fmt: skip
     """Up to `count` frequencies of each kind.
 
-    Half of the pair's are the strongest waves, each with two phases a quarter turn apart. They are
-    sought as CLEAN (Högbom 1974) seeks stars: the strongest candidate is moved to the top of its
-    peak, what it accounts for is taken away, and the next one is what stands out then, so that side
-    lobes are not taken for waves. The rest, which are many where the structure is no sum of a few
-    waves, are drawn from the candidates in proportion to what they stand out by.
+    Half of the pair's are the strongest waves, each with two phases a quarter turn apart. The rest,
+    which are many where the structure is no sum of a few waves, are drawn from the candidates in
+    proportion to what they stand out by.
 
     Columns must be of about unit scale. n |difference|² of independent x and y is about
     exponential with mean 1, so of m candidates the largest reaches ln m by chance: only what
     stands above that counts. Independent samples give (nearly) none.
     """
+    if len(x) > ROWS:
+        some = rng.choice(len(x), ROWS, replace=False)
+        x, y = x[some], y[some]
     n = len(x)
     x, y = (torch.as_tensor(values, dtype=torch.float32) for values in (x, y))
     w, v = _candidates(x.shape[1], rng), _candidates(y.shape[1], rng)
     v = torch.cat([v, -v], 1)
-    of_x, of_y = _turns(x, w), _turns(y, v)
-    model = _Sum(of_x.new_ones(n, 1), of_x.new_ones(n, 1), of_x.new_full((1,), 0.5))  # independent
-    left = of_x.T @ of_y / n - model.expects(of_x, of_y)
+    grid = _Grid(w, v, _turns(x, w), _turns(y, v))
+    ones = grid.of_x.new_ones(n, 1)
+    independent = _Sum(ones, ones, ones.new_full((1,), 0.5))  # with its conjugate: 1 everywhere
+    left = grid.of_x.T @ grid.of_y / n - independent.expects(grid.of_x, grid.of_y)
     floor = math.log(left.numel())
     power = np.maximum(n * left.abs().square().double().numpy() - floor, 0)
 
-    tops = []
-    for _ in range(min(PEAKS, count // 2)):
-        strongest = int(left.abs().argmax())
-        i, j = divmod(strongest, left.shape[1])
-        if n * float(left[i, j].abs()) ** 2 <= floor:
-            break
-        top = _climb(x, y, model, torch.cat([w[:, i], v[:, j]]))
-        tops.append(top.numpy())
-        at_x, at_y = (_turns(values, part[:, None]) for values, part in zip(
-            (x, y), top.split([x.shape[1], y.shape[1]]), strict=True))  # fmt: skip
-        weight = (at_x * at_y).mean() - model.expects(at_x, at_y).squeeze()
-        new = _Sum(at_x, at_y, weight[None])
-        left, model = left - new.expects(of_x, of_y), model.and_(new)
-
-    pairs = np.repeat(np.reshape(tops, (-1, x.shape[1] + y.shape[1])).T, 2, axis=1)
-    first = rng.uniform(-np.pi, np.pi, len(tops))
+    tops = _strongest(x, y, grid, independent, left, floor, min(PEAKS, count // 2))
+    pairs = np.repeat(tops, 2, axis=1)
+    first = rng.uniform(-np.pi, np.pi, tops.shape[1])
     i, j = np.unravel_index(_drawn(power.ravel(), count - pairs.shape[1], rng), power.shape)
     along_y = power.sum(0).reshape(2, -1).sum(0)
     return Waves(
