@@ -41,8 +41,10 @@ def test_ksg_fails_in_five_dimensions_where_two_matter() -> None:
     assert ksg(*task.draw(10_000, np.random.default_rng(0))) < task.nats - 0.2
 
 
-def test_ksg_agrees_with_scikit_learn_in_one_dimension() -> None:
-    x, y = BENCHMARK["1v1-additive-0.1"].draw(2000, np.random.default_rng(0))
+@pytest.mark.parametrize("name", ["1v1-additive-0.1", "1v1-additive-0.02", "saw-8-0.1", "checks-8"])
+def test_ksg_agrees_with_scikit_learn_in_one_dimension(name: str) -> None:
+    """What it reads too low on thin structure is the method's, then."""
+    x, y = (BENCHMARK | OTHERS)[name].draw(2000, np.random.default_rng(0))
     theirs = mutual_info_regression(x, y[:, 0], n_neighbors=5, random_state=0)[0]
     assert ksg(x, y) == pytest.approx(theirs, abs=1e-3)
 
