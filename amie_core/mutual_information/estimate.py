@@ -3,8 +3,9 @@
 Each of K folds is held out in turn. A smooth and a sharp critic are fitted on the rest, part of
 which stops the training. These validation parts, all together, also choose which critic is reported
 and under which cap: never the read-out that is reported, so picking the larger bound does not raise
-it. A kind of critic that falls clearly behind is fitted no more: the other is fitted twice and
-their mean read.
+it. (What one fold validates by, another reports: one choice among three critics and eight caps is
+too coarse to follow single items.) A kind of critic that falls clearly behind is fitted no more:
+the other is fitted twice and their mean read.
 """
 
 import time
