@@ -33,7 +33,7 @@ lint: env  ## ruff over the code and the notebooks
 	$(BIN)/ruff check .
 
 outputs: env  ## run the notebooks at their defaults and store their outputs in them
-	$(BIN)/python -m amie_core.outputs $(wildcard notebooks/0[1-9]*.ipynb) notebooks/00_start_here.ipynb
+	$(BIN)/python notebooks/refresh_outputs.py $(wildcard notebooks/0[1-9]*.ipynb) notebooks/00_start_here.ipynb
 
 lab: env  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir=notebooks

@@ -89,7 +89,7 @@ class Train:
         from amie_core.data.store import settings
 
         settings(self.data)  # refuses an unprepared folder before the slow imports below
-        from amie_core.train import train
+        from amie_core.training.loop import train
 
         done = train(
             profile=self.profile, data=self.data, out=self.out, also=self.also, start=self.start,
@@ -126,7 +126,7 @@ class Talk:
 
     def run(self) -> int:
         """Write the video."""
-        from amie_core.talk import talk
+        from amie_core.talking.talk import talk
 
         done = talk(
             self.face, self.audio, self.out, self.checkpoint, self.size,
@@ -157,14 +157,14 @@ class Evaluate:
 
     def run(self) -> int:
         """Measure; 1 when some clips failed."""
-        from amie_core.evaluate import evaluate, table
+        from amie_core.evaluation.evaluate import evaluate, table
 
         result = evaluate(
             self.run_folder, self.data, self.split, self.out, device=self.device, limit=self.limit,
             features=self.features, syncnet=self.syncnet,
         )  # fmt: skip
         if self.sheet is not None:
-            from amie_core.sheet import contact_sheet
+            from amie_core.evaluation.contact_sheet import contact_sheet
 
             contact_sheet(self.run_folder, self.data, result, self.sheet)
         print(table(result))

@@ -16,9 +16,9 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray:
 @functools.cache
 def drawn(identity: int = 1, frames: int = 50) -> tuple[np.ndarray, np.ndarray]:
     """Frames (n, 256, 256, 3) and 16 kHz sound of a drawn, talking face (repeated to length)."""
-    from amie_core.data import synthetic
+    from amie_core.data.synthetic import corpus
 
-    source = synthetic.sources(identities=identity, utterances=1)[identity - 1]
+    source = corpus.sources(identities=identity, utterances=1)[identity - 1]
     clip = source.read()
     pictures = list(clip.frames)
     turns = -(-frames // len(pictures))

@@ -9,8 +9,8 @@ import numpy as np
 from browser import chromium, wait_for
 from PIL import Image
 
-from amie_core import show
 from amie_core.config import figures_dir
+from amie_core.show import figures
 
 SCREENS = {"": (900, 760, 1.0, False), "_phone": (360, 740, 1.5, True)}  # px, px, scale, touch
 DECODED = "[...document.querySelectorAll('video')].every((video) => video.readyState >= 2)"
@@ -32,7 +32,7 @@ def take(ballot: Path, name: str) -> None:
             driver.execute_script("window.scrollTo(0, 0)")
             target = figures_dir() / f"study_ballot{ending}_{name}.png"
             seen = Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")
-            target.write_bytes(show.png(np.asarray(seen), colours=200))
+            target.write_bytes(figures.png(np.asarray(seen), colours=200))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from amie_core import checkpoint, config
+from amie_core import config
 from amie_core.config import ModelConfig
 from amie_core.model.attention import FineMask
 from amie_core.model.generator import Generator
+from amie_core.training import checkpoint
 
 TINY = ModelConfig(image_size=32, width=4, max_width=8, audio_width=4, embedding=8)
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from amie_core import ablation, config, paper, tables
-from amie_core.ablation import STATEMENTS, verdict
+from amie_core import config, paper
+from amie_core.experiments import ablation, tables
+from amie_core.experiments.ablation import STATEMENTS, verdict
 
 GOOD = {"psnr_rgb": 1.0, "ssim_gaussian_rgb": 0.05, "lmd_mouth_mean_256": -0.3}
 

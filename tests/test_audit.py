@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from test_comparison import deposit
 
-from amie_core import audit, plots_audit
-from amie_core.metrics import psnr_rgb, psnr_rgb_uint8_legacy
+from amie_core.evaluation.metrics import psnr_rgb, psnr_rgb_uint8_legacy
+from amie_core.experiments import audit, plots_audit
 from amie_core.paper import CLAIMS
 
 

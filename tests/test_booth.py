@@ -11,7 +11,7 @@ import pytest
 from media import drawn
 from PIL import Image
 
-from amie_core.booth import SAMPLES, Booth, samples
+from amie_core.talking.booth import SAMPLES, Booth, samples
 
 
 @pytest.fixture

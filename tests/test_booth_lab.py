@@ -4,14 +4,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from amie_core.outputs import KERNEL
 from browser import chromium
 from media import drawn
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 from standins import write_hum
 from test_study_lab import Page, lab
-
-from amie_core.outputs import KERNEL
 
 # A dialogue for files cannot be answered: the field that opens it is put into the page instead.
 CATCH = """
@@ -25,7 +24,7 @@ def test_the_booth_in_jupyterlab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("AMIE_WORKSPACE", str(tmp_path / "work"))
     home = tmp_path / "home"
     home.mkdir()
-    code = new_code_cell("from amie_core.booth import Booth\nBooth()")
+    code = new_code_cell("from amie_core.talking.booth import Booth\nBooth()")
     book = new_notebook(cells=[code], metadata=KERNEL)  # without one JupyterLab asks for it
     nbformat.write(book, home / "00.ipynb")
     Image.fromarray(drawn(frames=1)[0][0]).save(tmp_path / "me.png")

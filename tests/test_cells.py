@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from amie_core import cells, config, plots_cells
-from amie_core.cells import Cell
+from amie_core import config
 from amie_core.errors import UserError
-from amie_core.notebook import TableSettings
+from amie_core.experiments import cells, plots
+from amie_core.experiments.cells import Cell
+from amie_core.experiments.notebook import TableSettings
 
 
 @pytest.fixture(autouse=True)
@@ -67,13 +68,13 @@ def test_a_cell_is_trained_measured_deposited_once(
     assert real["distances"]["floor"]["frame"]["frechet"]["value"] < (
         made["distances"]["frame"]["frechet"]["value"]
     )
-    fig = plots_cells.rows_and_lips(strips, real["shown"]["lip_box"])
+    fig = plots.rows_and_lips(strips, real["shown"]["lip_box"])
     assert len(fig.axes) == 4
 
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a deposited cell was trained again")
 
-    monkeypatch.setattr("amie_core.train.train", never)
+    monkeypatch.setattr("amie_core.training.loop.train", never)
     assert cells.make(cell, tiny_corpus, progress=False) == made
     assert cells.make_all([cell], tiny_corpus) == [made]
     assert cells.make_all([cell, Cell("smoke", "a", 0)], None) == [made]  # no data: no training
@@ -105,7 +106,7 @@ def test_ellipse_holds_95_per_cent_of_a_gaussian() -> None:
     points = random.standard_normal((20_000, 2)) * [3.0, 1.0]
     turn = np.deg2rad(30)
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    centre, width, height, angle = plots_cells.ellipse_95(points @ rotation.T + [5.0, -2.0])
+    centre, width, height, angle = plots.ellipse_95(points @ rotation.T + [5.0, -2.0])
     np.testing.assert_allclose(centre, [5, -2], atol=0.1)
     assert (width / 2, height / 2) == pytest.approx((3 * 2.448, 2.448), rel=0.03)
     assert angle % 180 == pytest.approx(30, abs=1.5)

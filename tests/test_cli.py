@@ -158,8 +158,8 @@ def test_talk_and_evaluate(
     def some_failed(*_: object, **__: object) -> dict:
         return {"failed": failed}
 
-    monkeypatch.setattr("amie_core.evaluate.evaluate", some_failed)
-    monkeypatch.setattr("amie_core.evaluate.table", lambda result: "the table")
+    monkeypatch.setattr("amie_core.evaluation.evaluate.evaluate", some_failed)
+    monkeypatch.setattr("amie_core.evaluation.evaluate.table", lambda result: "the table")
     assert cli.main([str(word) for word in words]) == 1
     said = capsys.readouterr()
     assert "the table" in said.out and "failed: d01/u: damaged" in said.err

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from amie_core import comparison, plots_cells
-from amie_core.comparison import CELLS, TABLE
-from amie_core.metrics import DEFINITIONS
+from amie_core.evaluation.metrics import DEFINITIONS
+from amie_core.experiments import comparison, plots
+from amie_core.experiments.comparison import CELLS, TABLE
 from amie_core.peers import METHODS
 
 SPACES = ("frame", "lips", "joint")
@@ -85,7 +85,7 @@ def test_orders_and_lips(found: list[dict[str, Any]]) -> None:
     lips = comparison.lips(found, real(), "test_seen")
     assert lips.loc["AMIE (Ours)", "Fréchet distance of φ, lips ↓"] == "3.0 [3.0, 3.0]"
     assert lips.loc["real frames", "sync-judge AUC ↑"] == "0.80"
-    assert plots_cells.table_3(comparison.long(found, "test_seen")) is not None
+    assert plots.table_3(comparison.long(found, "test_seen")) is not None
 
 
 def test_a_value_that_old_deposits_lack_is_a_gap_not_a_crash(found: list[dict[str, Any]]) -> None:
@@ -123,7 +123,7 @@ def test_lips_that_no_finder_sees_leave_a_gap(found: list[dict[str, Any]]) -> No
     frame = comparison.long(found, "test_seen")
     lost = frame[(frame["row"] == "davs") & (frame["metric"] == "lip_correlation")]
     assert lost["mean"].isna().all() and lost["seeds"].tolist() == [0]
-    assert plots_cells.table_3(frame) is not None
+    assert plots.table_3(frame) is not None
     few = [cell for cell in found if cell["name"] != "davs"]
     shown = comparison.table(few, real(), TABLE[2], "test_seen")
     assert shown.loc["Zhou et al. [2019]", "PSNR, dB ↑ · correct"] == "not run"

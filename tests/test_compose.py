@@ -7,9 +7,9 @@ from conftest import shared_data
 from media import drawn
 from PIL import Image
 
-from amie_core import compose, rest, still
 from amie_core.data.faces import TEMPLATE, alignment, lip_box, lip_opening, transform, warp
 from amie_core.errors import UserError
+from amie_core.talking import canvas, closed_lips, still
 
 SIZE = 64  # px of the network's pictures
 BOX = lip_box(TEMPLATE[None])
@@ -22,9 +22,9 @@ def _place(turn: float, scale: float, at: tuple[float, float]) -> np.ndarray:
     return alignment((corners * scale + np.array(at))[None].astype(np.float32))
 
 
-def _canvas(picture: np.ndarray, place: np.ndarray) -> compose.Canvas:
+def _canvas(picture: np.ndarray, place: np.ndarray) -> canvas.Canvas:
     seen = still.scale(warp(picture, place), SIZE)
-    return compose.Canvas(picture, place, seen, BOX)
+    return canvas.Canvas(picture, place, seen, BOX)
 
 
 def _noise(height: int, width: int) -> np.ndarray:
@@ -72,9 +72,9 @@ def test_a_movement_is_turned_and_scaled_with_the_face() -> None:
 
 def test_a_video_of_the_whole_picture_has_even_sides_and_a_limit() -> None:
     place = _place(0.1, 1.0, (10, 10))
-    picture, matrix = compose.whole(_noise(301, 401), place)
+    picture, matrix = canvas.whole(_noise(301, 401), place)
     assert picture.shape == (300, 400, 3) and np.array_equal(matrix, place)
-    picture, matrix = compose.whole(_noise(1000, 3000), place)
+    picture, matrix = canvas.whole(_noise(1000, 3000), place)
     assert picture.shape == (426, 1280, 3)
     same = transform(np.array([[600.0, 300.0]]), place)
     assert transform(np.array([[256.0, 128.0]]), matrix) == pytest.approx(same, abs=1e-3)
@@ -82,7 +82,7 @@ def test_a_video_of_the_whole_picture_has_even_sides_and_a_limit() -> None:
 
 def test_the_face_alone_is_cut_from_the_picture() -> None:
     picture, place = _noise(500, 500), _place(0.2, 1.4, (120, 90))
-    face, matrix = compose.face_alone(picture, place, 128)
+    face, matrix = canvas.face_alone(picture, place, 128)
     assert np.array_equal(face, warp(picture, place, 128))
     assert transform(np.array([[64.0, 32.0]]), matrix) == pytest.approx(np.array([[128, 64]]))
 
@@ -97,8 +97,8 @@ def _smiling() -> np.ndarray:
 
 def test_lips_at_rest_meet_and_are_narrower_than_a_smile() -> None:
     smile = _smiling()
-    new = rest.at_rest(smile)
-    assert lip_opening(smile[None])[0] > 12 and lip_opening(new[None])[0] <= rest.SEAM + 0.5
+    new = closed_lips.at_rest(smile)
+    assert lip_opening(smile[None])[0] > 12 and lip_opening(new[None])[0] <= closed_lips.SEAM + 0.5
     width = [points[54, 0] - points[48, 0] for points in (TEMPLATE, new, smile)]
     assert width[0] < width[1] < width[2]
     assert np.array_equal(new[:48], smile[:48])
@@ -108,8 +108,8 @@ def test_lips_at_rest_meet_and_are_narrower_than_a_smile() -> None:
 
 def test_the_movement_goes_through_the_landmarks_and_folds_nowhere() -> None:
     old = _smiling()
-    new = rest.at_rest(old)
-    moves = rest.movement(old, new)
+    new = closed_lips.at_rest(old)
+    moves = closed_lips.movement(old, new)
     at = np.clip(new.round().astype(int), 0, 255)
     outer = list(range(48, 60))
     assert np.abs(moves[at[:, 1], at[:, 0]] - (old - new))[outer].mean() < 1
@@ -122,9 +122,9 @@ def test_a_mouth_at_rest_stays_as_it_is() -> None:
     picture = _noise(256, 256)
     closed = TEMPLATE.copy()
     closed[[67, 66, 65]] = closed[[61, 62, 63]] + np.float32([0, 1])
-    assert rest.rest(picture, closed, np.eye(2, 3))[0] is picture
-    changed, points = rest.rest(picture, _smiling(), np.eye(2, 3))
-    assert lip_opening(points[None])[0] <= rest.SEAM + 0.5
+    assert closed_lips.rest(picture, closed, np.eye(2, 3))[0] is picture
+    changed, points = closed_lips.rest(picture, _smiling(), np.eye(2, 3))
+    assert lip_opening(points[None])[0] <= closed_lips.SEAM + 0.5
     assert (changed[:100] == picture[:100]).all() and (changed[150:230] != picture[150:230]).any()
 
 

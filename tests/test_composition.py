@@ -9,13 +9,13 @@ import pytest
 import torch
 from tiny import TINY, make_batch, make_step
 
-from amie_core import checkpoint, config
+from amie_core import config
 from amie_core.config import ModelConfig
-from amie_core.data import augment
-from amie_core.data.windows import Windows
 from amie_core.errors import UserError
 from amie_core.model import Generator, composition
-from amie_core.train import train
+from amie_core.training import augment, checkpoint
+from amie_core.training.loop import train
+from amie_core.training.windows import Windows
 
 BOXES = torch.tensor([[144, 224, 64, 192], [132, 212, 80, 208]])
 COMPOSED = ("mouth", "warp")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from amie_core import distances
 from amie_core.data.store import PreparedClip
+from amie_core.evaluation import distances
 
 
 def gaussian(n: int, d: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> np.ndarray:

@@ -6,7 +6,7 @@ import pytest
 
 from amie_core import doctor, perceptual
 from amie_core.errors import UserError
-from amie_core.notebook import Settings, injected_names, results
+from amie_core.experiments.notebook import Settings, injected_names, results
 
 
 def test_report_names_what_is_here(capsys: pytest.CaptureFixture) -> None:

@@ -9,15 +9,16 @@ import pandas as pd
 import pytest
 from standins import TINY, write_run
 
-from amie_core import evaluate as evaluation
-from amie_core import reference, talk
 from amie_core.data import store
 from amie_core.data.faces import lip_box
 from amie_core.data.store import PreparedClip
 from amie_core.errors import UserError
-from amie_core.evaluate import evaluate, table
-from amie_core.metrics import DEFINITIONS
-from amie_core.reference import NearestAudio
+from amie_core.evaluation import evaluate as evaluation
+from amie_core.evaluation import reference_rows
+from amie_core.evaluation.evaluate import evaluate, table
+from amie_core.evaluation.metrics import DEFINITIONS
+from amie_core.evaluation.reference_rows import NearestAudio
+from amie_core.talking import talk
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_same_again_and_from_what_was_kept(
     def never(*_: object) -> None:
         raise AssertionError("reference rows were measured again")
 
-    monkeypatch.setattr(reference.References, "_measure", never)
+    monkeypatch.setattr(reference_rows.References, "_measure", never)
     again = evaluate(run, short, "test_seen", progress=False)
     assert again["rows"] == result["rows"]
 

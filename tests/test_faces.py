@@ -8,10 +8,12 @@ import pytest
 from conftest import shared_data
 from media import drawn
 
-from amie_core.data import faces, fan, mesh
+from amie_core.data import faces, landmarks_fan, landmarks_mesh
 from amie_core.errors import UserError
 
-pytestmark = pytest.mark.skipif(not mesh.available(), reason="the mesh's files are not installed")
+pytestmark = pytest.mark.skipif(
+    not landmarks_mesh.available(), reason="the mesh's files are not installed"
+)
 
 
 def still(name: str) -> np.ndarray:
@@ -20,9 +22,9 @@ def still(name: str) -> np.ndarray:
 
 def exact(frames: int = 20) -> tuple[np.ndarray, np.ndarray]:
     """Frames and exact landmarks of a drawn face."""
-    from amie_core.data import synthetic
+    from amie_core.data.synthetic import corpus
 
-    clip = synthetic.sources(identities=1, utterances=1)[0].read()
+    clip = corpus.sources(identities=1, utterances=1)[0].read()
     return np.array(list(clip.frames)[5 : 5 + frames]), clip.landmarks[5 : 5 + frames]
 
 
@@ -174,7 +176,7 @@ class FakeNetwork:
 
 
 def test_face_alignment_speaks_the_same_protocol():
-    finder = fan.FaceAlignmentBackend(FakeNetwork())
+    finder = landmarks_fan.FaceAlignmentBackend(FakeNetwork())
     (face,) = finder.detect(np.zeros((200, 200, 3), np.uint8))
     assert face.box == (5, 6, 105, 126)
     points, score = finder.landmarks(np.zeros((200, 200, 3), np.uint8), face)
@@ -205,7 +207,7 @@ def test_the_packages_own_calls_with_stand_in_networks(monkeypatch):
     monkeypatch.setattr(api.FaceAlignment, "_load_native", lambda self, *settings: peaks)
     monkeypatch.setattr(sfd, "FaceDetector", Detector)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    finder = fan.FaceAlignmentBackend()
+    finder = landmarks_fan.FaceAlignmentBackend()
     frame = np.zeros((288, 360, 3), np.uint8)
     points, score = finder.landmarks(frame, faces.Detection((100.0, 80.0, 200.0, 210.0), 1.0))
     assert points.shape == (68, 2) and score == pytest.approx(0.9, abs=0.01)
@@ -222,8 +224,8 @@ def test_face_alignment_without_weights_or_network_says_where_they_go(monkeypatc
         raise urllib.error.URLError("no network")
 
     monkeypatch.setattr(face_alignment, "FaceAlignment", offline)
-    with pytest.raises(UserError, match=re.escape(fan.WEIGHTS[0])):
-        fan.FaceAlignmentBackend()
+    with pytest.raises(UserError, match=re.escape(landmarks_fan.WEIGHTS[0])):
+        landmarks_fan.FaceAlignmentBackend()
 
 
 def test_auto_takes_face_alignment_only_where_it_runs_well(monkeypatch, tmp_path):
@@ -231,12 +233,12 @@ def test_auto_takes_face_alignment_only_where_it_runs_well(monkeypatch, tmp_path
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert not fan.at_hand()  # a GPU, no weights: nothing is downloaded unasked
+    assert not landmarks_fan.at_hand()  # a GPU, no weights: nothing is downloaded unasked
     (tmp_path / "checkpoints").mkdir()
-    for name in fan.WEIGHTS:
+    for name in landmarks_fan.WEIGHTS:
         (tmp_path / "checkpoints" / name).write_bytes(b"")
-    assert fan.at_hand()
+    assert landmarks_fan.at_hand()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert not fan.at_hand()
+    assert not landmarks_fan.at_hand()
     faces.backend.cache_clear()
     assert faces.backend("auto").name == "mesh"

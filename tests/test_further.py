@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from amie_core import syncnet
 from amie_core.data.store import PreparedClip
 from amie_core.errors import UserError
-from amie_core.further import Further
+from amie_core.evaluation import syncnet
+from amie_core.evaluation.network_metrics import Further
 
 # python_speech_features 0.6, `mfcc(wave, 16000)` of `sweep`: hops 0, 30, 60; cepstra 0, 1, 2, 12.
 PSF = [[17.3822, 2.5217, 3.2822, 2.656], [17.8269, 13.2921, -9.885, 30.4488],

@@ -7,9 +7,9 @@ import pytest
 from sklearn.feature_selection import mutual_info_regression
 
 from amie_core.errors import UserError
+from amie_core.experiments.estimators.tasks import BENCHMARK, OTHERS
 from amie_core.mutual_information import edgeworth, gaussian, ksg
 from amie_core.mutual_information.classical import negentropy
-from amie_core.mutual_information.registry import BENCHMARK, OTHERS
 
 BARS = {
     "1v1-normal-0.75": 0.02,

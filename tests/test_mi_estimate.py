@@ -9,11 +9,11 @@ import torch
 from conftest import ROOT, shared_data
 
 from amie_core.errors import UserError
-from amie_core.mutual_information import estimate
-from amie_core.mutual_information.estimate import _pooled, _read, _Scored
-from amie_core.mutual_information.fit import FitConfig, fit
+from amie_core.experiments.estimators.tasks import BENCHMARK, OTHERS
+from amie_core.mutual_information.estimation import estimate
+from amie_core.mutual_information.estimation.estimate import _pooled, _read, _Scored
+from amie_core.mutual_information.estimation.fit import FitConfig, fit
 from amie_core.mutual_information.readouts import readout_for
-from amie_core.mutual_information.registry import BENCHMARK, OTHERS
 
 # Not in the shared folder: thin, wavy, discrete and mixed ones.
 OTHER_BARS = {
@@ -147,7 +147,7 @@ def test_one_pair_that_validation_never_met_does_not_empty_the_bound() -> None:
 
 
 def test_a_kind_left_behind_gives_its_time_to_the_other(monkeypatch) -> None:
-    module, fitted = sys.modules["amie_core.mutual_information.estimate"], []
+    module, fitted = sys.modules["amie_core.mutual_information.estimation.estimate"], []
 
     def counted(*args):
         fitted.append("sharp" if args[2].waves else "smooth")

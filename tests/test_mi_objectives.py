@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from amie_core.experiments.estimators.known_truth import gaussian_nats
+from amie_core.experiments.estimators.panels import exact_js, exact_scores
 from amie_core.mutual_information import CHANCE_JS, EmaDv, dv, infonce, js, nwj
-from amie_core.mutual_information.experiments import exact_js, exact_scores
-from amie_core.mutual_information.tasks import gaussian_nats
 
 OBJECTIVES = [js, dv, nwj, EmaDv()]
 

@@ -7,10 +7,9 @@ import pytest
 import torch
 from conftest import ROOT
 
-from amie_core import coherence
+from amie_core.experiments.estimators import coherence, panels, plots, toy_generator
+from amie_core.experiments.estimators.known_truth import gaussian_nats
 from amie_core.model.critic import Critic
-from amie_core.mutual_information import experiments, plots, toy
-from amie_core.mutual_information.tasks import gaussian_nats
 
 
 def kept(name: str) -> dict:
@@ -50,34 +49,34 @@ def test_panel_4_asymmetry_recovers() -> None:
     found = kept("paths")
     assert len(found["seeds"]) >= 5
     for objective in ("dv", "js"):
-        assert toy.recovered(found, "real", objective) >= 4
-        assert toy.recovered(found, "generated", objective) == 0
+        assert toy_generator.recovered(found, "real", objective) >= 4
+        assert toy_generator.recovered(found, "generated", objective) == 0
 
 
 def test_panel_4_optimum_is_hyper_articulated() -> None:
     rho = 0.75
     c, s = np.linspace(-2, 2, 4001), np.array(1e-6)
-    values = toy.asymmetric_value(c, s, rho)
+    values = toy_generator.asymmetric_value(c, s, rho)
     assert c[values.argmax()] == pytest.approx(1 / rho, abs=1e-3)
     assert values.max() == pytest.approx(gaussian_nats(rho) + 0.5, abs=1e-5)
-    assert toy.best_gain(rho, 0.0) == rho
-    weights = [toy.best_gain(rho, weight) for weight in (0.0, 0.2, 1.0, 1e6)]
+    assert toy_generator.best_gain(rho, 0.0) == rho
+    weights = [toy_generator.best_gain(rho, weight) for weight in (0.0, 0.2, 1.0, 1e6)]
     assert weights == sorted(weights) and weights[-1] == pytest.approx(1 / rho, abs=1e-3)
-    total = toy.total_value(c, s, rho, 0.5)
-    assert c[total.argmax()] == pytest.approx(toy.best_gain(rho, 0.5), abs=1e-3)
+    total = toy_generator.total_value(c, s, rho, 0.5)
+    assert c[total.argmax()] == pytest.approx(toy_generator.best_gain(rho, 0.5), abs=1e-3)
 
 
 def test_panel_4_gap_is_the_posterior_mismatch() -> None:
     c, s = np.array([0.5, -0.4, 1.2, 0.75]), np.array([0.3, 0.6, 0.9, np.sqrt(1 - 0.75**2)])
-    gap = toy.symmetric_value(c, s) - toy.asymmetric_value(c, s, 0.75)
-    np.testing.assert_allclose(gap, toy.mismatch(c, s, 0.75), atol=1e-12)
+    gap = toy_generator.symmetric_value(c, s) - toy_generator.asymmetric_value(c, s, 0.75)
+    np.testing.assert_allclose(gap, toy_generator.mismatch(c, s, 0.75), atol=1e-12)
     assert gap[-1] == pytest.approx(0, abs=1e-12)  # real lips are understood as they are
 
 
 def test_panel_4_path_is_seeded_and_asymmetric_turns_round() -> None:
-    runs = [toy.path("real", "js", (-0.3, 0.6), 0, steps=100) for _ in range(2)]
+    runs = [toy_generator.path("real", "js", (-0.3, 0.6), 0, steps=100) for _ in range(2)]
     assert runs[0] == runs[1] and runs[0][-1][0] > runs[0][0][0]
-    away = toy.path("generated", "js", (-0.3, 0.6), 0, steps=200)
+    away = toy_generator.path("generated", "js", (-0.3, 0.6), 0, steps=200)
     assert away[-1][0] < away[0][0]
 
 
@@ -130,7 +129,7 @@ def test_results_are_kept_and_run_again_when_asked(tmp_path, monkeypatch) -> Non
         calls.append(1)
         return {"value": len(calls)}
 
-    assert experiments.deposited("unheard_of", run)["value"] == 1
-    assert experiments.deposited("unheard_of", run)["value"] == 1
-    assert experiments.deposited("unheard_of", run, rerun=True)["value"] == 2
-    assert "paths" in experiments.deposited("paths", run)  # the committed file
+    assert panels.deposited("unheard_of", run)["value"] == 1
+    assert panels.deposited("unheard_of", run)["value"] == 1
+    assert panels.deposited("unheard_of", run, rerun=True)["value"] == 2
+    assert "paths" in panels.deposited("paths", run)  # the committed file

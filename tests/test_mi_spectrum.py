@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from amie_core.mutual_information import spectrum
-from amie_core.mutual_information.registry import OTHERS
-from amie_core.mutual_information.spectrum import _turns, waves
+from amie_core.experiments.estimators.tasks import OTHERS
+from amie_core.mutual_information.estimation import frequencies
+from amie_core.mutual_information.estimation.frequencies import _turns, waves
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +80,7 @@ def test_of_a_large_sample_some_rows_are_enough(monkeypatch: pytest.MonkeyPatch)
         rows.append(len(values))
         return _turns(values, frequency)
 
-    monkeypatch.setattr(spectrum, "ROWS", 1000)
-    monkeypatch.setattr(spectrum, "_turns", turns)
+    monkeypatch.setattr(frequencies, "ROWS", 1000)
+    monkeypatch.setattr(frequencies, "_turns", turns)
     found = waves(*standardised("saw-3-0.1", 20_000), 8, np.random.default_rng(1))
     assert found.pair_x.shape == (1, 8) and set(rows) == {1000}

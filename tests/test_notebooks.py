@@ -12,7 +12,7 @@ import papermill
 import pytest
 from conftest import ROOT
 
-from amie_core.outputs import clean
+from notebooks.refresh_outputs import clean
 
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

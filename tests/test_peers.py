@@ -8,17 +8,18 @@ import torch
 from lightning_fabric import Fabric
 from tiny import TINY, make_batch
 
-from amie_core import checkpoint, config
+from amie_core import config
 from amie_core.config import FACE_SIZE
-from amie_core.data.augment import MIRROR, mirrored
-from amie_core.data.windows import Batch, Windows
 from amie_core.errors import UserError
-from amie_core.evaluate import evaluate
-from amie_core.method import MethodStep
+from amie_core.evaluation.evaluate import evaluate
 from amie_core.model.generator import roll_out
 from amie_core.peers import METHODS, PEERS, atvgnet, davs, method_of
 from amie_core.peers.lips import region
-from amie_core.train import train
+from amie_core.training import checkpoint
+from amie_core.training.augment import MIRROR, mirrored
+from amie_core.training.loop import train
+from amie_core.training.method import MethodStep
+from amie_core.training.windows import Batch, Windows
 
 
 def make_step(name: str, **changes: object) -> MethodStep:

@@ -14,11 +14,13 @@ import pytest
 from conftest import shared_data
 from media import drawn, write_media
 
-from amie_core.data import faces, mesh, store, track
+from amie_core.data import face_track, faces, landmarks_mesh, store
 from amie_core.data.prepare import Summary, prepare
 from amie_core.errors import UserError
 
-pytestmark = pytest.mark.skipif(not mesh.available(), reason="the mesh's files are not installed")
+pytestmark = pytest.mark.skipif(
+    not landmarks_mesh.available(), reason="the mesh's files are not installed"
+)
 
 
 def flat(n: int) -> np.ndarray:
@@ -255,12 +257,12 @@ def test_one_odd_clip_does_not_end_the_others(tmp_path, monkeypatch):
 def test_span_and_fill():
     seen = np.ones(40, bool)
     seen[[0, 10, 11, 39]] = False
-    assert track.usable_span(seen, []) == (1, 39)
+    assert face_track.usable_span(seen, []) == (1, 39)
     seen[20:26] = False
-    assert track.usable_span(seen, []) == (1, 20)
-    assert track.usable_span(np.ones(30, bool), [12]) == (12, 30)
-    assert track.usable_span(np.zeros(5, bool), []) == (0, 0)
+    assert face_track.usable_span(seen, []) == (1, 20)
+    assert face_track.usable_span(np.ones(30, bool), [12]) == (12, 30)
+    assert face_track.usable_span(np.zeros(5, bool), []) == (0, 0)
     points = np.arange(4, dtype=np.float32)[:, None, None] * np.ones((4, 68, 2), np.float32)
     gap = points.copy()
     gap[1:3] = np.nan
-    np.testing.assert_allclose(track.fill(gap), points)
+    np.testing.assert_allclose(face_track.fill(gap), points)

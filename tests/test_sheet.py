@@ -9,7 +9,7 @@ from PIL import Image
 from standins import write_hum
 
 from amie_core.errors import UserError
-from amie_core.sheet import median_clip, talking_sheet
+from amie_core.evaluation.contact_sheet import median_clip, talking_sheet
 
 
 def result(*correlations: float | None) -> dict:

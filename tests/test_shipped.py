@@ -6,7 +6,7 @@ import torch
 from conftest import ROOT
 from standins import write_run
 
-from amie_core import checkpoint, shipped
+from amie_core.training import checkpoint, shipped
 
 
 def test_the_file_is_the_one_of_the_card() -> None:

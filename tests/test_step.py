@@ -9,9 +9,9 @@ from tiny import TINY, make_batch, make_step
 
 from amie_core import config
 from amie_core.config import ABLATION
-from amie_core.data.windows import Windows
 from amie_core.losses import mutual_information
-from amie_core.step import Amie, roll
+from amie_core.training.amie import Amie, roll
+from amie_core.training.windows import Windows
 
 
 def weights(module: torch.nn.Module) -> torch.Tensor:

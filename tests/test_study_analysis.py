@@ -12,7 +12,7 @@ from test_study_answers import filled, write
 from amie_core.errors import UserError
 from amie_core.study import analysis, statistics
 from amie_core.study.answers import Answer
-from amie_core.study.raters import made_up_strengths, simulate
+from amie_core.study.simulate import made_up_strengths, simulate
 
 PAIR = write_key(["low", "high"])
 TRIO = write_key(["low", "middle", "high"], trials=12, choices=3)

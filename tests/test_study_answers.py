@@ -11,7 +11,7 @@ from keys import write_key
 from amie_core.errors import UserError
 from amie_core.study import COLUMNS, PEOPLE, SIMULATED, answers
 from amie_core.study.plan import shown
-from amie_core.study.raters import simulate
+from amie_core.study.simulate import simulate
 
 KEY = write_key(["low", "high"])
 

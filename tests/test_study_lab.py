@@ -18,10 +18,10 @@ from conftest import ROOT
 from media import drawn, write_media
 from standins import write_run
 
-from amie_core import notebook
 from amie_core.config import run_key
 from amie_core.data import store
-from amie_core.notebook import Settings
+from amie_core.experiments import notebook
+from amie_core.experiments.notebook import Settings
 
 LONG = 240  # s that starting JupyterLab, and running the notebook, may take on a busy machine
 

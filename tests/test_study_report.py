@@ -10,7 +10,7 @@ from test_study_answers import filled, write
 
 from amie_core.errors import UserError
 from amie_core.study import analysis, report
-from amie_core.study.raters import simulate
+from amie_core.study.simulate import simulate
 
 KEY = write_key(["davs", "atvgnet", "ours", "copied_identity"], trials=8, choices=3)
 

@@ -20,7 +20,7 @@ from amie_core.data.video import read_video
 from amie_core.errors import UserError
 from amie_core.study import clips, sample
 from amie_core.study.methods import open_methods
-from amie_core.talk import scale
+from amie_core.talking.talk import scale
 
 
 def make(runs: list[str], data: Path, out: Path, **more: Any) -> dict[str, Any]:

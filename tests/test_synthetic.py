@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from amie_core.config import FPS, SAMPLE_RATE
-from amie_core.data import synthetic
-from amie_core.data.synthetic_dress import light
-from amie_core.data.synthetic_face import Face, Motion
-from amie_core.data.synthetic_head import look
-from amie_core.data.synthetic_speech import formants
-from amie_core.data.synthetic_track import TRACK_RATE
+from amie_core.data.synthetic import corpus
+from amie_core.data.synthetic.articulation import TRACK_RATE
+from amie_core.data.synthetic.face import Face, Motion
+from amie_core.data.synthetic.hair_and_clothes import light
+from amie_core.data.synthetic.head import look
+from amie_core.data.synthetic.voice import formants
 from amie_core.errors import UserError
 
 IDENTITY, UTTERANCE = 3, 3001
@@ -24,7 +24,7 @@ def opening(points: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def clip():
-    return synthetic.draw_clip(IDENTITY, UTTERANCE)
+    return corpus.draw_clip(IDENTITY, UTTERANCE)
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +49,11 @@ def test_a_clip_has_the_stated_form(clip):
 
 
 def test_a_clip_is_the_same_twice_and_differs_by_seed(clip):
-    again = synthetic.draw_clip(IDENTITY, UTTERANCE)
+    again = corpus.draw_clip(IDENTITY, UTTERANCE)
     assert np.array_equal(np.stack(clip.frames), np.stack(again.frames))
     assert clip.audio.tobytes() == again.audio.tobytes()
     assert clip.landmarks.tobytes() == again.landmarks.tobytes()
-    other = synthetic.draw_clip(IDENTITY + 1, UTTERANCE)
+    other = corpus.draw_clip(IDENTITY + 1, UTTERANCE)
     assert np.abs(other.frames[0].astype(int) - clip.frames[0]).mean() > 10
 
 
@@ -92,7 +92,7 @@ def test_landmarks_follow_the_pixels(face):
 
 
 def test_opening_follows_the_jaw(clip):
-    track = synthetic.track_of(UTTERANCE)
+    track = corpus.track_of(UTTERANCE)
     times = (np.arange(len(clip.frames)) + 0.5) / FPS
     jaw = np.clip(track.at(times, "jaw"), 0, None)
     open_ = opening(clip.landmarks)
@@ -122,7 +122,7 @@ def test_sound_and_face_are_in_step():
     """Sound energy and lip opening agree best at lag 0, over clips of several speakers."""
     total = np.zeros(11)
     for identity in range(4):
-        _, face, motion, audio = synthetic._performance(identity, 1000 * identity)
+        _, face, motion, audio = corpus._performance(identity, 1000 * identity)
         energy = np.sqrt((audio.reshape(len(motion.jaw), -1) ** 2).mean(1))
         open_ = opening(face.landmarks(motion))
         total += [np.corrcoef(np.roll(energy, lag), open_)[0, 1] for lag in range(-5, 6)]
@@ -131,7 +131,7 @@ def test_sound_and_face_are_in_step():
 
 
 def test_formants_tell_jaw_and_lips():
-    track = synthetic.track_of(UTTERANCE)
+    track = corpus.track_of(UTTERANCE)
     found = formants(track, 1.0)
     voiced = (track.voice > 0.5) & (track.nasal < 0.1)
     assert np.corrcoef(found[voiced, 0], track.jaw[voiced])[0, 1] > 0.95
@@ -144,13 +144,13 @@ def test_speech_is_quiet_at_both_ends_and_in_closures(clip):
     level = 20 * np.log10(np.sqrt((clip.audio.reshape(-1, 160) ** 2).mean(1)) + 1e-9)
     loud = level.max()
     assert level[:12].max() < loud - 45 and level[-6:].max() < loud - 45
-    track = synthetic.track_of(UTTERANCE)
+    track = corpus.track_of(UTTERANCE)
     assert track.seconds == pytest.approx(len(clip.audio) / SAMPLE_RATE)
     assert len(track.jaw) == round(track.seconds * TRACK_RATE)
 
 
 def test_splits_do_not_leak():
-    found = synthetic.sources(identities=12, utterances=8)
+    found = corpus.sources(identities=12, utterances=8)
     assert len(found) == 96 and len({(s.speaker, s.utterance) for s in found}) == 96
     by_split = {s.split: [t for t in found if t.split == s.split] for s in found}
     assert {k: len(v) for k, v in by_split.items()} == {
@@ -164,18 +164,18 @@ def test_splits_do_not_leak():
 
 
 def test_small_corpora_keep_a_training_clip():
-    assert [s.split for s in synthetic.sources(1, 1)] == ["train"]
-    assert {s.split for s in synthetic.sources(2, 2)} == {"train", "test_seen", "test_unseen"}
-    assert [s.utterance for s in synthetic.sources(2, 2)] == [
-        s.utterance for s in synthetic.sources(2, 2)]
-    assert [s.utterance for s in synthetic.sources(2, 2, seed=1)] != [
-        s.utterance for s in synthetic.sources(2, 2)]
+    assert [s.split for s in corpus.sources(1, 1)] == ["train"]
+    assert {s.split for s in corpus.sources(2, 2)} == {"train", "test_seen", "test_unseen"}
+    assert [s.utterance for s in corpus.sources(2, 2)] == [
+        s.utterance for s in corpus.sources(2, 2)]
+    assert [s.utterance for s in corpus.sources(2, 2, seed=1)] != [
+        s.utterance for s in corpus.sources(2, 2)]
     with pytest.raises(UserError, match="at least 1"):
-        synthetic.sources(0, 3)
+        corpus.sources(0, 3)
 
 
 def test_a_source_survives_pickling(clip):
-    source = synthetic.sources(5, 2)[7]
+    source = corpus.sources(5, 2)[7]
     again = pickle.loads(pickle.dumps(source))
     assert (again.speaker, again.utterance, again.split) == (
         source.speaker, source.utterance, source.split)

@@ -16,15 +16,16 @@ from media import drawn, write_media
 from PIL import Image
 from standins import write_hum, write_run
 
-from amie_core import shipped, still
-from amie_core import talk as talking
-from amie_core.checkpoint import load_generator
 from amie_core.data import audio, store
 from amie_core.data.video import read_video
 from amie_core.errors import UserError
 from amie_core.model import composition
-from amie_core.still import open_still, read_image, scale
-from amie_core.talk import generate, talk
+from amie_core.talking import still
+from amie_core.talking import talk as talking
+from amie_core.talking.still import open_still, read_image, scale
+from amie_core.talking.talk import generate, talk
+from amie_core.training import shipped
+from amie_core.training.checkpoint import load_generator
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_memory_does_not_grow_with_length(
 @pytest.mark.slow
 def test_ten_minutes_in_flat_memory(run: Path, face: Path, tmp_path: Path) -> None:
     code = (
-        "import resource, sys; from amie_core.talk import talk; "
+        "import resource, sys; from amie_core.talking.talk import talk; "
         "talk(*sys.argv[1:5], 64, progress=False); "
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )

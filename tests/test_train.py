@@ -12,11 +12,11 @@ import pytest
 import torch
 from tiny import TINY
 
-from amie_core import checkpoint
-from amie_core.data.windows import Batch, Windows
 from amie_core.errors import UserError
-from amie_core.step import Step
-from amie_core.train import TrainingStopped, train
+from amie_core.training import checkpoint
+from amie_core.training.amie import Step
+from amie_core.training.loop import TrainingStopped, train
+from amie_core.training.windows import Batch, Windows
 
 
 def test_training_is_the_same_twice_and_not_for_another_seed(
@@ -34,7 +34,7 @@ import sys, torch
 import os; torch.set_num_threads(min(2, len(os.sched_getaffinity(0))))
 sys.path.insert(0, {tests!r})
 from tiny import TINY
-from amie_core.train import train
+from amie_core.training.loop import train
 train(TINY, {data!r}, {out!r}, steps={steps}, progress=False)
 """
 
@@ -141,7 +141,7 @@ def test_two_processes_hold_the_same_weights(tiny_corpus: Path, tmp_path: Path) 
     text = SCRIPT.format(
         tests=str(Path(__file__).parent), data=str(tiny_corpus), out=str(out), steps=3
     ).replace("steps=3", "steps=3, devices=2")
-    own = "from amie_core.train import train"
+    own = "from amie_core.training.loop import train"
     script.write_text(text.replace(own, SUMS + "train = module.train"))
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(

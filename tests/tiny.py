@@ -5,8 +5,8 @@ from lightning_fabric import Fabric
 
 from amie_core import config
 from amie_core.config import Profile
-from amie_core.data.windows import Batch
-from amie_core.step import Amie, Step
+from amie_core.training.amie import Amie, Step
+from amie_core.training.windows import Batch
 
 TINY = config.with_changes(
     config.profile("smoke"),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from amie_core.data.types import RawClip, Source
+from amie_core.data.raw_clip import RawClip, Source
 from amie_core.data.video import read_video
 from amie_core.errors import UserError
 
@@ -29,9 +29,9 @@ def corpus(
     UserError: unknown name, no such folder, nothing in it, or an unreadable splits.csv.
     """
     if name == "synthetic":
-        from amie_core.data import synthetic
+        from amie_core.data.synthetic.corpus import sources as drawn
 
-        return list(synthetic.sources(identities=identities, utterances=utterances, seed=seed))
+        return list(drawn(identities=identities, utterances=utterances, seed=seed))
     readers = {"grid": _grid, "lrw": _lrw, "folder": _folder}
     if name not in readers:
         raise UserError(f"unknown corpus {name!r}: choose synthetic, grid, lrw or folder")

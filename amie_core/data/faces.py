@@ -76,15 +76,15 @@ def backend(name: str = "auto") -> LandmarkBackend:
     if name == "auto":
         name = "mesh"
         if importlib.util.find_spec("torch") and importlib.util.find_spec("face_alignment"):
-            from amie_core.data import fan
+            from amie_core.data import landmarks_fan
 
-            name = "face-alignment" if fan.at_hand() else "mesh"
+            name = "face-alignment" if landmarks_fan.at_hand() else "mesh"
     if name == "mesh":
-        from amie_core.data.mesh import MeshBackend
+        from amie_core.data.landmarks_mesh import MeshBackend
 
         return MeshBackend()
     if name == "face-alignment":
-        from amie_core.data.fan import FaceAlignmentBackend
+        from amie_core.data.landmarks_fan import FaceAlignmentBackend
 
         return FaceAlignmentBackend()
     raise UserError(f"unknown landmark backend {name!r}: choose auto, mesh or face-alignment")

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from amie_core.config import FACE_SIZE, FPS, SAMPLE_RATE
-from amie_core.data import audio, corpora, faces, store, track
-from amie_core.data.types import RawClip, Source
+from amie_core.data import audio, corpora, face_track, faces, store
+from amie_core.data.raw_clip import RawClip, Source
 from amie_core.data.video import at_25
 from amie_core.errors import UserError
 
@@ -74,14 +74,14 @@ def _prepare(source: Source, row: dict, out: Path, mfcc_rate: int, backend: str)
     row["landmarks"] = "exact" if exact else faces.backend(backend).name
     if exact:
         frames = list(at_25(clip.frames, clip.fps))
-        found = track.Track(clip.landmarks, frames, (frames[0].shape[1], frames[0].shape[0]))
+        found = face_track.Track(clip.landmarks, frames, (frames[0].shape[1], frames[0].shape[0]))
     else:
-        found = track.track(at_25(clip.frames, clip.fps), faces.backend(backend))
+        found = face_track.track(at_25(clip.frames, clip.fps), faces.backend(backend))
     row["width"], row["height"] = found.size
     if abs(clip.fps - FPS) >= 0.01:
         repairs.append(f"resampled from {clip.fps:g} to {FPS} frames/s")
     start, end = _usable(found, clip, repairs)
-    landmarks = track.fill(found.landmarks[start:end])
+    landmarks = face_track.fill(found.landmarks[start:end])
     matrix = faces.alignment(landmarks)
     pictures = found.frames or at_25(source.read().frames, clip.fps)
     warped = _warped(itertools.islice(pictures, start, end), matrix)
@@ -114,7 +114,7 @@ def _prepare(source: Source, row: dict, out: Path, mfcc_rate: int, backend: str)
     row.update(frames=end - start, seconds=round((end - start) / FPS, 3), file=file.as_posix())
 
 
-def _usable(found: track.Track, clip: RawClip, repairs: list[str]) -> tuple[int, int]:
+def _usable(found: face_track.Track, clip: RawClip, repairs: list[str]) -> tuple[int, int]:
     """[start, end) of the frames that are used; what had to be repaired is added to `repairs`."""
     n = len(found.landmarks)
     if not n:
@@ -126,9 +126,9 @@ def _usable(found: track.Track, clip: RawClip, repairs: list[str]) -> tuple[int,
         raise Rejected("no face")
     if found.two:
         raise Rejected("two faces of like size")
-    start, end = track.usable_span(seen, found.cuts)
+    start, end = face_track.usable_span(seen, found.cuts)
     cuts = ", ".join(f"{k / FPS:.2f} s" for k in found.cuts)
-    if end - start < max(min(track.SHORTEST, n), track.SHARE * n):
+    if end - start < max(min(face_track.SHORTEST, n), face_track.SHARE * n):
         missed = f"no face in {n - int(seen.sum())} of {n} frames"
         raise Rejected(f"cut at {cuts}: no stretch is long enough" if cuts else missed)
     if start or end < n:
@@ -139,10 +139,10 @@ def _usable(found: track.Track, clip: RawClip, repairs: list[str]) -> tuple[int,
     if missed := int((~seen[start:end]).sum()):
         repairs.append(f"landmarks of {missed} frames interpolated")
     heard = audio.frame_count(len(clip.audio))
-    if heard < end - track.FILL:
+    if heard < end - face_track.FILL:
         repairs.append(f"sound ends {(end - heard) / FPS:.2f} s before the picture: cut off")
         end = heard
-        if end - start < max(min(track.SHORTEST, n), track.SHARE * n):
+        if end - start < max(min(face_track.SHORTEST, n), face_track.SHARE * n):
             raise Rejected(f"sound of only {len(clip.audio) / SAMPLE_RATE:.2f} s")
     return start, end
 
@@ -185,7 +185,7 @@ def prepare(
     sources = corpora.corpus(corpus, root, **drawn)
     finder = "exact" if corpus == "synthetic" else faces.backend(backend).name
     if corpus == "synthetic":
-        from amie_core.data.synthetic import drawing
+        from amie_core.data.synthetic.corpus import drawing
 
         drawn["drawing"] = drawing()
     settings = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from amie_core.errors import UserError
 
 if TYPE_CHECKING:
-    from amie_core.method import Method
+    from amie_core.training.method import Method
 
 # By the names of the paper's tables.
 NAMES = {
@@ -29,5 +29,5 @@ def method_of(name: str) -> "Method":
     """The method of that name (UserError when there is none); imported only when asked for."""
     if name not in NAMES:
         raise UserError(f"unknown method {name!r}: choose one of {', '.join(METHODS)}")
-    module = "amie_core.step" if name == "amie" else f"amie_core.peers.{name}"
+    module = "amie_core.training.amie" if name == "amie" else f"amie_core.peers.{name}"
     return import_module(module).METHOD

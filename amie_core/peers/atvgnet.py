@@ -28,10 +28,10 @@ from torch import Tensor, nn
 
 from amie_core import losses
 from amie_core.config import FACE_SIZE, LANDMARKS, ModelConfig, Profile
-from amie_core.data.windows import Batch, Windows
-from amie_core.method import Method, MethodStep, Networks
 from amie_core.model.generator import AudioEncoder, FrameDecoder, ImageEncoder, Talker
 from amie_core.peers.parts import PART, Judge, decode_frames
+from amie_core.training.method import Method, MethodStep, Networks
+from amie_core.training.windows import Batch, Windows
 
 COEFFICIENTS = 6
 PIXEL, GAN, SHAPE = 10.0, 0.04, 0.1

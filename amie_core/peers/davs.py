@@ -30,10 +30,10 @@ from torch import Tensor, nn
 
 from amie_core import losses
 from amie_core.config import ModelConfig, Profile
-from amie_core.data.windows import Batch
-from amie_core.method import Method, MethodStep, Networks
 from amie_core.model.generator import AudioEncoder, FrameDecoder, ImageEncoder
 from amie_core.peers.parts import Judge, WindowTalker, decode_frames
+from amie_core.training.method import Method, MethodStep, Networks
+from amie_core.training.windows import Batch
 
 SOUNDS, PERSONS = 32, 64
 MARGIN = 1.0  # of the contrastive loss, on codes of length 1

@@ -31,12 +31,12 @@ from torch import Tensor, nn
 
 from amie_core import losses
 from amie_core.config import ModelConfig, Profile
-from amie_core.data.windows import Batch
-from amie_core.method import Method, MethodStep, Networks
 from amie_core.model.generator import AudioEncoder, ImageEncoder
 from amie_core.peers.lips import cut_lips, put_lips
 from amie_core.peers.parts import Judge, WindowTalker
 from amie_core.perceptual import Phi
+from amie_core.training.method import Method, MethodStep, Networks
+from amie_core.training.windows import Batch
 
 PIXEL, GAN, CORRELATION = 10.0, 0.04, 0.05
 MARGIN = 0.2  # cosine that a wrong sound may have

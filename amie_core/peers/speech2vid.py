@@ -24,10 +24,10 @@ from torch import Tensor, nn
 
 from amie_core import losses
 from amie_core.config import ModelConfig, Profile
-from amie_core.data.windows import Batch
-from amie_core.method import Method, MethodStep, Networks
 from amie_core.model.generator import AudioEncoder, FrameDecoder, ImageEncoder
 from amie_core.peers.parts import WindowTalker, decode_frames
+from amie_core.training.method import Method, MethodStep, Networks
+from amie_core.training.windows import Batch
 
 STILLS = 5
 DEBLUR_SHARE = 0.2  # of the steps

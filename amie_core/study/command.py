@@ -59,9 +59,9 @@ class Analyse:
 
     def run(self) -> int:
         """Analyse; 1 when a file or row was refused."""
-        from amie_core.checkpoint import write_json
         from amie_core.study.analysis import analyse, text
         from amie_core.study.sample import read_key
+        from amie_core.training.checkpoint import write_json
 
         result = analyse(read_key(self.key), self.answers, simulated=self.simulated)
         if self.out is not None:
@@ -86,8 +86,8 @@ class Simulate:
 
     def run(self) -> int:
         """Write the files."""
-        from amie_core.study.raters import simulate
         from amie_core.study.sample import read_key
+        from amie_core.study.simulate import simulate
 
         paths = simulate(read_key(self.key), self.out, self.raters, seed=self.seed)
         print(f"{self.out}: {len(paths)} files of simulated raters; nobody voted")

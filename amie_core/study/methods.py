@@ -51,11 +51,11 @@ def open_methods(words: Sequence[str], data: Path, device: str = "cpu") -> list[
 
 def _run(word: str, data: Path, device: str) -> Method:
     """A trained run of the command line."""
-    from amie_core.checkpoint import load_generator
     from amie_core.data import store
     from amie_core.data.audio import windows
     from amie_core.data.faces import lip_box
-    from amie_core.talk import generate, pick_device
+    from amie_core.talking.talk import generate, pick_device
+    from amie_core.training.checkpoint import load_generator
 
     name, equals, path = word.partition("=")
     place = Path(path if equals else word)
@@ -78,7 +78,7 @@ def _run(word: str, data: Path, device: str) -> Method:
 def _reference(name: str, data: Path, size: int) -> Method:
     """A reference row at the size of the runs beside it."""
     from amie_core.data import store
-    from amie_core.reference import ROWS, NearestAudio
+    from amie_core.evaluation.reference_rows import ROWS, NearestAudio
 
     nearest = NearestAudio(data, size) if name == "nearest_audio" else None
 

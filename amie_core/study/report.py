@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from amie_core import paper
 from amie_core.errors import UserError
-from amie_core.show import MARKERS, PALETTE, STYLE, figure
+from amie_core.show.figures import MARKERS, PALETTE, STYLE, figure
 from amie_core.study import power
 from amie_core.study.analysis import analyse, span
 

@@ -54,8 +54,8 @@ def sample(
     key = Path(key) if key is not None else out.with_name(f"{out.name}.key.json")
     _check(out, key, trials, repeats, size)
 
-    from amie_core import checkpoint
     from amie_core.data import store
+    from amie_core.training import checkpoint
 
     settings, rows = store.settings(data), store.clips(data, split)
     methods = open_methods(runs, Path(data), device)
@@ -150,7 +150,7 @@ def _write_clips(
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """All clips of all trials under names that say nothing; what each is, by trial."""
     from amie_core.data import store
-    from amie_core.talk import quiet
+    from amie_core.talking.talk import quiet
 
     makers = {method.name: method.frames for method in methods}
     free = iter(f"{number:05x}" for number in rng.permutation(16**5)[: 8 * len(planned)])

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from amie_core.data import audio, corpora, faces, prepare, store, track
-from amie_core.data.types import Source
+from amie_core.data import audio, corpora, face_track, faces, prepare, store
+from amie_core.data.raw_clip import Source
 
 
 class Stages:
@@ -37,9 +37,9 @@ def one(source: Source, stages: Stages, finder: faces.LandmarkBackend, out: Path
     """One clip, stage by stage as `prepare` does it; its frames."""
     clip = stages.measure("decode sound", source.read)
     frames, wave = stages.measure("decode picture", lambda: list(clip.frames)), clip.audio
-    found = stages.measure("track landmarks", lambda: track.track(frames, finder))
-    start, end = track.usable_span(~np.isnan(found.landmarks[:, 0, 0]), found.cuts)
-    points = track.fill(found.landmarks[start:end])
+    found = stages.measure("track landmarks", lambda: face_track.track(frames, finder))
+    start, end = face_track.usable_span(~np.isnan(found.landmarks[:, 0, 0]), found.cuts)
+    points = face_track.fill(found.landmarks[start:end])
     matrix = faces.alignment(points)
     aligned = stages.measure(
         "warp to 256", lambda: [faces.warp(frame, matrix) for frame in frames[start:end]]

@@ -61,7 +61,7 @@ def drawn_face(path: Path) -> Path:
     """A face of the embedded corpus as a still."""
     from PIL import Image
 
-    from amie_core.data.synthetic import draw_clip
+    from amie_core.data.synthetic.corpus import draw_clip
 
     Image.fromarray(next(iter(draw_clip(1, 1).frames))).save(path)
     return path
@@ -71,13 +71,13 @@ def stages(face: Path, sound: Path, out: Path, run: Path, size: int | None) -> t
     """What `talk.talk` does, one stage after the other, and the frames it made."""
     import torch
 
-    from amie_core import compose
-    from amie_core.checkpoint import load_generator
     from amie_core.data.audio import stream_windows
     from amie_core.data.video import VideoWriter
     from amie_core.model.generator import roll_changes
-    from amie_core.still import open_still
-    from amie_core.talk import array, threads
+    from amie_core.talking import canvas
+    from amie_core.talking.still import open_still
+    from amie_core.talking.talk import array, threads
+    from amie_core.training.checkpoint import load_generator
 
     clock = Clock()
     generator, meta = clock("load the checkpoint", load_generator, run)
@@ -86,8 +86,8 @@ def stages(face: Path, sound: Path, out: Path, run: Path, size: int | None) -> t
     seen = still.aligned(meta["image_size"])
     identity = torch.from_numpy(seen.copy()).permute(2, 0, 1).float().div_(255)
     place = (still.picture, still.matrix)
-    shown = compose.whole(*place) if size is None else compose.face_alone(*place, size)
-    canvas = clock("lay out the picture", compose.Canvas, *shown, seen, still.lip_box)
+    shown = canvas.whole(*place) if size is None else canvas.face_alone(*place, size)
+    canvas = clock("lay out the picture", canvas.Canvas, *shown, seen, still.lip_box)
     chunks = list(clock.each("MFCC", stream_windows(sound, rate=meta["mfcc_rate"])))
     changes = roll_changes(generator, identity, iter(chunks), still.lip_box)
     frames = 0
@@ -133,11 +133,10 @@ def main() -> None:
     import torch
     from standins import write_hum
 
-    import amie_core.checkpoint
     import amie_core.data.faces
     import amie_core.data.video
-    import amie_core.talk  # noqa: F401
-    from amie_core.shipped import WEIGHTS
+    import amie_core.talking.talk  # noqa: F401
+    from amie_core.training.shipped import WEIGHTS
 
     imports = time.perf_counter() - begun
     if chosen.threads:

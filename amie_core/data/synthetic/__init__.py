@@ -1,0 +1,1 @@
+"""The embedded corpus: speech and a talking face drawn from one articulation, exact truth."""

@@ -1,0 +1,1 @@
+"""How well faces talk: metrics by name and variant, reference rows, distances, judges."""

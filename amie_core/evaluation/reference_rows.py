@@ -1,0 +1,175 @@
+"""Rows that calibrate a table of results: the identity frame copied, the nearest training audio's
+frame, the real frames. They depend on the data alone, so they are measured once and kept.
+"""
+
+import io
+import json
+import zipfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, UInt8
+
+from amie_core.config import FACE_SIZE, workspace
+from amie_core.data import faces, store
+from amie_core.data.audio import windows
+from amie_core.data.store import PreparedClip
+from amie_core.errors import UserError
+from amie_core.evaluation import metrics
+from amie_core.talking.talk import scale
+
+VERSION = 2  # of what is kept; raise it when a reference row or a metric changes
+ROWS = {
+    "copied_identity": "the clip's first frame, repeated: a still face",
+    "nearest_audio": "for each frame, the training frame whose 20×13 MFCC window, standardised "
+    "value by value over the candidates, is nearest (Euclidean); candidates are the speaker's own "
+    "training clips where there are any, else all speakers'; at most 20 000 frames of whole clips "
+    "drawn at random; the clip itself is never a candidate",
+    "real_frames": "the real frames against themselves; their landmarks measured at 256 px "
+    "against measured through the model's size: what the landmark metrics lose by it",
+}
+CANDIDATES = 20_000  # frames
+CACHE_BYTES = 1 << 30  # of decoded training frames
+
+
+class Measured(NamedTuple):
+    """Landmarks of aligned frames in px at 256², and which frames had any."""
+
+    points: Float[np.ndarray, "n 68 2"]
+    found: Bool[np.ndarray, " n"]
+
+
+class Reference(NamedTuple):
+    """What is known of a real clip: its landmarks through the model's size, and the rows' values.
+
+    `rows` lacks a row that the data cannot give.
+    """
+
+    real: Measured
+    rows: dict[str, dict[str, float | int | None]]
+
+
+def measure(frames: UInt8[np.ndarray, "n s s 3"], chunk: int = 100) -> Measured:
+    """Landmarks of aligned frames of any size; each is scaled to 256² first, real or generated."""
+    parts = []
+    for i in range(0, len(frames), chunk):
+        parts.append(faces.measure(np.stack([scale(f, FACE_SIZE) for f in frames[i : i + chunk]])))
+    return Measured(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def compare(
+    frames: UInt8[np.ndarray, "n s s 3"],
+    measured: Measured,
+    real: UInt8[np.ndarray, "n s s 3"],
+    real_measured: Measured,
+) -> dict[str, float | int | None]:
+    """Every metric of one clip, frame 0 left out: it is given to the model."""
+    points, found = (part[1:] for part in measured)
+    real_points, real_found = (part[1:] for part in real_measured)
+    pixels = metrics.pictures(frames[1:], real[1:])
+    return pixels | metrics.lips(points, found, real_points, real_found)
+
+
+class NearestAudio:
+    """Frames of training clips, picked by their sound (rule: ROWS["nearest_audio"])."""
+
+    def __init__(self, data: Path, size: int, seed: int = 0, limit: int = CANDIDATES) -> None:
+        self.data, self.size, self.seed, self.limit = data, size, seed, limit
+        table = store.clips(data)
+        self.rows: pd.DataFrame = table[table["split"] == "train"]
+        length = max(int(self.rows["frames"].max()), 1) if len(self.rows) else 1
+        keep = max(1, CACHE_BYTES // (length * size**2 * 3))
+        self._clip = lru_cache(maxsize=keep)(self._load)
+        self._pool = lru_cache(maxsize=2)(self._candidates)
+
+    def _load(self, file: str) -> PreparedClip:
+        return store.load_clip(self.data, file, size=self.size)
+
+    def _candidates(
+        self, speaker: str | None
+    ) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+        """Files; file and frame number of each candidate; mean and deviation; windows (n, 260)."""
+        rows = self.rows if speaker is None else self.rows[self.rows["speaker"] == speaker]
+        order = np.random.default_rng(self.seed).permutation(len(rows))
+        files, numbers, vectors, total = [], [], [], 0
+        for file in rows["file"].iloc[order]:
+            if total >= self.limit:
+                break
+            try:
+                clip = self._clip(file)
+            except UserError:
+                continue  # a damaged training clip gives no candidates
+            n = len(clip.frames)
+            numbers.append(np.stack([np.full(n, len(files)), np.arange(n)], axis=1))
+            vectors.append(windows(clip.mfcc, n).reshape(n, -1))
+            files.append(file)
+            total += n
+        if not files:
+            raise UserError(f"{self.data}: no readable training clip")
+        every = np.concatenate(vectors)
+        scaling = np.stack([every.mean(axis=0), every.std(axis=0) + 1e-3])
+        return files, np.concatenate(numbers), scaling, (every - scaling[0]) / scaling[1]
+
+    def frames(self, clip: PreparedClip, file: str) -> UInt8[np.ndarray, "n s s 3"]:
+        """A frame of a training clip for every frame of `clip` (UserError: none to be had)."""
+        own = len(self.rows[(self.rows["speaker"] == clip.speaker) & (self.rows["file"] != file)])
+        files, numbers, scaling, vectors = self._pool(clip.speaker if own else None)
+        n = len(clip.frames)
+        asked = (windows(clip.mfcc, n).reshape(n, -1) - scaling[0]) / scaling[1]
+        # |a − b|² without |a|², which is the same for all candidates
+        distance = (vectors**2).sum(axis=1) - 2 * asked @ vectors.T
+        if file in files:
+            distance[:, numbers[:, 0] == files.index(file)] = np.inf
+        chosen = numbers[distance.argmin(axis=1)]
+        return np.stack([self._clip(files[f]).frames[k] for f, k in chosen])
+
+
+class References:
+    """The reference rows of a data folder at one image size, kept in the workspace."""
+
+    def __init__(self, data: Path, size: int) -> None:
+        self.data, self.size = data, size
+        self.nearest = NearestAudio(data, size)
+        self.backend = faces.backend().name
+        key = f"{store.digest(data)[:16]}-{size}-{self.backend}-v{VERSION}"
+        self.folder = workspace() / "measured" / key
+
+    def of(self, clip: PreparedClip, file: str) -> Reference:
+        """Reference of one clip, whose frames are at the model's size (UserError: damaged)."""
+        kept = (self.folder / file).with_suffix(".npz")
+        known = _read(kept)
+        if known is None:
+            known = self._measure(clip, file)
+            buffer = io.BytesIO()
+            np.savez(buffer, points=known.real.points, found=known.real.found,
+                     rows=json.dumps(known.rows))  # fmt: skip
+            store.write_whole(kept, buffer.getvalue())
+        return known
+
+    def _measure(self, clip: PreparedClip, file: str) -> Reference:
+        n, frames = len(clip.frames), clip.frames
+        real = measure(frames)
+        first = Measured(*(np.repeat(part[:1], n, axis=0) for part in real))
+        still = np.repeat(frames[:1], n, axis=0)
+        rows = {"copied_identity": compare(still, first, frames, real)}
+        if len(self.nearest.rows[self.nearest.rows["file"] != file]):
+            nearest = self.nearest.frames(clip, file)
+            rows["nearest_audio"] = compare(nearest, measure(nearest), frames, real)
+        whole = real
+        if self.size != FACE_SIZE:
+            whole = measure(store.load_clip(self.data, file).frames)
+        rows["real_frames"] = compare(frames, whole, frames, real)
+        return Reference(real, rows)
+
+
+def _read(path: Path) -> Reference | None:
+    """What was kept of a clip; None where nothing usable was."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            rows: dict[str, Any] = json.loads(str(file["rows"]))
+            return Reference(Measured(file["points"], file["found"]), rows)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile, EOFError):
+        return None

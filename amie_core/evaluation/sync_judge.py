@@ -1,0 +1,207 @@
+"""A sync judge: does this mouth say this sound? Trained on real training clips alone.
+
+A small SyncNet (Chung and Zisserman 2016): five lip crops and one MFCC window, embedded apart,
+compared by their cosine; learnt by picking each mouth's own sound among others of the same clip
+(multi-way matching, Chung, Chung and Kang 2019). No generator ever sees it, so that it can judge
+them.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from amie_core.config import workspace
+from amie_core.data import store
+from amie_core.data.audio import windows
+from amie_core.errors import UserError
+from amie_core.losses import crop_lips
+from amie_core.model.generator import AudioEncoder, convolution
+from amie_core.training.checkpoint import read_tensors, write_tensors
+
+VERSION = 1
+SPAN = 5  # lip crops seen at once: 0.2 s, as long as an MFCC window
+APART = 5  # frames: nearer windows share sound (20 hops of 10 ms)
+MAX_OFFSET = 15  # frames searched to either side, as SyncNet does
+STEPS, CLIPS, PLACES = 800, 12, 8  # of training: clips a step, places a clip
+
+
+class Judgement(NamedTuple):
+    """AUC of own against other sounds of the clip; best offset in frames (0: in sync)."""
+
+    auc: float | None
+    offset: int | None
+
+
+class Judge(nn.Module):
+    """Embeds lips and sound on one sphere; their cosine says how well they fit."""
+
+    def __init__(self, embedding: int = 64, width: int = 24) -> None:
+        super().__init__()
+        self.lips = nn.Sequential(
+            convolution(3 * SPAN, width),
+            convolution(width, 2 * width, stride=2),
+            convolution(2 * width, 4 * width, stride=2),
+            nn.AdaptiveAvgPool2d((3, 4)),
+            nn.Flatten(),
+            nn.Linear(4 * width * 12, embedding),
+        )
+        self.audio = AudioEncoder(16, embedding)
+        self.sharpness = nn.Parameter(torch.tensor(2.0))  # log of the softmax's inverse width
+
+    def see(self, crops: Float[Tensor, "b f h w"]) -> Float[Tensor, "b e"]:
+        """Unit embeddings of stacks of SPAN lip crops, colours in [0, 1]."""
+        return F.normalize(self.lips(crops * 2 - 1), dim=-1)
+
+    def hear(self, heard: Float[Tensor, "b 20 13"]) -> Float[Tensor, "b e"]:
+        """Unit embeddings of MFCC windows."""
+        return F.normalize(self.audio(heard), dim=-1)
+
+
+class _Clip(NamedTuple):
+    lips: Tensor  # (n, 3, h, w) uint8
+    windows: Tensor  # (n, 20, 13)
+    silent: Bool[np.ndarray, " n"]
+
+
+def _lips(frames: UInt8[np.ndarray, "n s s 3"], box: tuple[int, int, int, int]) -> Tensor:
+    pictures = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
+    return crop_lips(pictures, torch.tensor([box]).expand(len(pictures), 4))
+
+
+def _clip(clip: store.PreparedClip) -> _Clip:
+    n = len(clip.frames)
+    heard = torch.from_numpy(windows(clip.mfcc, n).copy())
+    return _Clip(_lips(clip.frames, clip.lip_box), heard, clip.silent)
+
+
+def _stacks(lips: Tensor, centres: Tensor) -> Tensor:
+    """Stacks (b, 3·SPAN, h, w) around the frames numbered `centres`."""
+    picked = lips[centres[:, None] + torch.arange(SPAN) - SPAN // 2]
+    return picked.flatten(1, 2).float().div_(255)
+
+
+def train_judge(
+    data: str | Path, size: int, *, seed: int = 0, steps: int = STEPS, progress: bool = True
+) -> Judge:
+    """Train a judge on the real clips of `data`'s train split, frames at `size` px.
+
+    Raises UserError when no training clip is long enough.
+    """
+    rows = store.clips(data, "train")
+    need = SPAN + PLACES * APART
+    rows = rows[rows["frames"] >= need].to_dict("records")
+    if not rows:
+        raise UserError(f"{data}: no training clip has {need} frames or more")
+    reading = tqdm(rows, "load", unit="clip", disable=None if progress else True)
+    clips = [_clip(store.load_clip(data, row["file"], size=size)) for row in reading]
+    torch.manual_seed(seed)
+    random = np.random.default_rng(seed)
+    judge = Judge()
+    cepstra = torch.cat([c.windows.flatten(0, 1) for c in clips[:512]])
+    judge.audio.mean.copy_(cepstra.mean(0))
+    judge.audio.std.copy_(cepstra.std(0) + 1e-3)
+    optimizer = torch.optim.AdamW(judge.parameters(), 2e-3, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
+    target = torch.arange(PLACES).repeat(CLIPS)
+    for _ in tqdm(range(steps), "judge", disable=None if progress else True):
+        drawn = [clips[i] for i in random.integers(len(clips), size=CLIPS)]
+        places = [_places(len(c.lips), random) for c in drawn]
+        seen = torch.cat([_stacks(c.lips, p) for c, p in zip(drawn, places, strict=True)])
+        gain = torch.from_numpy(random.uniform(0.7, 1.3, (len(seen), 1, 1, 1)).astype(np.float32))
+        seen = (seen * gain).clamp_(0, 1)
+        heard = torch.cat([c.windows[p] for c, p in zip(drawn, places, strict=True)])
+        lips = judge.see(seen).unflatten(0, (CLIPS, PLACES))
+        sound = judge.hear(heard).unflatten(0, (CLIPS, PLACES))
+        scores = judge.sharpness.exp() * lips @ sound.transpose(1, 2)
+        loss = F.cross_entropy(scores.flatten(0, 1), target)
+        loss = loss + F.cross_entropy(scores.transpose(1, 2).flatten(0, 1), target)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return judge.eval()
+
+
+def _places(frames: int, random: np.random.Generator) -> Tensor:
+    """PLACES frame numbers of a clip, at least APART from one another, room for a stack."""
+    free = frames - SPAN - (PLACES - 1) * APART
+    loose = np.sort(random.integers(0, free + 1, PLACES))
+    return torch.from_numpy(SPAN // 2 + loose + APART * np.arange(PLACES))
+
+
+@torch.inference_mode()
+def judged(
+    judge: Judge, frames: UInt8[np.ndarray, "n s s 3"], clip: store.PreparedClip
+) -> Judgement:
+    """How well `frames` (real or generated for `clip`, at the judge's size) fit its sound.
+
+    AUC: the cosine of a mouth with its own sound against that with all sounds of the clip APART
+    frames away or more, pairs of two silences left out. Offset: where the mean cosine is
+    greatest. None where the clip is too short or too silent to tell.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    n = len(frames)
+    if n < SPAN + APART:
+        return Judgement(None, None)
+    centres = torch.arange(SPAN // 2, n - SPAN // 2)
+    lips = judge.see(_stacks(_lips(frames, clip.lip_box), centres))
+    sound = judge.hear(torch.from_numpy(windows(clip.mfcc, n).copy()))
+    scores = (lips @ sound.T).numpy()  # (centres, n)
+    at = centres.numpy()
+    gap = np.arange(n)[None] - at[:, None]
+    both_silent = clip.silent[at][:, None] & clip.silent[None, :n]
+    own = scores[(gap == 0) & ~both_silent]
+    other = scores[(np.abs(gap) >= APART) & ~both_silent]
+    auc = None
+    if len(own) and len(other):
+        labels = np.r_[np.ones(len(own)), np.zeros(len(other))]
+        auc = float(roc_auc_score(labels, np.r_[own, other]))
+    reach = min(MAX_OFFSET, n - SPAN)
+    means = {k: scores[gap == k].mean() for k in range(-reach, reach + 1)}
+    return Judgement(auc, int(max(means, key=lambda k: means[k])))
+
+
+def summary(judgements: list[Judgement]) -> dict[str, Any]:
+    """Mean AUC over clips, and the share of clips whose best offset is within one frame."""
+    aucs = [j.auc for j in judgements if j.auc is not None]
+    near = [abs(j.offset) <= 1 for j in judgements if j.offset is not None]
+    return {
+        "auc": float(np.mean(aucs)) if aucs else None,
+        "in_sync": float(np.mean(near)) if near else None,
+        "clips": len(aucs),
+    }
+
+
+def judge_of(
+    data: str | Path,
+    size: int,
+    kept: Path | None = None,
+    *,
+    steps: int = STEPS,
+    progress: bool = True,
+) -> Judge:
+    """The judge of a prepared corpus at one size: read from `kept` if it fits, else trained.
+
+    What is trained is kept there (None: in the workspace), and read the next time.
+    """
+    key = {"version": VERSION, "size": size, "steps": steps, "data_digest": store.digest(data)}
+    if kept is None:
+        name = f"{key['data_digest'][:16]}-{size}-{steps}-v{VERSION}.safetensors"
+        kept = workspace() / "judges" / name
+    if kept.is_file():
+        tensors, meta = read_tensors(kept)
+        if meta == key:
+            judge = Judge()
+            judge.load_state_dict(tensors)
+            return judge.eval()
+    judge = train_judge(data, size, steps=steps, progress=progress)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    write_tensors(kept, judge.state_dict(), key)
+    return judge

@@ -1,0 +1,1 @@
+"""What the notebooks run: cells of the tables, ablation, comparison, audit, estimators."""

@@ -1,0 +1,254 @@
+"""What the notebooks share: checked parameters, the prepared corpus and the trained run of them."""
+
+import ast
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from amie_core.config import PROFILES, Profile, run_key, workspace
+from amie_core.data.raw_clip import Source
+from amie_core.data.store import PreparedClip
+from amie_core.errors import UserError
+from amie_core.training.checkpoint import commit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from amie_core.model import Generator
+
+INJECTED = "# Parameters"  # first line of the cell that papermill puts behind the parameters cell
+
+
+def injected_names(cells: list[str]) -> set[str]:
+    """Names that papermill's injected cell assigns; `cells` are the sources run so far (`In`)."""
+    assigned = [
+        node
+        for cell in cells
+        if cell.startswith(INJECTED)
+        for node in ast.parse(cell).body
+        if isinstance(node, ast.Assign)
+    ]
+    return {name.id for node in assigned for name in node.targets if isinstance(name, ast.Name)}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters of a notebook. A misspelt or unusable one is refused.
+
+    profile: smoke, grid or lrw; data: folder of the raw corpus, empty for the embedded one;
+    seed: of training and of sampling.
+    """
+
+    profile: str = "smoke"
+    data: str = ""
+    seed: int = 0
+    needs_data: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, namespace: Mapping[str, Any]) -> "Settings":
+        """The settings in a notebook's globals (UserError for unknown or unusable ones).
+
+        papermill itself accepts any name: here a name that is no field is an error.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        unknown = injected_names(list(namespace.get("In", []))) - set(names)
+        if unknown:
+            raise UserError(f"unknown parameter {min(unknown)!r}: this notebook has {names}")
+        values = {name: namespace[name] for name in names if name in namespace}
+        for field in dataclasses.fields(cls):
+            value = values.get(field.name, field.default)
+            if type(value) is not field.type:
+                raise UserError(f"{field.name} must be {field.type.__name__}, it is {value!r}")
+        return cls(**values)
+
+    def __post_init__(self) -> None:
+        if self.profile not in PROFILES:
+            raise UserError(f"unknown profile {self.profile!r}: choose one of {list(PROFILES)}")
+        if self.data and not Path(self.data).is_dir():
+            raise UserError(f"no folder {self.data!r}: data is the folder of the raw corpus")
+        if not self.data and self.scale.corpus != "synthetic" and self.needs_data:
+            raise UserError(f"profile {self.profile} needs data=FOLDER of {self.scale.corpus}")
+
+    @property
+    def scale(self) -> Profile:
+        """The profile itself."""
+        return PROFILES[self.profile]
+
+    @property
+    def corpus(self) -> str:
+        """The corpus that these settings read: the profile's, or any folder given to smoke."""
+        return "folder" if self.data and self.profile == "smoke" else self.scale.corpus
+
+
+@dataclass(frozen=True)
+class TableSettings(Settings):
+    """Parameters of the notebooks that show many runs.
+
+    seeds: how many, 0 for the profile's own number. Without `data`, a profile of another corpus
+    than the embedded one is shown from deposited results alone.
+    """
+
+    seeds: int = 0
+    needs_data: ClassVar[bool] = False
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is a corpus to train on what is missing."""
+        return bool(self.data) or self.scale.corpus == "synthetic"
+
+
+def sources(settings: Settings) -> list[Source]:
+    """The raw clips of these settings."""
+    from amie_core.data.corpora import corpus
+
+    scale = settings.scale
+    drawn = {"identities": scale.identities, "utterances": scale.utterances}
+    return corpus(settings.corpus, settings.data or None, **drawn)
+
+
+def prepared_folder(settings: Settings) -> Path:
+    """Where the prepared corpus of these settings lies, or will."""
+    from amie_core.data.synthetic.corpus import drawing
+
+    scale = settings.scale
+    source = f"{scale.identities}x{scale.utterances}-{drawing()}"
+    if settings.data:
+        source = Path(settings.data).resolve().name
+    return workspace() / "prepared" / f"{settings.corpus}-{source}-{scale.mfcc_rate}"
+
+
+def prepared(settings: Settings) -> Path:
+    """The prepared corpus of these settings; made, or resumed, when it is not complete."""
+    from amie_core.data.prepare import prepare
+
+    scale = settings.scale
+    root = Path(settings.data).resolve() if settings.data else None
+    out = prepared_folder(settings)
+    prepare(
+        settings.corpus, root, out, mfcc_rate=scale.mfcc_rate,
+        identities=scale.identities, utterances=scale.utterances,
+    )  # fmt: skip
+    return out
+
+
+def trained(settings: Settings) -> Path:
+    """The run of these settings; trained, or resumed, when it is not finished."""
+    from amie_core.data.store import digest
+    from amie_core.training.loop import train
+
+    data = prepared(settings)
+    key = run_key(settings.scale, settings.seed, digest(data))
+    out = workspace() / "runs" / f"{settings.profile}-ours-{settings.seed}-{key}"
+    train(settings.profile, data, out, seed=settings.seed)
+    return out
+
+
+def deposited(settings: TableSettings, names: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Deposited cells of these rows (all of Table 3 where none is named); makes what is missing.
+
+    Several at a time, one a core, where there is a corpus to train on.
+    """
+    from amie_core.experiments import cells
+
+    data = prepared(settings) if settings.trains else None
+    wanted = cells.planned(settings.profile, list(names), settings.seeds or None)
+    return cells.make_all(wanted, data, workers=os.cpu_count() or 1)
+
+
+def provenance_of(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Where a table of cells comes from: profile, corpus, seeds, commits, hours, machine."""
+    return {
+        "profile": found[0]["profile"],
+        "corpus": found[0]["corpus"],
+        "split": next(iter(found[0]["splits"])),
+        "seeds": sorted({cell["seed"] for cell in found}),
+        "steps": found[0]["training"]["steps"],
+        "size": found[0]["image_size"],
+        "runs": len(found),
+        "hours": round(sum(cell["training"]["minutes"] for cell in found) / 60, 2),
+        "machine": sorted({cell["machine"] for cell in found}),
+        "commit": sorted({cell["commit"] for cell in found}),
+    }
+
+
+def provenance(settings: Settings, split: str = "", **more: Any) -> dict[str, Any]:
+    """What stands beside every number shown: profile, corpus, split, seed, commit."""
+    return {
+        "profile": settings.profile,
+        "corpus": settings.corpus,
+        "split": split,
+        "seed": settings.seed,
+        "commit": commit(),
+        **more,
+    }
+
+
+def results(result: Mapping[str, Any]) -> "pd.DataFrame":
+    """Means of `evaluate`'s result, a line a row (model, references), a column a metric.
+
+    Variants of a metric are left out.
+    """
+    import pandas as pd
+
+    from amie_core.evaluation.metrics import VARIANTS
+
+    def cell(value: Mapping[str, Any]) -> str:
+        if value["mean"] is None:
+            return "-"
+        interval = value["interval"]
+        text = f"{value['mean']:.2f}"
+        return text if interval is None else f"{text} ({interval[0]:.2f} to {interval[1]:.2f})"
+
+    rows = {name: row["mean"] for name, row in result["rows"].items() if row["clips"]}
+    means = {
+        name: {key: cell(mean) for key, mean in row.items() if key not in VARIANTS}
+        for name, row in rows.items()
+    }
+    return pd.DataFrame.from_dict(means, orient="index").rename_axis(result["split"])
+
+
+def untrained(settings: Settings) -> "Generator":
+    """G of these settings before its first step."""
+    import torch
+
+    from amie_core.model import Generator
+
+    torch.manual_seed(settings.seed)
+    return Generator(settings.scale.model).eval()
+
+
+def worn_masks(
+    run: Path, clip: PreparedClip, rate: float, count: int = 6
+) -> tuple[UInt8[np.ndarray, "n s s 3"], Float[np.ndarray, "n s s"]]:
+    """The first `count` frames of a clip generated as in training at attention `rate`.
+
+    Returns the frames and the masks that the identity face wore: the coarse one, then those
+    predicted from the mask before and the face just generated (sec. 3.3). `clip` has the size of
+    the run's networks.
+    """
+    import torch
+
+    from amie_core.data.audio import windows
+    from amie_core.model.attention import coarse_coverage, mask_of
+    from amie_core.training.checkpoint import load_fine_mask, load_generator
+
+    generator, predictor = load_generator(run)[0], load_fine_mask(run)
+    face = torch.from_numpy(clip.frames[:1].copy()).permute(0, 3, 1, 2).float().div(255)
+    heard = torch.from_numpy(windows(clip.mfcc, len(clip.frames))[:count].copy())
+    coarse = coarse_coverage(torch.tensor([clip.lip_box]), face.shape[-1])
+    coverage, previous, frames, masks = coarse, face, [], []
+    with torch.inference_mode():
+        for window in heard:
+            masks.append(mask_of(coverage, rate))
+            code = generator.identity(face, torch.tensor([clip.lip_box]), masks[-1])
+            previous = generator(code, window[None], previous).clamp(0, 1)
+            frames.append(previous)
+            coverage, _ = predictor(coverage, previous, coarse)
+    pictures = torch.cat(frames).mul(255).round().byte().permute(0, 2, 3, 1)
+    return pictures.numpy(), torch.cat(masks)[:, 0].numpy()

@@ -1,0 +1,130 @@
+"""The figures of notebooks 04 and 05, drawn from deposited cells. Each returns a figure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
+
+from amie_core.experiments import ablation
+from amie_core.show.figures import MARKERS, PALETTE, STYLE, Frame, figure
+
+Points = Float[np.ndarray, "n 2"]
+CHI_SQUARE_95 = 5.991  # 95 % quantile with two degrees of freedom
+DISTANCES = {
+    "frechet": "Fréchet distance", "sliced_wasserstein": "sliced Wasserstein", "mmd": "MMD²",
+}  # fmt: skip
+
+
+def ellipse_95(points: Points) -> tuple[np.ndarray, float, float, float]:
+    """Centre, full width, full height and angle (degrees) of a Gaussian's 95 % ellipse."""
+    values, vectors = np.linalg.eigh(np.cov(points, rowvar=False))
+    width, height = 2 * np.sqrt(CHI_SQUARE_95 * values[::-1].clip(0))
+    angle = float(np.degrees(np.arctan2(vectors[1, 1], vectors[0, 1])))
+    return points.mean(0), float(width), float(height), angle
+
+
+def _cloud(axes: Axes, points: Points, order: int, name: str, outline: bool = True) -> None:
+    colour = PALETTE[order]
+    axes.plot(*points.T, MARKERS[order], color=colour, markersize=2, alpha=0.35, label=name,
+              markeredgewidth=0)  # fmt: skip
+    if outline:
+        centre, width, height, angle = ellipse_95(points)
+        axes.add_patch(Ellipse(centre, width, height, angle=angle, fill=False, linewidth=1.4,
+                               edgecolor=colour))  # fmt: skip
+
+
+@rc_context(STYLE)
+def distributions(
+    real: Points, generated: Mapping[str, Points], explained: Sequence[float]
+) -> Figure:
+    """Fig. 3 twice: all clouds with 95 % ellipses; then each against real, as the paper has it."""
+    fig = figure(7.2, 2.6)
+    panels = fig.subplots(1, 1 + len(generated), sharex=True, sharey=True)
+    _cloud(panels[0], real, 6, "real")
+    for order, (name, points) in enumerate(generated.items()):
+        _cloud(panels[0], points, order, name)
+        axes = panels[1 + order]
+        _cloud(axes, real, 6, "real", outline=False)
+        _cloud(axes, points, order, name, outline=False)
+        axes.set_title(f"the paper's style: {name}")
+        axes.set_xlabel(f"component 1 ({explained[0]:.0%})")
+    panels[0].set(title="95 % ellipses", xlabel=f"component 1 ({explained[0]:.0%})",
+                  ylabel=f"component 2 ({explained[1]:.0%})")  # fmt: skip
+    panels[0].legend(frameon=False, fontsize=7, markerscale=3)
+    return fig
+
+
+@rc_context(STYLE)
+def distances(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+    """Distances from the real clips: a panel a space and distance, a line a row, a dot a seed.
+
+    rows: name -> one result of `Yardstick.distances` a seed; bars are intervals over clips.
+    """
+    spaces = list(next(iter(rows.values()))[0])
+    fig = figure(7.2, 1.2 + 0.36 * len(rows) * len(DISTANCES))
+    grid = fig.subplots(len(DISTANCES), len(spaces), sharey=True, squeeze=False)
+    for line, (distance, title) in zip(grid, DISTANCES.items(), strict=True):
+        for axes, space in zip(line, spaces, strict=True):
+            for at, (_, seeds) in enumerate(rows.items()):
+                for k, found in enumerate(seeds):
+                    cell = found[space][distance]
+                    y = at + 0.16 * (k - (len(seeds) - 1) / 2)
+                    if cell["interval"]:
+                        axes.plot(cell["interval"], [y, y], color="0.6", linewidth=1)
+                    axes.plot(cell["value"], y, MARKERS[k % 8], color=PALETTE[k % 8], markersize=3)
+            axes.set_yticks(range(len(rows)), list(rows))
+            axes.set_title(f"{title}, {space}")
+            axes.axvline(0, color="0.8", linewidth=0.8)
+    grid[0, 0].invert_yaxis()
+    return fig
+
+
+@rc_context(STYLE)
+def rows_and_lips(strips: Mapping[str, Frame], lip_box: Sequence[int], count: int = 6) -> Figure:
+    """Fig. 6: a line a row of the ablation, its frames and beside them the lips, enlarged.
+
+    strips: frames side by side in one picture, as cells deposit them; lip_box in 256ths.
+    """
+    size = next(iter(strips.values())).shape[0]
+    top, bottom, left, right = (round(side * size / 256) for side in lip_box)
+    fig = figure(7.4, 0.2 + 0.5 * len(strips))
+    grid = fig.subplots(len(strips), 2, squeeze=False, width_ratios=[1, 1.6])
+    for line, (name, strip) in zip(grid, strips.items(), strict=True):
+        frames = [strip[:, k * size : (k + 1) * size] for k in range(strip.shape[1] // size)]
+        lips = [frame[top:bottom, left:right] for frame in frames[:count]]
+        for axes, pictures in zip(line, (frames[:count], lips), strict=True):
+            axes.imshow(np.concatenate(pictures, axis=1), interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7)
+    return fig
+
+
+@rc_context(STYLE)
+def table_3(table: pd.DataFrame) -> Figure:
+    """Every metric of Table 3, a dot and a 95 % interval over seeds a row."""
+    metrics = list(dict.fromkeys(table["metric"]))
+    rows = list(dict.fromkeys(table["row"]))
+    fig = figure(7.4, 0.8 + 0.3 * len(rows))
+    for axes, metric in zip(fig.subplots(1, len(metrics), sharey=True), metrics, strict=True):
+        part = table[table["metric"] == metric].set_index("row")
+        for at, row in enumerate(rows):
+            found = part.loc[row]
+            if pd.notna(found["low"]):
+                axes.plot([found["low"], found["high"]], [at, at], color="0.5", linewidth=1.2)
+            axes.plot(
+                found["mean"], at, "o", color=PALETTE[3 if row == "ours" else 0], markersize=4
+            )
+        axes.set_yticks(range(len(rows)), rows)
+        axes.set_title(ablation.METRICS[metric][0].replace(", ", "\n"), fontsize=7)
+        axes.tick_params(labelsize=6)
+        axes.grid(axis="y", color="0.9")
+        axes.set_axisbelow(True)
+    fig.axes[0].invert_yaxis()
+    return fig

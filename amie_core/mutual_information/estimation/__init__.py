@@ -1,0 +1,1 @@
+"""Nats from two arrays: critics, how they are fitted and read out."""

@@ -1,0 +1,161 @@
+"""Fitting one critic on one fold, and scoring pairs with it."""
+
+import copy
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from amie_core.mutual_information import objectives
+from amie_core.mutual_information.estimation.critics import CriticConfig, PairCritic, Sample
+from amie_core.mutual_information.estimation.frequencies import waves
+
+BLOCK = 500  # side of the score matrices that InfoNCE is read from: a ceiling of ln 500 = 6.2
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How a critic is trained. One setting for every task."""
+
+    epochs: int = 24
+    patience: int = 5  # epochs without a better value on the validation part, then
+    ending: int = 4  # the learning rate comes down within so many: noise hides what was learnt
+    batch: int = 128
+    negatives: int = 7  # unmatched partners an item meets in a step, fresh every time
+    lr: float = 5e-3
+    average: float = 0.98  # of the weights that are validated and kept
+
+
+def shifts(n: int, count: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Pairs (i, i + s mod n) for `count` shifts s: derangements that share no pair."""
+    chosen = generator.choice(np.arange(1, n), min(count, n - 1), replace=False)
+    i = torch.arange(n).repeat(len(chosen))
+    return i, (i + torch.as_tensor(chosen).repeat_interleave(n)) % n
+
+
+@torch.no_grad()
+def scores(
+    critic: PairCritic, data: Sample, pairs: tuple[Tensor, Tensor], chunk: int = 50_000
+) -> Float[Tensor, " pairs"]:
+    """T of many pairs; the chunk changes memory, not the values."""
+    embedded = critic.embed(data)
+    parts = zip(pairs[0].split(chunk), pairs[1].split(chunk), strict=True)
+    return torch.cat([critic.score(embedded, i, j) for i, j in parts])
+
+
+@torch.no_grad()
+def score_blocks(
+    critic: PairCritic, data: Sample, side: int = BLOCK
+) -> list[Float[Tensor, "m m"]]:
+    """Square score matrices along the diagonal, for InfoNCE."""
+    blocks = []
+    for rows in torch.arange(len(data.x) // side * side or len(data.x)).split(side):
+        i, j = rows.repeat_interleave(len(rows)), rows.repeat(len(rows))
+        blocks.append(scores(critic, data, (i, j)).view(len(rows), len(rows)))
+    return blocks
+
+
+class _Objective:
+    """Value of an objective on a batch of embedded items, higher is better."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.ema = objectives.EmaDv()
+
+    def __call__(self, critic: PairCritic, data: Sample, pairs: tuple[Tensor, Tensor]) -> Tensor:
+        still = torch.arange(len(data.x))
+        if self.name == "infonce":
+            n = len(still)
+            square = critic.score(data, still.repeat_interleave(n), still.repeat(n))
+            return objectives.infonce(square.view(n, n))
+        values = critic.score(data, torch.cat([still, pairs[0]]), torch.cat([still, pairs[1]]))
+        joint, marginal = values[: len(still)], values[len(still) :]
+        if self.name == "dv":
+            return self.ema(joint, marginal)
+        return getattr(objectives, self.name)(joint, marginal)
+
+
+@torch.no_grad()
+def validate(
+    critic: PairCritic, data: Sample, objective: str, pairs: tuple[Tensor, Tensor]
+) -> float:
+    """The objective's value on held-out items (never those that are reported)."""
+    if objective == "infonce":
+        blocks = score_blocks(critic, data, min(BLOCK, len(data.x)))
+        return float(torch.stack([objectives.infonce(block) for block in blocks]).mean())
+    still = torch.arange(len(data.x))
+    joint, marginal = scores(critic, data, (still, still)), scores(critic, data, pairs)
+    return float(getattr(objectives, objective)(joint, marginal))
+
+
+@torch.no_grad()
+def _set_gain(critic: PairCritic, data: Sample, generator: np.random.Generator) -> None:
+    """How far the Gaussian start is to be believed: the multiple with the best JS value."""
+    i, j = shifts(len(data.x), 8, generator)
+    joint, marginal = (data.left * data.right).sum(1), (data.left[i] * data.right[j]).sum(1)
+    gains = torch.linspace(0, 1.2, 25)
+    values = torch.stack([objectives.js(gain * joint, gain * marginal) for gain in gains])
+    critic.gain.copy_(gains[values.argmax()])
+
+
+def _optimiser(critic: PairCritic, config: FitConfig) -> torch.optim.Optimizer:
+    matrices = [p for p in critic.parameters() if p.ndim > 1]
+    rest = [p for p in critic.parameters() if p.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": critic.config.weight_decay},
+              {"params": rest, "weight_decay": 0.0}]  # fmt: skip
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99), fused=True)
+
+
+def fit(
+    train: Sample,
+    validation: Sample,
+    shape: CriticConfig,
+    objective: str,
+    config: FitConfig,
+    generator: np.random.Generator,
+) -> PairCritic:
+    """The critic with the best validation value, in eval mode.
+
+    Adam with a warm-up and a cosine decay; the weights' running average is what is validated,
+    after every epoch and before the first.
+    """
+    n = len(train.x)
+    batch = min(64 if objective == "infonce" else config.batch, n // 2)
+    critic = PairCritic(train.x.shape[1], train.y.shape[1], shape)
+    _set_gain(critic, train, generator)
+    if shape.waves:
+        critic.start_at(waves(train.x.numpy(), train.y.numpy(), shape.waves, generator))
+    averaged = copy.deepcopy(critic).eval()
+    weights, kept = list(critic.parameters()), list(averaged.parameters())
+    optimiser, value = _optimiser(critic, config), _Objective(objective)
+    held_out = shifts(len(validation.x), 20, generator)
+    best, waited = validate(averaged, validation, objective, held_out), 0
+    state = copy.deepcopy(averaged.state_dict())
+    per_epoch, step, progress = n // batch, 0, 0.0
+    pace = 1 / (config.epochs * per_epoch)
+    while progress < 1 - pace / 2:
+        order = torch.as_tensor(generator.permutation(n))
+        for index in order[: per_epoch * batch].split(batch):
+            rate = min(1, (step + 1) / 50) * (0.5 + 0.5 * math.cos(math.pi * progress))
+            for group in optimiser.param_groups:
+                group["lr"] = config.lr * rate
+            items = critic.embed(Sample(*(part[index] for part in train)))
+            pairs = shifts(batch, config.negatives, generator)
+            optimiser.zero_grad()
+            (-value(critic, items, pairs)).backward()
+            optimiser.step()
+            step, progress = step + 1, progress + pace
+            with torch.no_grad():
+                weight = 1 - min(config.average, step / (step + 10))
+                torch._foreach_lerp_(kept, weights, weight)
+        current = validate(averaged, validation, objective, held_out)
+        waited += 1
+        if current > best:
+            best, state, waited = current, copy.deepcopy(averaged.state_dict()), 0
+        if waited == config.patience:
+            pace = max(pace, (1 - progress) / (config.ending * per_epoch))
+    averaged.load_state_dict(state)
+    return averaged

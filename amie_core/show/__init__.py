@@ -1,0 +1,1 @@
+"""Figures and clips that survive GitHub, print and an untrusted notebook."""

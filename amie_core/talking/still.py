@@ -1,0 +1,114 @@
+"""The still: any image file to upright RGB, the face in it, its mouth brought to rest."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from tqdm.auto import tqdm
+
+from amie_core.errors import UserError
+
+GREY = 128  # what shows through a transparent image
+SMALLEST = 24  # px between the eyes' centres: below, there is no mouth to be seen
+BETWEEN_EYES = 76  # px at 256, of the template
+DOUBTFUL, SURER = 0.75, 0.15  # score of a detection; how much surer the picture upside down is
+
+
+@dataclass(frozen=True)
+class Still:
+    """A picture, and where its face is: landmarks in 256-px units, the similarity to those."""
+
+    picture: UInt8[np.ndarray, "h w 3"]
+    points: Float[np.ndarray, "68 2"]
+    matrix: Float[np.ndarray, "2 3"]
+
+    @property
+    def lip_box(self) -> tuple[int, int, int, int]:
+        """The mouth's, in 256ths of the aligned face."""
+        from amie_core.data.faces import lip_box
+
+        return lip_box(self.points[None])
+
+    def aligned(self, size: int) -> UInt8[np.ndarray, "s s 3"]:
+        """The aligned face as networks see it: by 256 px, as the training faces came."""
+        from amie_core.data.faces import warp
+
+        return scale(warp(self.picture, self.matrix), size)
+
+    def at_rest(self) -> "Still":
+        """The same with its lips closed, where they are open."""
+        from amie_core.talking.closed_lips import rest
+
+        return Still(*rest(self.picture, self.points, self.matrix), self.matrix)
+
+
+def open_still(path: Path, index: int | None = None, keep_smile: bool = False) -> Still:
+    """The face of an image file, its lips closed unless `keep_smile` (UserError: none usable)."""
+    try:
+        still = find_face(read_image(path), index)
+    except UserError as error:
+        where = "" if str(error).startswith(str(path)) else f"{path}: "
+        raise UserError(f"{where}{error}") from None
+    return still if keep_smile else still.at_rest()
+
+
+def find_face(image: UInt8[np.ndarray, "h w 3"], index: int | None = None) -> Still:
+    """The face of a picture: number `index` from the left, or the largest of several (it says so).
+
+    A face on its side is found as well. UserError: no face, no such index, a face upside down, or
+    too small to show a mouth.
+    """
+    from amie_core.data.faces import align_image, backend, rivals
+
+    faces = sorted(rivals(backend().detect(image)), key=lambda face: face.box[0])
+    if index is None and len(faces) > 1:
+        index = max(range(len(faces)), key=lambda k: faces[k].side)
+        tqdm.write(f"{len(faces)} faces: taking the largest, --face-index {index} (0 is leftmost)")
+    points, matrix = align_image(image, face_index=index)[1:]
+    surest = max(face.score for face in faces)
+    if surest < DOUBTFUL:  # the finder takes a face on its head for an upright one, unsurely
+        turned = backend().detect(np.ascontiguousarray(image[::-1, ::-1]))
+        if max((face.score for face in turned), default=0.0) > surest + SURER:
+            raise UserError("the face is upside down: turn the image by 180°")
+    eyes = BETWEEN_EYES / float(np.hypot(*matrix[:, 0]))
+    if eyes < SMALLEST:
+        raise UserError(
+            f"the face is too small ({eyes:.0f} px from eye to eye): give a larger image of it "
+            f"(at least {SMALLEST} px)"
+        )
+    return Still(image, points, matrix)
+
+
+def scale(frame: UInt8[np.ndarray, "h w 3"], size: int) -> UInt8[np.ndarray, "s s 3"]:
+    """A frame at `size` px: cubic where it grows, area means where it shrinks."""
+    import cv2
+
+    if frame.shape[:2] == (size, size):
+        return frame
+    how = cv2.INTER_AREA if size < frame.shape[0] else cv2.INTER_CUBIC
+    return cv2.resize(frame, (size, size), interpolation=how)
+
+
+def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
+    """Any still as upright 8-bit RGB: EXIF orientation applied, transparency over grey.
+
+    Raises UserError when the file is no readable image.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+            image = ImageOps.exif_transpose(image)
+            if image.mode.startswith("I") or image.mode == "F":  # 16 bits or more a pixel
+                deep = np.asarray(image, np.float64)
+                deep = deep * (255 / max(deep.max(), 255.0))
+                image = Image.fromarray(deep.clip(0, 255).astype(np.uint8))
+            if image.has_transparency_data:
+                image = image.convert("RGBA")
+                image = Image.alpha_composite(Image.new("RGBA", image.size, (GREY,) * 3), image)
+            return np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path} is not a readable image ({reason}): give a PNG or JPEG") from None

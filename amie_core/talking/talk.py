@@ -1,0 +1,212 @@
+"""A face and a voice to a talking face video (sec. 3.1), frame by frame in flat memory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import UInt8
+from tqdm.auto import tqdm
+
+from amie_core.config import FACE_SIZE, FPS, MOVEMENT
+from amie_core.errors import UserError
+from amie_core.talking.still import Still, open_still, scale
+from amie_core.training.shipped import WEIGHTS
+
+if TYPE_CHECKING:
+    import torch
+
+    from amie_core.model.generator import Talker
+
+SIZES = (32, 2048)  # px, of the video
+LARGEST = 3.0  # movement that is not refused
+ONE_THREAD = 64  # px, of the network's pictures
+
+
+@dataclass(frozen=True)
+class Talked:
+    """What was made: the file, its frames, its length in seconds, the model it came from."""
+
+    path: Path
+    frames: int
+    seconds: float
+    checkpoint: Path
+
+
+def talk(
+    face: str | Path,
+    audio: str | Path,
+    out: str | Path,
+    checkpoint: str | Path | None = None,
+    size: int | None = None,
+    *,
+    crop: bool = False,
+    keep_smile: bool = False,
+    movement: float = MOVEMENT,
+    face_index: int | None = None,
+    device: str = "auto",
+    progress: bool = True,
+) -> Talked:
+    """Write a video of the face in image `face` saying what is heard in `audio`.
+
+    The face is found and aligned, open lips are closed (unless `keep_smile`), and it is generated
+    at the model's own size, each frame from the model's last one. What the model changes is laid
+    over the picture, `movement` times as large, at the picture's own resolution (compose.whole);
+    with `size`, over the aligned face at size² px; `crop` gives the model's bare picture at size²
+    px (256). 25 frames/s, H.264 + AAC, as long as the sound of `audio` (any audio or video file);
+    the file's metadata say that it is synthetic. `checkpoint`: a run folder or a .safetensors
+    file, the model that ships where None. `face_index` counts faces from the left, the largest
+    where None; `device`: "auto", "cpu" or "cuda". Raises UserError for unusable input; nothing is
+    left of `out` then.
+    """
+    face, audio, out = Path(face), Path(audio), Path(out)
+    _check(face, audio, out, FACE_SIZE if size is None else size)
+    if not 0 < movement <= LARGEST:
+        raise UserError(f"movement {movement:g}: choose a number up to {LARGEST:g}, 1 is the model")
+    source = WEIGHTS if checkpoint is None else Path(checkpoint)
+
+    from amie_core.data.video import VideoWriter
+    from amie_core.training.checkpoint import load_generator
+
+    generator, meta = load_generator(source, pick_device(device))
+    still = open_still(face, face_index, keep_smile)
+    shape, pictures = picture_frames(generator, meta, still, audio, size, crop, movement)
+    comment = f"profile {meta['profile']}, commit {meta['commit']}, step {meta['step']}"
+    count = 0
+    with (
+        threads(meta["image_size"]),
+        VideoWriter(out, shape, audio=audio, comment=comment, synthetic=True) as writer,
+        tqdm(desc="talk", total=_expected(audio), unit="frame", **quiet(progress)) as bar,
+    ):
+        for picture in pictures:
+            writer.write(picture)
+            count += 1
+            bar.update()
+        bar.total = count
+    return Talked(out, count, count / FPS, source)
+
+
+def picture_frames(
+    generator: "Talker",
+    meta: dict[str, Any],
+    still: Still,
+    audio: Path,
+    size: int | None = None,
+    crop: bool = False,
+    movement: float = MOVEMENT,
+) -> tuple[tuple[int, int], Iterator[np.ndarray]]:
+    """Width and height of the video of `talk`, and its frames as they are made."""
+    import torch
+
+    from amie_core.data.audio import stream_windows
+    from amie_core.model.generator import roll_changes
+    from amie_core.talking import canvas
+
+    seen = still.aligned(meta["image_size"])
+    identity = torch.from_numpy(seen.copy()).permute(2, 0, 1).float().div_(255)
+    windows = stream_windows(audio, rate=meta["mfcc_rate"])
+    changes = roll_changes(generator, identity, windows, still.lip_box)
+    if crop:
+        edge = size or FACE_SIZE
+        bare = ((array(frame) * 255).round().astype(np.uint8) for frame, _ in changes)
+        return (edge, edge), (scale(frame, edge) for frame in bare)
+    shown = (
+        canvas.whole(still.picture, still.matrix)
+        if size is None
+        else canvas.face_alone(still.picture, still.matrix, size)
+    )
+    canvas = canvas.Canvas(*shown, seen, still.lip_box)
+    height, width = canvas.picture.shape[:2]
+    return (width, height), (
+        canvas.frame(*(None if part is None else movement * array(part) for part in made))
+        for _, made in changes
+    )
+
+
+@contextmanager
+def threads(image_size: int) -> Iterator[None]:
+    """One thread of torch for small pictures: a second one costs more in waiting than it works."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if image_size <= ONE_THREAD else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def array(values: "torch.Tensor") -> np.ndarray:
+    """(1, c, s, s) as (s, s, c)."""
+    return np.ascontiguousarray(values[0].permute(1, 2, 0).cpu().numpy())
+
+
+def _check(face: Path, audio: Path, out: Path, size: int) -> None:
+    """Refuse what cannot work before anything slow is loaded."""
+    for path, what in ((face, "image of a face"), (audio, "audio or video file")):
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; give an {what}")
+        if out.exists() and out.samefile(path):
+            raise UserError(f"{out} would overwrite its own input: choose another --out")
+    if out.suffix.lower() != ".mp4":
+        raise UserError(f"{out}: videos are written as .mp4; choose a name that ends so")
+    if out.is_dir():
+        raise UserError(f"{out} is a folder: choose a file name")
+    if size % 2 or not SIZES[0] <= size <= SIZES[1]:
+        raise UserError(f"size {size} px: choose an even number from {SIZES[0]} to {SIZES[1]}")
+
+
+def pick_device(name: str) -> str:
+    """The torch device of "auto", "cpu", "cuda", "cuda:1" … (UserError: not here)."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(name).type
+    except RuntimeError:
+        raise UserError(f"unknown device {name!r}: choose auto, cpu or cuda") from None
+    if kind not in ("cpu", "cuda") or (kind == "cuda" and not torch.cuda.is_available()):
+        raise UserError(f"device {name!r} is not here: choose auto or cpu")
+    return name
+
+
+def generate(
+    generator: "Talker",
+    face: UInt8[np.ndarray, "s s 3"],
+    windows: np.ndarray,
+    lip_box: tuple[int, int, int, int] | None = None,
+) -> UInt8[np.ndarray, "n s s 3"]:
+    """All frames of a short clip at the model's size: aligned `face`, MFCC `windows` (n, 20, 13).
+
+    `generator`: of any method; AMIE's is autoregressive from the face itself. lip_box: the face's
+    (`faces.lip_box`), the template's where None.
+    """
+    import torch
+
+    from amie_core.model.generator import roll_out
+
+    identity = torch.from_numpy(np.ascontiguousarray(face)).permute(2, 0, 1).float().div_(255)
+    made: Iterator[np.ndarray] = roll_out(generator, identity, [windows], lip_box)
+    return np.stack(list(made))
+
+
+def quiet(progress: bool) -> dict[str, bool]:
+    """tqdm's setting without a bar; with one nothing is set, so that TQDM_DISABLE still counts."""
+    return {} if progress else {"disable": True}
+
+
+def _expected(audio: Path) -> int | None:
+    """Frames to come, by the file's own word; None where it does not say."""
+    import av
+
+    try:
+        with av.open(str(audio)) as container:
+            stream = next(iter(container.streams.audio), None)
+            if stream is not None and stream.duration:
+                return round(float(stream.duration * stream.time_base) * FPS)
+    except (OSError, ValueError):
+        pass  # what cannot be read is reported by the one who reads it
+    return None

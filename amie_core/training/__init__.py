@@ -1,0 +1,1 @@
+"""How a method learns: AMIE's own step, the loop, windows, checkpoints."""

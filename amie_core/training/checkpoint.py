@@ -1,0 +1,147 @@
+"""Runs on disk: safetensors and JSON, written to one side and renamed, so never half there."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from amie_core.config import ModelConfig, from_dict
+from amie_core.data.store import write_whole
+from amie_core.errors import UserError
+from amie_core.model.attention import FineMask
+from amie_core.model.generator import Generator, Talker
+from amie_core.peers import method_of
+
+GENERATOR = "generator.safetensors"  # EMA weights of G and the fine mask, settings in the header
+STATE = "state.safetensors"  # everything that a resumed run needs
+
+
+def commit() -> str:
+    """The repository's commit, with "+" when the tree is changed; "unknown" outside git."""
+    here = Path(__file__).parents[1]
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, timeout=10)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        head = git("rev-parse", "--short=10", "HEAD")
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".")
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return f"{head}{'+' if changed else ''}" if head else "unknown"
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON whole or not at all (UserError when the folder cannot be written)."""
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+    """Write tensors and their JSON header whole or not at all (UserError when it cannot)."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    try:
+        save_file(plain, part, metadata={"amie": json.dumps(meta)})
+        part.chmod(0o644)  # safetensors makes it private; a run may be read by others
+        part.replace(path)
+    except (OSError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f"cannot write {path}: {error}") from None
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and JSON header of a file of ours (UserError when missing, damaged or foreign)."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; `amie train` makes one")
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = json.loads((file.metadata() or {})["amie"])
+            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"{path}: not a checkpoint of this project ({reason})") from None
+
+
+def resolve(path: str | Path) -> Path:
+    """The generator file of a run folder, or the file itself."""
+    path = Path(path)
+    return path / GENERATOR if path.is_dir() else path
+
+
+def _load(module: nn.Module, tensors: dict[str, Tensor], prefix: str, path: Path) -> None:
+    own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+    try:
+        module.load_state_dict(own)
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise UserError(f"{path}: weights do not fit their own settings ({first})") from None
+
+
+def channels_last(module: nn.Module) -> None:
+    """Lay the weights of 2-D convolutions out channels last, in place (3-D ones cannot be)."""
+    for weights in module.parameters():
+        if weights.ndim == 4:
+            weights.data = weights.data.to(memory_format=torch.channels_last)
+
+
+def run_name(run: Path) -> str:
+    """Name and key of a run folder (UserError when it is none)."""
+    try:
+        return f"{run.resolve().name}-{json.loads((run / 'config.json').read_text())['key']}"
+    except (OSError, ValueError, KeyError):
+        raise UserError(f"{run}: not a run folder; `amie train` makes one") from None
+
+
+def begin_from(networks: nn.Module, run: Path) -> None:
+    """Give the networks of a new run the weights of another one, all of them, its EMA included.
+
+    Output channels that the other run has not keep their own weights (they start at zero).
+    UserError: other sizes.
+    """
+    tensors, _ = read_tensors(run / STATE)
+    own = networks.state_dict()
+    for name, mine in own.items():
+        theirs = tensors.get(f"networks.{name}")
+        if theirs is not None and theirs.shape[1:] == mine.shape[1:]:
+            mine = mine[: len(theirs)] if mine.ndim else mine
+        if theirs is None or theirs.shape != mine.shape:
+            raise UserError(f"{run}: its networks have other sizes than this run's ({name})")
+        mine.copy_(theirs)
+
+
+def load_generator(
+    path: str | Path, device: str | torch.device = "cpu"
+) -> tuple[Talker, dict[str, Any]]:
+    """The generator of any method with its EMA weights, in evaluation mode; and how it was made.
+
+    `path`: a run folder or a .safetensors file; its header names the method ("amie" where it
+    does not). Raises UserError when missing or damaged.
+    """
+    file = resolve(path)
+    tensors, meta = read_tensors(file)
+    try:
+        method = meta.get("method", "amie")
+        # AMIE's without the modules that train it: importing those takes longer than torch.
+        made = Generator if method == "amie" else method_of(method).generator
+        generator = made(from_dict(ModelConfig, meta["model"]))
+    except (KeyError, TypeError, UserError) as error:
+        raise UserError(f"{file}: its header does not describe a generator ({error})") from None
+    _load(generator, tensors, "generator.", file)
+    generator = generator.to(device).eval().requires_grad_(False)
+    channels_last(generator)
+    return generator, meta
+
+
+def load_fine_mask(path: str | Path, device: str | torch.device = "cpu") -> FineMask:
+    """The run's fine mask predictor (UserError when missing or damaged)."""
+    file = resolve(path)
+    mask = FineMask()
+    _load(mask, read_tensors(file)[0], "fine_mask.", file)
+    return mask.to(device).eval().requires_grad_(False)

@@ -1,0 +1,301 @@
+"""The training loop (Lightning Fabric): runs, exact resume, logs, warnings."""
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from amie_core import config, machine
+from amie_core.config import Profile
+from amie_core.data import store
+from amie_core.errors import UserError
+from amie_core.peers import method_of
+from amie_core.training import checkpoint
+from amie_core.training.windows import Prefetch, Windows
+
+
+class TrainingStopped(UserError):
+    """Training met a non-finite loss; the last good checkpoint is kept."""
+
+
+def train(
+    profile: str | Profile,
+    data: str | Path,
+    out: str | Path,
+    *,
+    also: str | Path | None = None,
+    start: str | Path | None = None,
+    row: str = "ours",
+    method: str = "amie",
+    seed: int = 0,
+    devices: int = 1,
+    steps: int | None = None,
+    changes: dict[str, Any] | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Train one run in folder `out` on the prepared clips of `data`; resume it if it was begun.
+
+    `also`: a second prepared corpus that the share `train.mix` of the windows comes from; `start`:
+    a run whose weights this one begins with, of the same sizes (its T and D included).
+    `row` names a row of Table 3, `method` one of peers.METHODS (a compared method has no
+    rows); `steps` and `changes` (dotted settings) change the profile.
+    A finished run is not run again. Several `devices` are several processes (DDP): call it from
+    a script or the command line then, not from a notebook. Returns the content of done.json.
+    Raises UserError for unusable input, TrainingStopped for a non-finite loss.
+    """
+    base = config.profile(profile) if isinstance(profile, str) else profile
+    changes = dict(changes or {}) | ({"train.steps": steps} if steps else {})
+    method_of(method)
+    if method != "amie" and row != "ours":
+        raise UserError(f"row {row!r} is one of AMIE's: method {method!r} has none")
+    settings = config.for_row(config.with_changes(base, changes), row)
+    folders, out = [Path(folder) for folder in (data, also) if folder is not None], Path(out)
+    if (also is not None) != (0 < settings.train.mix < 1):
+        mix = f"train.mix = {settings.train.mix:g}"
+        raise UserError(f"{mix}: a share between 0 and 1 goes with a second folder (--also)")
+    corpora = [store.settings(folder) for folder in folders]
+    for folder, corpus in zip(folders, corpora, strict=True):
+        if corpus.get("mfcc_rate", settings.mfcc_rate) != settings.mfcc_rate:
+            raise UserError(
+                f"{folder}: prepared with MFCC at {corpus['mfcc_rate']} Hz, the profile wants "
+                f"{settings.mfcc_rate} Hz; prepare it again with --mfcc-rate {settings.mfcc_rate}"
+            )
+    digest = "+".join(store.digest(folder) for folder in folders)
+    begun = checkpoint.run_name(Path(start)) if start is not None else ""
+    identity = {
+        "profile": config.to_dict(settings),
+        "row": row if method == "amie" else method,
+        "method": method,
+        "seed": seed,
+        "start": begun,
+        "corpus": "+".join(str(corpus.get("corpus")) for corpus in corpora),
+        "data_digest": digest,
+        "key": config.run_key(settings, seed, digest + begun, method),
+    }
+    finished = _open_run(out, identity)
+    if finished:
+        return finished
+    fabric = machine.fabric(settings, devices)
+    run = _Run(settings, identity, folders, out, fabric, progress)
+    if start is not None:
+        checkpoint.begin_from(run.networks, Path(start))
+    return run.loop()
+
+
+def _open_run(out: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
+    """Make the run's folder, or check that it holds this very run; its result if it is done."""
+    settings = out / "config.json"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if settings.exists():
+            known = json.loads(settings.read_text())
+            if known.get("key") != identity["key"]:
+                raise UserError(
+                    f"{out} holds a run with other settings, seed or data: choose another --out"
+                )
+            done = out / "done.json"
+            return json.loads(done.read_text()) if done.exists() else None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{out}: cannot be used as a run folder ({error})") from None
+    checkpoint.write_json(settings, identity | {"commit": checkpoint.commit()})
+    return None
+
+
+class _Run:
+    """One run: its networks, its folder, its loop."""
+
+    def __init__(
+        self,
+        settings: Profile,
+        identity: dict[str, Any],
+        folders: list[Path],
+        out: Path,
+        fabric: Fabric,
+        progress: bool,
+    ) -> None:
+        self.settings, self.identity, self.out = settings, identity, out
+        self.fabric, self.progress = fabric, progress and fabric.is_global_zero
+        self.windows = Windows(
+            folders[0], settings, identity["seed"], also=folders[1] if folders[1:] else None,
+            rank=fabric.global_rank, device=fabric.device, progress=self.progress,
+        )  # fmt: skip
+        torch.manual_seed(identity["seed"])  # the initial weights; batches have their own seeds
+        method = method_of(identity["method"])
+        self.networks = method.networks(settings)
+        self.networks.fit(self.windows)
+        self.networks = fabric.to_device(self.networks)
+        checkpoint.channels_last(self.networks)
+        self.step = method.step(settings, self.networks, fabric, identity["seed"])
+        self.done, self.seconds, self.waited = 0, 0.0, 0.0
+        self.smooth: dict[str, float] = {}
+        self.warned: set[str] = set()
+        self.commit = checkpoint.commit()  # of the code that runs, whatever is edited meanwhile
+
+    def loop(self) -> dict[str, Any]:
+        """Train to the last step; returns what done.json holds."""
+        t = self.settings.train
+        self._resume()
+        batches = Prefetch(self.windows, self.done, t.steps)
+        bar = tqdm(
+            total=t.steps, initial=self.done, unit="step", desc="train", disable=not self.progress
+        )
+        pending: list[dict[str, Tensor]] = []
+        begun, before = time.perf_counter(), (self.seconds, self.waited)
+        try:
+            for batch in batches:
+                pending.append(self.step(batch, self.done))
+                self.done += 1
+                last = self.done == t.steps
+                save = last or self.done % t.checkpoint_every == 0
+                if save or self.done % t.log_every == 0:
+                    # Reading values waits for the device, so it is done once in a while.
+                    self.seconds = before[0] + time.perf_counter() - begun
+                    self.waited = before[1] + batches.waited
+                    self._log(pending, bar)
+                    pending = []
+                if save:
+                    self._save()
+                bar.update()
+        finally:
+            batches.close()
+            bar.close()
+        return self._finish()
+
+    def _log(self, pending: list[dict[str, Tensor]], bar: tqdm) -> None:
+        mean = {
+            name: float(torch.stack([p[name].float() for p in pending]).mean())
+            for name in pending[0]
+        }
+        broken = [name for name, value in mean.items() if not math.isfinite(value)]
+        if broken:
+            raise TrainingStopped(
+                f"{self.out}: {', '.join(broken)} not finite near step {self.done}; stopped, the "
+                f"last good checkpoint is kept. A lower train.lr or other weights may help"
+            )
+        for name, value in mean.items():
+            self.smooth[name] = 0.9 * self.smooth.get(name, value) + 0.1 * value
+        t = self.settings.train
+        rate = self._speed()
+        entry = {
+            "step": self.done,
+            "seconds": round(self.seconds, 3),
+            "frames_per_second": round(rate, 2),
+            "data_wait": round(self.waited / max(self.seconds, 1e-9), 5),
+            **{name: float(f"{value:.6g}") for name, value in mean.items()},
+        }
+        if self.fabric.is_global_zero:
+            with (self.out / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(entry) + "\n")
+            for name, value in entry.items():
+                self._board().add_scalar(name, value, self.done)
+        bar.set_postfix_str(
+            f"{rate:.0f} frames/s, data wait {entry['data_wait']:.1%}, {self.step.summary(mean)}"
+        )
+        if self.done > 0.3 * t.steps and self.done >= 200:
+            for name, text in self.step.warnings(self.smooth).items():
+                if name not in self.warned:
+                    self.warned.add(name)
+                    tqdm.write(f"warning at step {self.done}: {text}")
+
+    def _speed(self) -> float:
+        """Frames generated and learnt from a second, over the whole run and all devices."""
+        t = self.settings.train
+        frames = self.done * t.batch * t.unroll * self.fabric.world_size
+        return frames / max(self.seconds, 1e-9)
+
+    def _board(self) -> Any:
+        if not hasattr(self, "_writer"):
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(self.out / "tensorboard"), purge_step=self.done)
+        return self._writer
+
+    def _meta(self) -> dict[str, Any]:
+        plain = config.to_dict(self.settings)
+        return {
+            "profile": plain["name"],
+            "corpus": self.identity["corpus"],
+            "split": "train",
+            "row": self.identity["row"],
+            "method": self.identity["method"],
+            "seed": self.identity["seed"],
+            "commit": self.commit,
+            "step": self.done,
+            "steps": plain["train"]["steps"],
+            "image_size": plain["model"]["image_size"],
+            "mfcc_rate": plain["mfcc_rate"],
+            "data_digest": self.identity["data_digest"],
+            "model": plain["model"],
+            "start": self.identity["start"],
+        }
+
+    def _save(self) -> None:
+        """Everything of the run in one file, then the generator alone; each written whole."""
+        if not self.fabric.is_global_zero:
+            return
+        state = {f"networks.{n}": t for n, t in self.networks.state_dict().items()}
+        for name, optimizer in self.step.optimizers.items():
+            for index, values in optimizer.state_dict()["state"].items():
+                for key, value in values.items():
+                    state[f"optimizers.{name}.{index}.{key}"] = torch.as_tensor(value)
+        clock = {"seconds": self.seconds, "waited": self.waited, "smooth": self.smooth}
+        checkpoint.write_tensors(
+            self.out / checkpoint.STATE, state, {"step": self.done, "key": self.identity["key"]}
+            | clock,
+        )  # fmt: skip
+        checkpoint.write_tensors(
+            self.out / checkpoint.GENERATOR, self.networks.shipped(), self._meta()
+        )
+
+    def _resume(self) -> None:
+        """Take up the last checkpoint, if there is one; log lines after it are dropped."""
+        if not (self.out / checkpoint.STATE).exists():
+            return
+        state, meta = checkpoint.read_tensors(self.out / checkpoint.STATE)
+        own = {n.removeprefix("networks."): t for n, t in state.items() if n[:9] == "networks."}
+        self.networks.load_state_dict(own)
+        for name, optimizer in self.step.optimizers.items():
+            plain = optimizer.state_dict()
+            weights = [p for group in optimizer.param_groups for p in group["params"]]
+            prefix = f"optimizers.{name}."
+            for full, value in state.items():
+                if full.startswith(prefix):
+                    index, key = full.removeprefix(prefix).split(".")
+                    if value.ndim:  # the fused kernel wants its moments laid out as the weights
+                        value = torch.empty_like(weights[int(index)]).copy_(value)
+                    plain["state"].setdefault(int(index), {})[key] = value
+            optimizer.load_state_dict(plain)
+        self.done, self.smooth = meta["step"], meta["smooth"]
+        self.seconds, self.waited = meta["seconds"], meta["waited"]
+        log = self.out / "metrics.jsonl"
+        if log.exists() and self.fabric.is_global_zero:
+            lines = [ln for ln in log.read_text().splitlines() if ln.endswith("}")]
+            kept = [ln for ln in lines if json.loads(ln)["step"] <= self.done]
+            store.write_whole(log, "".join(f"{ln}\n" for ln in kept).encode())
+
+    def _finish(self) -> dict[str, Any]:
+        result = {
+            "steps": self.done,
+            "minutes": round(self.seconds / 60, 2),
+            "frames_per_second": round(self._speed(), 1),
+            "data_wait": round(self.waited / max(self.seconds, 1e-9), 5),
+            "resident": self.windows.resident,
+            "parameters": sum(p.numel() for p in self.networks.generator.parameters()),
+            "devices": self.fabric.world_size,
+            "machine": machine.describe(),
+            "torch": torch.__version__,
+            "commit": self.commit,
+            "key": self.identity["key"],
+            "last": {name: float(f"{value:.5g}") for name, value in self.smooth.items()},
+        }
+        if self.fabric.is_global_zero:
+            if hasattr(self, "_writer"):
+                self._writer.close()
+            checkpoint.write_json(self.out / "done.json", result)
+        return result

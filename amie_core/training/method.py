@@ -1,0 +1,126 @@
+"""What every method's training shares: networks with their averaged copy, optimisers, schedule.
+
+A method (AMIE in `step.py`, the four compared ones in `peers/`) supplies its networks and what one
+step learns; windows, batches, steps, seeds, precision, checkpoints and resume are the loop's.
+"""
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from amie_core.config import ModelConfig, Profile
+from amie_core.model.generator import Talker
+from amie_core.training.windows import Batch, Windows
+
+
+class Networks(nn.Module):
+    """All networks of a run, and the EMA copy of the generator that is evaluated and shipped."""
+
+    generator: Talker
+    averaged: Talker
+
+    def average(self) -> None:
+        """Start the averaged copy; called once all networks are made."""
+        self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
+
+    def fit(self, windows: Windows) -> None:
+        """Take from the training data what is not learnt by steps: the cepstra's statistics."""
+        self.set_standardisation(*windows.standardisation())
+
+    def set_standardisation(self, mean: Float[Tensor, "13"], std: Float[Tensor, "13"]) -> None:
+        """Give all audio inputs the corpus's mean and deviation of the cepstra."""
+        for module in self.modules():
+            if isinstance(getattr(module, "std", None), Tensor):
+                module.mean.copy_(mean)
+                module.std.copy_(std)
+
+    def shipped(self) -> dict[str, Tensor]:
+        """What the small checkpoint holds, by name."""
+        return {f"generator.{name}": t for name, t in self.averaged.state_dict().items()}
+
+
+class MethodStep:
+    """One training step of a method: schedule, its own `update`, then the averaged weights."""
+
+    def __init__(self, profile: Profile, networks: Networks, fabric: Fabric, seed: int) -> None:
+        self.profile, self.networks, self.fabric, self.seed = profile, networks, fabric, seed
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.rates: dict[str, float] = {}  # by optimiser, where it is not train.lr
+        self.phases: dict[str, tuple[int, int]] = {}  # first and last step, where not the whole run
+
+    def update(self, batch: Batch, step: int, random: np.random.Generator) -> dict[str, Tensor]:
+        """Learn from a batch; returns the values to log, "lip" (Eq. 11) among them."""
+        raise NotImplementedError
+
+    def __call__(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Run one step; returns the values to log, detached."""
+        random = np.random.default_rng([self.seed, step, 7])  # the same on every device
+        self._schedule(step)
+        log = self.update(batch, step, random)
+        with torch.no_grad():
+            decay = min(self.profile.train.ema, (1 + step) / (10 + step))
+            averaged, own = self.networks.averaged, self.networks.generator
+            torch._foreach_lerp_(list(averaged.parameters()), list(own.parameters()), 1 - decay)
+            for mine, its in zip(averaged.buffers(), own.buffers(), strict=True):
+                mine.copy_(its)
+        return {name: value.detach() for name, value in log.items()}
+
+    def summary(self, values: dict[str, float]) -> str:
+        """The logged values in a few words, beside the progress bar."""
+        judged = f", D right {values['d_accuracy']:.0%}" if "d_accuracy" in values else ""
+        return f"lip {values['lip']:.4f}{judged}"
+
+    def warnings(self, values: dict[str, float]) -> dict[str, str]:
+        """What the smoothed values warn of, by a name for each warning."""
+        if values.get("d_accuracy", 0.0) > 0.98:
+            text = "D has won (98 % right): G gets little from L_GAN; lower loss.gan or lr"
+            return {"d": text}
+        return {}
+
+    def adam(self, parameters: Iterable[Any]) -> torch.optim.Adam:
+        """Adam of the profile; one fused kernel a step instead of a loop over parameters."""
+        t = self.profile.train
+        return torch.optim.Adam(parameters, t.lr, t.betas, fused=True)
+
+    def _schedule(self, step: int) -> None:
+        """Linear warm-up, cosine decay: a function of the step alone, so nothing to resume."""
+        t = self.profile.train
+        for name, optimizer in self.optimizers.items():
+            first, last = self.phases.get(name, (0, t.steps))
+            warm = min(1.0, (step - first + 1) / max(t.warmup, 1))
+            way = min(max((step - first) / max(last - first, 1), 0.0), 1.0)
+            factor = warm * (t.lr_end + (1 - t.lr_end) * 0.5 * (1 + float(np.cos(np.pi * way))))
+            for group in optimizer.param_groups:
+                group["lr"] = factor * self.rates.get(name, t.lr) * group.get("faster", 1.0)
+
+    def apply(self, name: str, loss: Tensor) -> None:
+        """Backward, mean of the gradients over devices, clip, update."""
+        optimizer = self.optimizers[name]
+        optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        parameters = [p for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
+        if self.fabric.world_size > 1:
+            flat = torch.cat([p.grad.flatten() for p in parameters])
+            flat = self.fabric.all_reduce(flat, reduce_op="mean")
+            for p, mean in zip(
+                parameters, flat.split([p.numel() for p in parameters]), strict=True
+            ):
+                p.grad.copy_(mean.view_as(p))
+        nn.utils.clip_grad_norm_(parameters, self.profile.train.clip)
+        optimizer.step()
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a method is made: its generator alone, all its networks, its step."""
+
+    generator: Callable[[ModelConfig], Talker]
+    networks: Callable[[Profile], Networks]
+    step: Callable[[Profile, Any, Fabric, int], MethodStep]

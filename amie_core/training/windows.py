@@ -1,0 +1,264 @@
+"""Random training windows from prepared clips, resident where they fit, drawn ahead of the step."""
+
+import queue
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from amie_core.config import FACE_SIZE, WINDOW, Profile
+from amie_core.data import store
+from amie_core.data.audio import HOPS
+from amie_core.errors import UserError
+from amie_core.mutual_information.samplers import negatives_within_clip
+from amie_core.training import augment
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's windows: b clips × k frames in a row. Pictures in [0, 1]."""
+
+    identity: Float[Tensor, "b 3 s s"]  # I_f: a frame drawn from the same clip
+    before: Float[Tensor, "b 3 s s"]  # what the first frame of the window sees as f̂_{i−1}
+    frames: Float[Tensor, "b k 3 s s"]
+    windows: Float[Tensor, "b k 20 13"]  # a_i
+    negatives: Float[Tensor, "b k 20 13"]  # a_k of the marginal pairs {f_j, a_k}
+    lips: Float[Tensor, "b k 1 h h"]  # drawn lip polygon at half size, target of the fine mask
+    lip_boxes: Int[Tensor, "b 4"]
+    landmarks: Float[Tensor, "b k 68 2"]  # px at 256²
+    identity_landmarks: Float[Tensor, "b 68 2"]
+    identity_windows: Float[Tensor, "b 20 13"]  # what is heard while I_f is seen
+    speakers: Int[Tensor, " b"]  # who, as a number: the speaker's place in the split's sorted names
+
+
+@dataclass(frozen=True)
+class _Clips:
+    """Clips laid end to end, so that a batch is a handful of index operations on any device."""
+
+    frames: Tensor  # (n, s, s, 3) uint8
+    lips: Tensor  # (n, h, h) uint8, 0 … 255
+    landmarks: Tensor  # (n, 68, 2)
+    mfcc: Tensor  # (rows, 13); within a clip row r is hop r − 8
+    first_frame: np.ndarray  # of each clip
+    first_row: np.ndarray
+    silent: list[np.ndarray]
+    lip_boxes: np.ndarray  # (clips, 4)
+
+
+def lip_polygons(landmarks: Float[np.ndarray, "n 68 2"], size: int) -> np.ndarray:
+    """Filled outer lip contours (n, size, size) uint8, anti-aliased, of landmarks in 256 px."""
+    out = np.zeros((len(landmarks), size, size), np.uint8)
+    scaled = ((landmarks[:, 48:60] + 0.5) * (size / FACE_SIZE) - 0.5) * 16
+    for picture, points in zip(out, scaled.round().astype(np.int32), strict=True):
+        cv2.fillPoly(picture, [points], 255, cv2.LINE_AA, 4)
+    return out
+
+
+class Windows:
+    """Windows of a prepared corpus's `train` split; `batch(step)` depends on seed and step alone.
+
+    `also`: a second prepared corpus, from which the share `train.mix` of the windows is drawn.
+
+    The corpus is decoded once and stays in memory while it takes at most `resident_bytes`;
+    beyond that clips are decoded by threads as they are drawn. Raises UserError when the split
+    has no clip that is long enough.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        profile: Profile,
+        seed: int,
+        *,
+        also: Path | None = None,
+        split: str = "train",
+        rank: int = 0,
+        device: torch.device | str = "cpu",
+        resident_bytes: int = 6 << 30,
+        progress: bool = True,
+    ) -> None:
+        self.profile, self.seed, self.rank = profile, seed, rank
+        self.device = torch.device(device)
+        self.size = profile.model.image_size
+        need = max(profile.train.unroll + 1, profile.train.min_gap + 1)
+        folders = [(data, 1.0)] if also is None else [
+            (data, 1 - profile.train.mix), (also, profile.train.mix)
+        ]  # fmt: skip
+        parts, weights = [], []
+        for folder, part in folders:
+            rows = store.clips(folder, split)
+            rows = rows[rows["frames"] >= need].assign(folder=str(folder))
+            if rows.empty:
+                raise UserError(f"{folder}: no clip of split {split!r} has {need} frames or more")
+            share = rows.groupby("speaker")["speaker"].transform("size").to_numpy(float)
+            weight = share ** (profile.train.speaker_power - 1)
+            weights.append(part * weight / weight.sum())
+            parts.append(rows)
+        self.rows = rows = pd.concat(parts, ignore_index=True)
+        self.weights = np.concatenate(weights)
+        names = rows["folder"] + " " + rows["speaker"]  # in order of folder, then of name
+        self.speakers = np.unique(names, return_inverse=True)[1]
+        self.frames_in_all = int(rows["frames"].sum())
+        self.pool = ThreadPoolExecutor(4)
+        picture = self.size**2 * 3 + (self.size // 2) ** 2
+        self.resident = self.frames_in_all * picture <= resident_bytes
+        self.all = self._lay(range(len(rows)), progress) if self.resident else None
+
+    def _load(self, index: int) -> store.PreparedClip:
+        row = self.rows.iloc[index]
+        return store.load_clip(row["folder"], row, size=self.size)
+
+    def _lay(self, indices: Iterable[int], progress: bool = False) -> _Clips:
+        """Read clips by threads (JPEG decoding frees the GIL) and lay them end to end."""
+        indices = list(indices)
+        loading = self.pool.map(self._load, indices)
+        bar = tqdm(loading, "load", total=len(indices), unit="clip", disable=not progress)
+        clips = list(bar)
+        lengths = [len(c.frames) for c in clips]
+        rows = [len(c.mfcc) for c in clips]
+        lips = [lip_polygons(c.landmarks, self.size // 2) for c in clips]
+
+        def joined(arrays: list[np.ndarray]) -> Tensor:
+            return torch.from_numpy(np.concatenate(arrays)).to(self.device)
+
+        return _Clips(
+            frames=joined([c.frames for c in clips]),
+            lips=joined(lips),
+            landmarks=joined([c.landmarks for c in clips]),
+            mfcc=joined([c.mfcc for c in clips]),
+            first_frame=np.cumsum([0, *lengths[:-1]]),
+            first_row=np.cumsum([0, *rows[:-1]]),
+            silent=[c.silent for c in clips],
+            lip_boxes=np.array([c.lip_box for c in clips], np.int64),
+        )
+
+    def standardisation(self) -> tuple[Float[Tensor, "13"], Float[Tensor, "13"]]:
+        """Mean and standard deviation of the cepstra, over at most 512 clips of the split."""
+        rows = self.all.mfcc.cpu() if self.all is not None else self._sample("mfcc")
+        return rows.mean(0), rows.std(0) + 1e-3
+
+    def shapes(self) -> Float[Tensor, "n 68 2"]:
+        """Landmarks of training frames, px at 256², of at most 512 clips of a large split."""
+        return self.all.landmarks.cpu() if self.all is not None else self._sample("landmarks")
+
+    def _sample(self, what: str) -> Tensor:
+        chosen = np.linspace(0, len(self.rows) - 1, min(512, len(self.rows))).astype(int)
+        return torch.cat([torch.from_numpy(getattr(self._load(int(i)), what)) for i in chosen])
+
+    def batch(self, step: int) -> Batch:
+        """The windows of one step, the same whenever it is asked for."""
+        settings = self.profile.train
+        b, k = settings.batch, settings.unroll
+        random = np.random.default_rng([self.seed, step, self.rank])
+        drawn = random.choice(len(self.rows), b, p=self.weights)
+        clips, at = (self.all, drawn) if self.all else (self._lay(drawn.tolist()), np.arange(b))
+        lengths = self.rows["frames"].to_numpy()[drawn]
+        first, last = settings.teacher
+        teacher = first + (last - first) * step / max(settings.steps, 1)
+
+        start = random.integers(1, lengths - k + 1)
+        own = start[:, None] + np.arange(k)  # (b, k) frame numbers in their clip
+        identity = random.integers(lengths)
+        # A window starts either as inference does (from I_f) or from the real frame before it.
+        before = np.where(random.random(b) < teacher, start - 1, identity)
+        far = np.stack([
+            negatives_within_clip(int(n), settings.min_gap, frames=o, silent=clips.silent[c],
+                                  generator=random)
+            for n, c, o in zip(lengths, at, own, strict=True)
+        ])  # fmt: skip
+
+        pictures = np.concatenate([identity[:, None], before[:, None], own], axis=1)
+        scaled = clips.frames[self._index(clips.first_frame[at, None] + pictures)]
+        scaled = scaled.permute(0, 1, 4, 2, 3).float().div_(255)
+        lips = clips.lips[self._index(clips.first_frame[at, None] + own)]
+        boxes = torch.from_numpy(clips.lip_boxes[at])
+        seen = np.concatenate([identity[:, None], own], axis=1)
+        points = clips.landmarks[self._index(clips.first_frame[at, None] + seen)]
+        views = augment.Views(scaled, lips.float().div_(255), boxes, points)
+        if settings.augment:
+            views = augment.mirror(augment.colours(views, random), random)
+        if settings.lighting:
+            views = augment.lighting(views, random)
+        if settings.geometry:
+            views = augment.geometry(views, random)
+        scaled, lips, boxes, points = views
+        return Batch(
+            identity=scaled[:, 0],
+            before=scaled[:, 1],
+            frames=scaled[:, 2:],
+            windows=self._hops(clips, at, own),
+            negatives=self._hops(clips, at, far),
+            lips=lips[:, :, None],
+            lip_boxes=boxes.to(self.device),
+            landmarks=points[:, 1:],
+            identity_landmarks=points[:, 0],
+            identity_windows=self._hops(clips, at, identity[:, None])[:, 0],
+            speakers=self._index(self.speakers[drawn]),
+        )
+
+    def _index(self, numbers: np.ndarray) -> Tensor:
+        return torch.from_numpy(numbers).to(self.device)
+
+    def _hops(self, clips: _Clips, at: np.ndarray, frames: np.ndarray) -> Tensor:
+        """MFCC windows (b, k, 20, 13) of frames (b, k): rows 4v … 4v+20 of the padded cepstra."""
+        rows = clips.first_row[at, None] + HOPS * frames
+        return clips.mfcc[self._index(rows[..., None] + np.arange(WINDOW[0]))]
+
+
+class Prefetch:
+    """Batches of steps first … last−1, made by a thread while the step before them runs.
+
+    `waited` is how long, in seconds, the caller stood still for them.
+    """
+
+    def __init__(self, windows: Windows, first: int, last: int, depth: int = 3) -> None:
+        self.waited = 0.0
+        self._queue: queue.Queue[Batch | Exception | None] = queue.Queue(depth)
+        self._stop = threading.Event()
+        arguments = (windows, first, last)
+        self._thread = threading.Thread(target=self._fill, args=arguments, daemon=True)
+        self._thread.start()
+
+    def _fill(self, windows: Windows, first: int, last: int) -> None:
+        try:
+            for step in range(first, last):
+                if not self._put(windows.batch(step)):
+                    return
+            self._put(None)
+        except Exception as error:  # handed to the training thread, which raises it
+            self._put(error)
+
+    def _put(self, item: Batch | Exception | None) -> bool:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(item, timeout=0.2)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def __iter__(self) -> Iterator[Batch]:
+        while True:
+            start = time.perf_counter()
+            item = self._queue.get()
+            self.waited += time.perf_counter() - start
+            if item is None:
+                return
+            if isinstance(item, Exception):
+                raise item
+            yield item
+
+    def close(self) -> None:
+        """Stop the thread."""
+        self._stop.set()
+        self._thread.join()
