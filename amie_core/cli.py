@@ -15,9 +15,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg, subcommand
 
-from amie_core.config import ABLATION, MOVEMENT, PROFILES
+from amie_core.config import ABLATION, METHODS, MOVEMENT, PROFILES, resolve
 from amie_core.errors import UserError
-from amie_core.peers import METHODS
 from amie_core.study.command import Study
 
 DONE, SOME_FAILED, UNUSABLE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
@@ -91,10 +90,11 @@ class Train:
         settings(self.data)  # refuses an unprepared folder before the slow imports below
         from amie_core.training.loop import train
 
+        changes = {} if self.steps is None else {"train.steps": self.steps}
         done = train(
-            profile=self.profile, data=self.data, out=self.out, also=self.also, start=self.start,
-            row=self.row, method=self.method, seed=self.seed, devices=self.devices,
-            steps=self.steps,
+            resolve(self.profile, self.row, changes), self.data, self.out, also=self.also,
+            start=self.start, row=self.row, method=self.method, seed=self.seed,
+            devices=self.devices,
         )  # fmt: skip
         print(
             f"{self.out}: {done['steps']} steps in {done['minutes']} min, "

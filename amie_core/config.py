@@ -6,9 +6,7 @@ What the paper states is marked `stated`; all the rest was chosen (paper.LEDGER 
 import dataclasses
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from amie_core.errors import UserError
@@ -17,6 +15,7 @@ FPS = 25  # pictures a second, GRID's and LRW's own
 SAMPLE_RATE = 16_000  # Hz, of all sound inside the package
 FACE_SIZE = 256  # stated: "Frames are aligned into 256×256 faces" (sec. 4.1)
 LANDMARKS = 68
+LIP_CROP = (80, 128)  # rows × columns of a lip box (Eq. 11) in the 256-px face
 MOVEMENT = 1.5  # `amie talk`: of the model's changes; photographs move less than people do
 WINDOW = (20, 13)  # stated: hops × cepstra of one frame's MFCC window (sec. 4.1)
 MFCC_RATES = (16_000, 5_000)  # Hz; 5000 is what the paper states
@@ -83,7 +82,7 @@ class TrainConfig:
     batch: int = 16  # windows a step
     unroll: int = 4  # frames generated one after the other in a window
     judged: int = 2  # frames of a window that φ, D and T see each step (the L1 terms see all)
-    min_gap: int = 5  # frames: nearer negatives share audio with the frame (FACTS: 20 hops = 5)
+    min_gap: int = 5  # frames: nearer negatives share audio with the frame (20 hops are 5 frames)
     teacher: tuple[float, float] = (0.5, 0.1)  # chance that a window starts from the real frame
     lr: float = 5e-4  # G and D
     lr_critic: float = 3e-4  # T
@@ -140,7 +139,17 @@ PROFILES: dict[str, Profile] = {
     ),
 }  # fmt: skip
 
-# Table 3, one row a delta to "ours" (DESIGN: rows by the paper's own letters). The 2×2×2 of
+# The methods that can be trained, by the names of the paper's tables.
+METHODS = {
+    "speech2vid": "Chung et al. [2017]",
+    "glance": "Chen et al. [2018]",
+    "davs": "Zhou et al. [2019]",
+    "atvgnet": "Chen et al. [2019]",
+    "amie": "AMIE (Ours)",
+}
+PEERS = tuple(name for name in METHODS if name != "amie")
+
+# Table 3, one row a delta to "ours" (rows by the paper's own letters). The 2×2×2 of
 # objective × critic pairs × attention lacks one cell in the paper: dv_real_off is ours.
 ABLATION: dict[str, dict[str, Any]] = {
     "baseline": {"loss.mi": 0.0, "attention.enabled": False},
@@ -197,6 +206,14 @@ def for_row(base: Profile, row: str) -> Profile:
     return with_changes(base, ABLATION[row])
 
 
+def resolve(name: str, row: str = "ours", changes: dict[str, Any] | None = None) -> Profile:
+    """A profile by its name, with dotted settings changed, as a row of Table 3 has it.
+
+    UserError: unknown profile, row or setting.
+    """
+    return for_row(with_changes(profile(name), changes or {}), row)
+
+
 def to_dict(settings: Any) -> dict[str, Any]:
     """Plain, JSON-ready settings (tuples become lists)."""
     return json.loads(json.dumps(dataclasses.asdict(settings)))
@@ -224,17 +241,3 @@ def _told(settings: Any) -> dict[str, Any]:
         elif entry.metadata.get("later") and value == entry.default:
             del plain[entry.name]
     return plain
-
-
-def _repository() -> Path:
-    return Path(__file__).resolve().parent.parent
-
-
-def workspace() -> Path:
-    """Where prepared data, runs and executed notebooks live: $AMIE_WORKSPACE or work/."""
-    return Path(os.environ.get("AMIE_WORKSPACE") or _repository() / "work")
-
-
-def figures_dir() -> Path:
-    """Where figures and tables are written: $AMIE_FIGURES or figures/."""
-    return Path(os.environ.get("AMIE_FIGURES") or _repository() / "figures")

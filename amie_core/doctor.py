@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from amie_core.config import figures_dir, workspace
+from amie_core.files import figures_dir, workspace
 
 # package: what its absence costs
 OPTIONAL = {

@@ -5,10 +5,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
-from amie_core.config import FACE_SIZE, LossConfig
+from amie_core.config import FACE_SIZE, LIP_CROP, LossConfig
 from amie_core.mutual_information.objectives import EmaDv, dv, js
-
-LIP_ROWS, LIP_COLUMNS = 80, 128  # of a lip box, in a 256 px face (data.faces.lip_box)
 
 
 def gan_discriminator(
@@ -30,12 +28,10 @@ def perceptual(
     return F.mse_loss(generated.float(), real.float())
 
 
-def crop_lips(
-    frames: Num[Tensor, "b c s s"], boxes: Int[Tensor, "b 4"]
-) -> Num[Tensor, "b c h w"]:
+def crop_lips(frames: Num[Tensor, "b c s s"], boxes: Int[Tensor, "b 4"]) -> Num[Tensor, "b c h w"]:
     """corp(·) of Eq. 11: the lip box (top, bottom, left, right in 256ths) of each frame."""
     size = frames.shape[-1]
-    rows, columns = LIP_ROWS * size // FACE_SIZE, LIP_COLUMNS * size // FACE_SIZE
+    rows, columns = (length * size // FACE_SIZE for length in LIP_CROP)
     top = boxes[:, 0] * size // FACE_SIZE
     left = boxes[:, 2] * size // FACE_SIZE
     batch = torch.arange(len(frames), device=frames.device)[:, None, None]

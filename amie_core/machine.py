@@ -1,39 +1,26 @@
-"""What a run runs on: devices, precision, and their name in a result."""
+"""The machine that a run runs on: devices, threads, its name in a result; progress bars.
 
+torch is imported by the functions that need it, so that a command can refuse bad arguments first.
+"""
+
+import itertools
 import os
 import platform
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-import torch
-from lightning_fabric import Fabric
-
-from amie_core.config import Profile
 from amie_core.errors import UserError
 
-
-def fabric(settings: Profile, devices: int) -> Fabric:
-    """Fabric on the GPUs where there are any, else the CPU; launched (UserError: too few GPUs)."""
-    gpu = torch.cuda.is_available()
-    if gpu and devices > torch.cuda.device_count():
-        raise UserError(f"--devices {devices}: this machine has {torch.cuda.device_count()} GPUs")
-    precision = settings.train.precision
-    if precision == "auto":
-        precision = "bf16-mixed" if fast_bf16(gpu) else "32-true"
-    made = Fabric(
-        accelerator="cuda" if gpu else "cpu",
-        devices=devices,
-        strategy="ddp" if devices > 1 else "auto",
-        precision=precision,
-    )
-    made.launch()
-    if gpu:
-        torch.set_float32_matmul_precision("high")
-        torch.backends.cudnn.benchmark = True
-    return made
+ONE_THREAD = 64  # px: for pictures up to this size a second thread waits more than it works
 
 
 def fast_bf16(gpu: bool) -> bool:
     """Whether bfloat16 runs in hardware; emulated it would be slower than float32."""
+    import torch
+
     if gpu:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     able = torch.cpu.get_capabilities()
@@ -42,13 +29,24 @@ def fast_bf16(gpu: bool) -> bool:
 
 def describe() -> str:
     """The machine in a few words, as it stands in done.json."""
+    import torch
+
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"{torch.get_num_threads()} CPU threads, {platform.machine()}"
 
 
+def cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def processor() -> str:
     """GPU, or processor by its own name and cores, as it stands in a cell's deposit."""
+    import torch
+
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     try:
@@ -56,5 +54,80 @@ def processor() -> str:
     except OSError:
         lines = []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{names[0] if names else platform.machine()}, {cores} core(s)"
+    return f"{names[0] if names else platform.machine()}, {cores()} core(s)"
+
+
+def pick_device(name: str) -> str:
+    """The torch device of "auto", "cpu", "cuda", "cuda:1" … (UserError: not here)."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(name).type
+    except RuntimeError:
+        raise UserError(f"unknown device {name!r}: choose auto, cpu or cuda") from None
+    if kind not in ("cpu", "cuda") or (kind == "cuda" and not torch.cuda.is_available()):
+        raise UserError(f"device {name!r} is not here: choose auto or cpu")
+    return name
+
+
+@contextmanager
+def one_device(locks: Path) -> Iterator[str | None]:
+    """Hold a GPU that nobody else with these locks holds, where there is one; yields its name.
+
+    Files in `locks` say which are taken; waits until one is free. Must come before CUDA's first
+    use: the choice is told by CUDA_VISIBLE_DEVICES, of which a scheduler's own value is respected.
+    """
+    import torch
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",") if visible else [str(k) for k in range(torch.cuda.device_count())]
+    if not torch.cuda.device_count():
+        yield None
+        return
+    import fcntl
+
+    locks.mkdir(parents=True, exist_ok=True)
+    for name in itertools.cycle(names):
+        with (locks / f"gpu-{name}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                time.sleep(1 / len(names))
+                continue
+            os.environ["CUDA_VISIBLE_DEVICES"] = name
+            yield name
+            return
+
+
+@contextmanager
+def threads(image_size: int) -> Iterator[None]:
+    """One thread of torch for small pictures: a second one costs more in waiting than it works."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if image_size <= ONE_THREAD else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def progress_bar(
+    items: Iterable[Any] | None = None, what: str = "", *, shown: bool = True, **more: Any
+) -> Any:
+    """tqdm's bar over `items`, named `what`; `more`: tqdm's own (total, unit, initial).
+
+    With `shown` nothing is set, so that the environment's TQDM_DISABLE still counts.
+    """
+    from tqdm.auto import tqdm
+
+    return tqdm(items, what, **more, **({} if shown else {"disable": True}))
+
+
+def say(text: str) -> None:
+    """A line for the user that no progress bar overwrites."""
+    from tqdm.auto import tqdm
+
+    tqdm.write(text)

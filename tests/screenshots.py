@@ -9,7 +9,7 @@ import numpy as np
 from browser import chromium, wait_for
 from PIL import Image
 
-from amie_core.config import figures_dir
+from amie_core.files import figures_dir
 from amie_core.show import figures
 
 SCREENS = {"": (900, 760, 1.0, False), "_phone": (360, 740, 1.5, True)}  # px, px, scale, touch

@@ -9,7 +9,7 @@ import pytest
 from conftest import shared_data
 from media import noise, write_media
 
-from amie_core.data import audio
+from amie_core.data import audio, sound
 from amie_core.errors import UserError
 
 MEL = {"n_fft": 512, "win_length": 400, "hop_length": 160, "n_mels": 26, "center": False}
@@ -86,16 +86,16 @@ def test_silence_is_found_in_digital_and_in_noisy_pauses():
 
 
 @pytest.mark.parametrize(
-    "name, sound, rate, channels",
+    "name, codec, rate, channels",
     [("a.wav", "pcm_s16le", 44100, 2), ("a.flac", "flac", 48000, 1),
      ("a.mp3", "libmp3lame", 44100, 2),
      ("a.m4a", "aac", 22050, 1), ("a.ogg", "libopus", 48000, 1)],
 )  # fmt: skip
-def test_any_file_becomes_16_khz_mono(tmp_path, name, sound, rate, channels):
+def test_any_file_becomes_16_khz_mono(tmp_path, name, codec, rate, channels):
     t = np.arange(2 * rate) / rate
     tone = 0.5 * np.sin(2 * np.pi * 440 * t) * (t > 1)
-    path = write_media(tmp_path / name, audio=np.tile(tone, (channels, 1)), rate=rate, sound=sound)
-    wave = audio.load_audio(path)
+    path = write_media(tmp_path / name, audio=np.tile(tone, (channels, 1)), rate=rate, sound=codec)
+    wave = sound.load_audio(path)
     assert wave.dtype == np.float32 and abs(len(wave) - 32000) < 1200  # a codec's last block
     assert np.abs(wave).max() == pytest.approx(0.5, abs=0.1)
     assert np.flatnonzero(np.abs(wave) > 0.1)[0] == pytest.approx(16000, abs=160)  # in time: 10 ms
@@ -105,8 +105,8 @@ def test_any_file_becomes_16_khz_mono(tmp_path, name, sound, rate, channels):
 @pytest.mark.parametrize("seconds", [0.02, 3.0, 7.31])
 def test_stream_equals_the_whole(tmp_path, rate, seconds):
     path = write_media(tmp_path / "a.wav", audio=noise(seconds), sound="pcm_s16le")
-    wave = audio.load_audio(path)
-    n = audio.frame_count(len(wave))
+    wave = sound.load_audio(path)
+    n = sound.frame_count(len(wave))
     chunks = list(audio.stream_windows(path, rate, chunk=50))
     assert max(map(len, chunks)) <= 50
     whole = audio.windows(audio.mfcc(wave, rate=rate), n)
@@ -127,23 +127,23 @@ def test_memory_does_not_grow_with_length(tmp_path):
 
 def test_unusable_files_say_so(tmp_path):
     with pytest.raises(UserError, match="no such file"):
-        audio.load_audio(tmp_path / "absent.wav")
+        sound.load_audio(tmp_path / "absent.wav")
     (tmp_path / "text.wav").write_text("not sound")
     with pytest.raises(UserError, match=r"text\.wav"):
-        audio.load_audio(tmp_path / "text.wav")
+        sound.load_audio(tmp_path / "text.wav")
     picture = write_media(tmp_path / "mute.mp4", [np.zeros((64, 64, 3), np.uint8)] * 5)
     with pytest.raises(UserError, match="no sound"):
-        audio.load_audio(picture)
+        sound.load_audio(picture)
 
 
 def test_grid_sound_starts_with_its_picture():
     """MP2 decodes 11 ms late and 22 ms short: 481 samples at 44.1 kHz are taken off its start."""
-    wave = audio.load_audio(shared_data("grid", "s1", "bbaszn.mpg"))
-    assert len(wave) / 16000 == pytest.approx(131328 / 44100 - audio.MP2_DELAY, abs=1e-3)
+    wave = sound.load_audio(shared_data("grid", "s1", "bbaszn.mpg"))
+    assert len(wave) / 16000 == pytest.approx(131328 / 44100 - sound.MP2_DELAY, abs=1e-3)
 
 
 def test_lost_sound_is_silence_of_the_same_length():
-    wave = audio.load_audio(shared_data("damaged", "s4", "bbaf2a.mpg"))
+    wave = sound.load_audio(shared_data("damaged", "s4", "bbaf2a.mpg"))
     assert len(wave) / 16000 == pytest.approx(2.967, abs=0.03)
 
 

@@ -5,7 +5,7 @@ import pytest
 from test_comparison import deposit
 
 from amie_core.evaluation.metrics import psnr_rgb, psnr_rgb_uint8_legacy
-from amie_core.experiments import audit, plots_audit
+from amie_core.experiments import audit, plots
 from amie_core.paper import CLAIMS
 
 
@@ -38,7 +38,7 @@ def test_errors_are_of_frames_and_known() -> None:
     assert table.loc["x", "legacy PSNR, dB"] == pytest.approx(audit.psnr(132.0), abs=0.01)
     assert table.loc["x", "errors beyond ±16"] == "100.0%"
     assert table["true PSNR, dB"].isna()["same"]
-    assert plots_audit.errors({"x": found["x"]}) is not None
+    assert plots.errors({"x": found["x"]}) is not None
 
 
 def test_votes_by_brute_force() -> None:
@@ -77,7 +77,7 @@ def test_every_claim_is_a_row_and_runs_are_quoted() -> None:
     table = audit.claims(said)
     assert len(table) == len(CLAIMS) and set(said) == {claim.key for claim in CLAIMS}
     assert audit.pairs(cells).shape == (3 * 2 * 2 * 2, 2)
-    assert plots_audit.readings(audit.pairs(cells), audit.shapes()) is not None
+    assert plots.readings(audit.pairs(cells), audit.shapes()) is not None
 
 
 def test_clips_near_a_psnr() -> None:

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from amie_core.outputs import KERNEL
 from browser import chromium
 from media import drawn
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 from standins import write_hum
 from test_study_lab import Page, lab
+
+from notebooks.refresh_outputs import KERNEL
 
 # A dialogue for files cannot be answered: the field that opens it is put into the page instead.
 CATCH = """

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from amie_core import config
+from amie_core import config, machine
 from amie_core.errors import UserError
-from amie_core.experiments import cells, plots
+from amie_core.experiments import cells, plots, run_cell
 from amie_core.experiments.cells import Cell
 from amie_core.experiments.notebook import TableSettings
 
@@ -55,7 +55,7 @@ def test_a_cell_is_trained_measured_deposited_once(
     quick: None, tiny_corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = Cell("smoke", "c", 0)
-    made = cells.make(cell, tiny_corpus, progress=False)
+    made = run_cell.make(cell, tiny_corpus, progress=False)
     assert made == json.loads(cell.deposit.read_text())
     assert set(made["splits"]) == {"test_seen", "test_unseen"}
     clip = made["splits"]["test_seen"]["clips"][0]
@@ -74,10 +74,10 @@ def test_a_cell_is_trained_measured_deposited_once(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a deposited cell was trained again")
 
-    monkeypatch.setattr("amie_core.training.loop.train", never)
-    assert cells.make(cell, tiny_corpus, progress=False) == made
-    assert cells.make_all([cell], tiny_corpus) == [made]
-    assert cells.make_all([cell, Cell("smoke", "a", 0)], None) == [made]  # no data: no training
+    monkeypatch.setattr(run_cell, "train", never)
+    assert run_cell.make(cell, tiny_corpus, progress=False) == made
+    assert run_cell.make_all([cell], tiny_corpus) == [made]
+    assert run_cell.make_all([cell, Cell("smoke", "a", 0)], None) == [made]  # no data: no training
     monkeypatch.setitem(config.CELL_SCALE["smoke"], "loss.mi", 0.5)
     assert cells.read(cell) is None  # other settings: not this cell's result
 
@@ -85,7 +85,7 @@ def test_a_cell_is_trained_measured_deposited_once(
 def test_a_cell_that_fails_is_reported_and_the_rest_goes_on(
     quick: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cells.make_all([Cell("smoke", "a", 0)], tmp_path / "nothing") == []
+    assert run_cell.make_all([Cell("smoke", "a", 0)], tmp_path / "nothing") == []
     assert "a seed 0: cells:" in capsys.readouterr().out
 
 
@@ -112,16 +112,16 @@ def test_ellipse_holds_95_per_cent_of_a_gaussian() -> None:
     assert angle % 180 == pytest.approx(30, abs=1.5)
 
 
-def test_two_cells_hold_two_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_cells_hold_two_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    with cells.one_device() as first:
+    with machine.one_device(tmp_path) as first:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES")  # the second cell is another process
-        with cells.one_device() as second:
+        with machine.one_device(tmp_path) as second:
             assert (first, second) == ("0", "1")
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-        with cells.one_device() as third:
+        with machine.one_device(tmp_path) as third:
             assert third == "1"
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    with cells.one_device() as none:
+    with machine.one_device(tmp_path) as none:
         assert none is None

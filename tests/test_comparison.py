@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from amie_core.config import METHODS
 from amie_core.evaluation.metrics import DEFINITIONS
 from amie_core.experiments import comparison, plots
 from amie_core.experiments.comparison import CELLS, TABLE
-from amie_core.peers import METHODS
 
 SPACES = ("frame", "lips", "joint")
 

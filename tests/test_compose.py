@@ -7,7 +7,8 @@ from conftest import shared_data
 from media import drawn
 from PIL import Image
 
-from amie_core.data.faces import TEMPLATE, alignment, lip_box, lip_opening, transform, warp
+from amie_core.data import alignment
+from amie_core.data.alignment import TEMPLATE, lip_box, lip_opening, similarity, transform, warp
 from amie_core.errors import UserError
 from amie_core.talking import canvas, closed_lips, still
 
@@ -19,11 +20,11 @@ ZERO = np.zeros((SIZE, SIZE, 3), np.float32)
 def _place(turn: float, scale: float, at: tuple[float, float]) -> np.ndarray:
     """A similarity from a picture's px to 256-px units: its face is turned, scaled, at `at`."""
     corners = TEMPLATE @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-    return alignment((corners * scale + np.array(at))[None].astype(np.float32))
+    return similarity((corners * scale + np.array(at))[None].astype(np.float32))
 
 
 def _canvas(picture: np.ndarray, place: np.ndarray) -> canvas.Canvas:
-    seen = still.scale(warp(picture, place), SIZE)
+    seen = alignment.scale(warp(picture, place), SIZE)
     return canvas.Canvas(picture, place, seen, BOX)
 
 
@@ -122,8 +123,8 @@ def test_a_mouth_at_rest_stays_as_it_is() -> None:
     picture = _noise(256, 256)
     closed = TEMPLATE.copy()
     closed[[67, 66, 65]] = closed[[61, 62, 63]] + np.float32([0, 1])
-    assert closed_lips.rest(picture, closed, np.eye(2, 3))[0] is picture
-    changed, points = closed_lips.rest(picture, _smiling(), np.eye(2, 3))
+    assert closed_lips.close_lips(picture, closed, np.eye(2, 3))[0] is picture
+    changed, points = closed_lips.close_lips(picture, _smiling(), np.eye(2, 3))
     assert lip_opening(points[None])[0] <= closed_lips.SEAM + 0.5
     assert (changed[:100] == picture[:100]).all() and (changed[150:230] != picture[150:230]).any()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import TINY, make_batch, make_step
+from tiny import TINY, make_batch, make_step, short
 
 from amie_core import config
 from amie_core.config import ModelConfig
@@ -145,21 +145,21 @@ def test_two_corpora_share_the_windows(tiny_corpus: Path, tmp_path: Path) -> Non
 
 def test_a_run_begins_with_the_weights_of_another(tiny_corpus: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
-    train(TINY, tiny_corpus, first, steps=4, progress=False)
+    train(short(TINY, 4), tiny_corpus, first, progress=False)
     warped = config.with_changes(TINY, {"model.compose": "warp", "train.lr": 0.0})
-    train(warped, tiny_corpus, second, start=first, steps=1, progress=False)
+    train(short(warped, 1), tiny_corpus, second, start=first, progress=False)
     old, new = (checkpoint.read_tensors(run / checkpoint.STATE)[0] for run in (first, second))
     kept = [n for n in old if n.startswith(("networks.generator.", "networks.discriminator."))]
     assert kept and all(torch.equal(new[n][: len(old[n])], old[n]) for n in kept)
     assert len(new["networks.generator.decoder.out.weight"]) == 5
     assert checkpoint.read_tensors(second / checkpoint.GENERATOR)[1]["start"].startswith("first-")
     with pytest.raises(UserError, match="other settings"):  # not the run without a start
-        train(warped, tiny_corpus, second, steps=1, progress=False)
+        train(short(warped, 1), tiny_corpus, second, progress=False)
     larger = config.with_changes(TINY, {"model.max_width": 32})
     with pytest.raises(UserError, match="other sizes"):
-        train(larger, tiny_corpus, tmp_path / "third", start=first, steps=1, progress=False)
+        train(short(larger, 1), tiny_corpus, tmp_path / "third", start=first, progress=False)
     with pytest.raises(UserError, match="not a run folder"):
-        train(TINY, tiny_corpus, tmp_path / "third", start=tmp_path, steps=1, progress=False)
+        train(short(TINY, 1), tiny_corpus, tmp_path / "third", start=tmp_path, progress=False)
 
 
 def test_later_settings_leave_the_keys_of_older_runs_alone() -> None:

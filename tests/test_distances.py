@@ -59,7 +59,7 @@ def clips(seed: int, shift: float = 0.0, count: int = 6) -> list[distances.Featu
 
 def test_distances_order_floor_and_shift_and_carry_intervals() -> None:
     real = clips(0)
-    by = distances.reference(real)
+    by = distances.standardisation(real)
     floor = distances.distances(clips(1), real, by)
     far = distances.distances(clips(1, shift=2.0), real, by)
     for space in distances.SPACES:
@@ -71,7 +71,7 @@ def test_distances_order_floor_and_shift_and_carry_intervals() -> None:
 
 def test_shuffled_sounds_move_the_joint_space_only() -> None:
     real, again = clips(0, count=10), clips(1, count=10)
-    by = distances.reference(real)
+    by = distances.standardisation(real)
     floor = distances.distances(again, real, by, draws=1)
     moved = distances.distances(distances.shuffled(again), real, by, draws=1)
     for space in ("frame", "lips"):

@@ -6,7 +6,8 @@ import pytest
 
 from amie_core import doctor, perceptual
 from amie_core.errors import UserError
-from amie_core.experiments.notebook import Settings, injected_names, results
+from amie_core.evaluation.evaluate import results
+from amie_core.experiments.notebook import Settings, injected_names
 
 
 def test_report_names_what_is_here(capsys: pytest.CaptureFixture) -> None:

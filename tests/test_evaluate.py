@@ -10,7 +10,7 @@ import pytest
 from standins import TINY, write_run
 
 from amie_core.data import store
-from amie_core.data.faces import lip_box
+from amie_core.data.alignment import lip_box
 from amie_core.data.store import PreparedClip
 from amie_core.errors import UserError
 from amie_core.evaluation import evaluate as evaluation
@@ -18,7 +18,7 @@ from amie_core.evaluation import reference_rows
 from amie_core.evaluation.evaluate import evaluate, table
 from amie_core.evaluation.metrics import DEFINITIONS
 from amie_core.evaluation.reference_rows import NearestAudio
-from amie_core.talking import talk
+from amie_core.model import talker
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_a_still_model_scores_as_the_copied_frame(
         asked.append((face, windows, mouth))
         return np.repeat(face[None], len(windows), axis=0)
 
-    monkeypatch.setattr(talk, "generate", still)
+    monkeypatch.setattr(talker, "generate", still)
     result = evaluate(run, short, "test_unseen", limit=2, progress=False)
     assert result["clips"] == 2 and result["clips_in_split"] == 3
     for ours, copied in zip(

@@ -8,7 +8,7 @@ import pytest
 from conftest import shared_data
 from media import drawn
 
-from amie_core.data import faces, landmarks_fan, landmarks_mesh
+from amie_core.data import alignment, faces, landmarks, landmarks_fan, landmarks_mesh
 from amie_core.errors import UserError
 
 pytestmark = pytest.mark.skipif(
@@ -29,12 +29,12 @@ def exact(frames: int = 20) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_template_is_a_face_inside_the_picture():
-    eyes = faces.TEMPLATE[36:42].mean(0), faces.TEMPLATE[42:48].mean(0)
+    eyes = alignment.TEMPLATE[36:42].mean(0), alignment.TEMPLATE[42:48].mean(0)
     assert eyes[1][0] - eyes[0][0] == pytest.approx(76, abs=1)
     assert eyes[0][1] == pytest.approx(98, abs=1)
-    assert faces.TEMPLATE.min() > 20 and faces.TEMPLATE.max() < 240
-    np.testing.assert_allclose(faces.TEMPLATE[27:31, 0], 128)
-    assert faces.lip_opening(faces.TEMPLATE[None])[0] == pytest.approx(5, abs=3)
+    assert alignment.TEMPLATE.min() > 20 and alignment.TEMPLATE.max() < 240
+    np.testing.assert_allclose(alignment.TEMPLATE[27:31, 0], 128)
+    assert alignment.lip_opening(alignment.TEMPLATE[None])[0] == pytest.approx(5, abs=3)
 
 
 def test_mesh_follows_the_68_point_order():
@@ -42,7 +42,7 @@ def test_mesh_follows_the_68_point_order():
     frames, truth = exact()
     finder = faces.backend("mesh")
     found = np.array([
-        finder.landmarks(frame, faces.face_place(points))[0]
+        finder.landmarks(frame, landmarks.face_place(points))[0]
         for frame, points in zip(frames, truth, strict=True)
     ])  # fmt: skip
     apart = np.linalg.norm(truth[0, 36:42].mean(0) - truth[0, 42:48].mean(0))
@@ -50,7 +50,7 @@ def test_mesh_follows_the_68_point_order():
     assert error[36:68].mean() < 0.07 and error[:27].max() < 0.35
     between = np.linalg.norm(found[0][:, None] - truth[0], axis=2)[48:68, 48:68]
     assert np.median(between.argmin(axis=1) == np.arange(20)) == 1
-    both = faces.lip_opening(found), faces.lip_opening(truth)
+    both = alignment.lip_opening(found), alignment.lip_opening(truth)
     assert np.corrcoef(*both)[0, 1] > 0.9
 
 
@@ -64,7 +64,7 @@ def test_mesh_finds_a_turned_and_a_small_face():
     points, score = faces.locate(canvas, finder, found)
     upright, _ = faces.locate(frame, finder, finder.detect(frame)[0])
     assert score > 0.5
-    moved = faces.transform(upright, turn)
+    moved = alignment.transform(upright, turn)
     assert np.linalg.norm(points - moved, axis=1).mean() < 3  # px
 
 
@@ -76,11 +76,11 @@ def test_nothing_is_found_in_noise():
 def test_alignment_undoes_a_similarity():
     angle, scale = np.radians(12), 1.7
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    moved = np.stack([faces.TEMPLATE @ turn.T + (40, -7)] * 3)
+    moved = np.stack([alignment.TEMPLATE @ turn.T + (40, -7)] * 3)
     moved[:, 48:68, 1] += 9  # the mouth does not move the face
-    matrix = faces.alignment(moved)
-    back = faces.transform(moved, matrix)
-    np.testing.assert_allclose(back[:, 17:48], np.stack([faces.TEMPLATE[17:48]] * 3), atol=1e-2)
+    matrix = alignment.similarity(moved)
+    back = alignment.transform(moved, matrix)
+    np.testing.assert_allclose(back[:, 17:48], np.stack([alignment.TEMPLATE[17:48]] * 3), atol=1e-2)
     assert np.hypot(*matrix[:, 0]) == pytest.approx(1 / 1.7)
 
 
@@ -89,19 +89,20 @@ def test_warp_moves_the_picture_as_transform_moves_points():
     cv2.circle(picture, (150, 100), 4, (255, 255, 255), -1)
     for scale in (0.3, 1.0, 2.0):
         matrix = np.array([[scale, -0.1, 40.0 - 60 * scale], [0.1, scale, 80.0 - 60 * scale]])
-        aligned = faces.warp(picture, matrix).astype(float)[..., 0]
+        aligned = alignment.warp(picture, matrix).astype(float)[..., 0]
         y, x = np.average(np.indices(aligned.shape).reshape(2, -1), axis=1, weights=aligned.ravel())
-        expected = faces.transform(np.array([[150.0, 100.0]]), matrix)[0]
+        expected = alignment.transform(np.array([[150.0, 100.0]]), matrix)[0]
         np.testing.assert_allclose([x, y], expected, atol=0.8)
 
 
 def test_lip_box_is_80_by_128_on_the_grid_of_4_inside_the_picture():
     for shift in ((0, 0), (90, 70), (-120, -200), (3, 1)):
-        top, bottom, left, right = faces.lip_box((faces.TEMPLATE + shift)[None].astype(np.float32))
+        moved = (alignment.TEMPLATE + shift).astype(np.float32)
+        top, bottom, left, right = alignment.lip_box(moved[None])
         assert (bottom - top, right - left) == (80, 128)
         assert top % 4 == 0 and left % 4 == 0 and 0 <= top <= 176 and 0 <= left <= 128
-    box = faces.lip_box(faces.TEMPLATE[None])
-    x, y = faces.TEMPLATE[48:68].mean(0)
+    box = alignment.lip_box(alignment.TEMPLATE[None])
+    x, y = alignment.TEMPLATE[48:68].mean(0)
     assert abs((box[0] + box[1]) / 2 - y) <= 2 and abs((box[2] + box[3]) / 2 - x) <= 2
 
 
@@ -109,24 +110,24 @@ def test_lip_opening_is_the_mean_of_the_three_pairs():
     points = np.zeros((1, 68, 2), np.float32)
     points[0, [61, 62, 63], 1] = 100
     points[0, [67, 66, 65], 1] = 103, 106, 109
-    assert faces.lip_opening(points)[0] == pytest.approx(6)
+    assert alignment.lip_opening(points)[0] == pytest.approx(6)
 
 
 def test_measure_sees_sharp_and_blurred_frames_alike():
     frames, truth = exact(12)
-    matrix = faces.alignment(truth)
-    aligned = np.array([faces.warp(frame, matrix) for frame in frames])
+    matrix = alignment.similarity(truth)
+    aligned = np.array([alignment.warp(frame, matrix) for frame in frames])
     small = [cv2.resize(f, (64, 64), interpolation=cv2.INTER_AREA) for f in aligned]
     blurred = np.array([cv2.resize(f, (256, 256), interpolation=cv2.INTER_CUBIC) for f in small])
-    sharp_points, sharp = faces.measure(aligned)
-    blurred_points, seen = faces.measure(blurred)
+    sharp_points, sharp = faces.measure_landmarks(aligned)
+    blurred_points, seen = faces.measure_landmarks(blurred)
     assert sharp.all() and seen.all()
     assert np.linalg.norm(sharp_points - blurred_points, axis=2)[:, 48:].mean() < 1.5  # px
-    opening = faces.lip_opening(faces.transform(truth, matrix))
-    assert np.corrcoef(faces.lip_opening(blurred_points), opening)[0, 1] > 0.9
+    opening = alignment.lip_opening(alignment.transform(truth, matrix))
+    assert np.corrcoef(alignment.lip_opening(blurred_points), opening)[0, 1] > 0.9
     grey = np.full((2, 256, 256, 3), 127, np.uint8)
-    assert not faces.measure(grey)[1].any()
-    assert faces.measure(grey[:0])[0].shape == (0, 68, 2)
+    assert not faces.measure_landmarks(grey)[1].any()
+    assert faces.measure_landmarks(grey[:0])[0].shape == (0, 68, 2)
 
 
 @pytest.mark.parametrize("name", ["astronaut.png", "portrait_obama.jpg"])
@@ -136,7 +137,7 @@ def test_stills_are_aligned(name):
     eyes = points[36:42].mean(0), points[42:48].mean(0)
     np.testing.assert_allclose(eyes, [[90, 98], [166, 98]], atol=9)
     assert points[8, 1] < 256
-    again, seen = faces.measure(aligned[None])
+    again, seen = faces.measure_landmarks(aligned[None])
     assert seen.all() and np.linalg.norm(again[0] - points, axis=1).mean() < 6
     assert faces.align_image(still(name), size=64)[0].shape == (64, 64, 3)
 
@@ -209,7 +210,7 @@ def test_the_packages_own_calls_with_stand_in_networks(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     finder = landmarks_fan.FaceAlignmentBackend()
     frame = np.zeros((288, 360, 3), np.uint8)
-    points, score = finder.landmarks(frame, faces.Detection((100.0, 80.0, 200.0, 210.0), 1.0))
+    points, score = finder.landmarks(frame, landmarks.Detection((100.0, 80.0, 200.0, 210.0), 1.0))
     assert points.shape == (68, 2) and score == pytest.approx(0.9, abs=0.01)
     assert (np.diff(points[::2, 0]) > 0).all() and np.ptp(points[:, 1]) < 3
     assert 100 < points[:, 0].mean() < 200 and 80 < points[:, 1].mean() < 210

@@ -10,7 +10,7 @@ import torch
 from amie_core.data.store import PreparedClip
 from amie_core.errors import UserError
 from amie_core.evaluation import syncnet
-from amie_core.evaluation.network_metrics import Further
+from amie_core.evaluation.network_metrics import NetworkMetrics
 
 # python_speech_features 0.6, `mfcc(wave, 16000)` of `sweep`: hops 0, 30, 60; cepstra 0, 1, 2, 12.
 PSF = [[17.3822, 2.5217, 3.2822, 2.656], [17.8269, 13.2921, -9.885, 30.4488],
@@ -98,7 +98,7 @@ def clip(seed: int, n: int = 40) -> PreparedClip:
 
 def test_features_tell_faces_apart_and_skipped_rows_say_why() -> None:
     clips = [clip(seed) for seed in range(4)]
-    own, other = Further(True, None), Further(True, None)
+    own, other = NetworkMetrics(True, None), NetworkMetrics(True, None)
     for k, each in enumerate(clips):
         own(each, each.frames)
         other(each, clips[(k + 1) % 4].frames)
@@ -112,6 +112,6 @@ def test_features_tell_faces_apart_and_skipped_rows_say_why() -> None:
     assert identity["model"]["mean"] == pytest.approx(identity["real_frames"]["mean"], abs=0.02)
     frechet = near["frechet_vgg"]["rows"]
     assert frechet["model"]["mean"] == pytest.approx(frechet["real_frames"]["mean"])
-    none = Further(False, None)
+    none = NetworkMetrics(False, None)
     assert none(clips[0], clips[0].frames) == {}
     assert all("skipped" in found for found in none.values().values())

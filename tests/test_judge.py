@@ -57,5 +57,5 @@ def test_judge_needs_training_clips(tiny_corpus: Path, tmp_path: Path) -> None:
 
 def test_summary_counts_what_can_be_told() -> None:
     of = sync_judge.Judgement
-    found = sync_judge.summary([of(0.5, 3), of(1.0, 1), of(None, None)])
+    found = sync_judge.overall([of(0.5, 3), of(1.0, 1), of(None, None)])
     assert found == {"auc": 0.75, "in_sync": 0.5, "clips": 2}

@@ -172,7 +172,7 @@ def test_bootstrap_interval(random: np.random.Generator) -> None:
 
 def test_summary_skips_clips_without_a_value() -> None:
     clips = [{"psnr_rgb": 20.0, "lip_correlation": None}, {"psnr_rgb": 30.0}]
-    table = metrics.summary(clips)
+    table = metrics.means(clips)
     assert table["psnr_rgb"]["mean"] == 25 and table["psnr_rgb"]["clips"] == 2
     assert table["lip_correlation"] == {"mean": None, "interval": None, "clips": 0}
     assert set(table) == set(metrics.DEFINITIONS)

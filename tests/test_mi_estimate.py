@@ -10,7 +10,7 @@ from conftest import ROOT, shared_data
 
 from amie_core.errors import UserError
 from amie_core.experiments.estimators.tasks import BENCHMARK, OTHERS
-from amie_core.mutual_information.estimation import estimate
+from amie_core.mutual_information import estimate
 from amie_core.mutual_information.estimation.estimate import _pooled, _read, _Scored
 from amie_core.mutual_information.estimation.fit import FitConfig, fit
 from amie_core.mutual_information.readouts import readout_for

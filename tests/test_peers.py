@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
-from tiny import TINY, make_batch
+from tiny import TINY, make_batch, short
 
 from amie_core import config
-from amie_core.config import FACE_SIZE
+from amie_core.config import FACE_SIZE, METHODS, PEERS
 from amie_core.errors import UserError
 from amie_core.evaluation.evaluate import evaluate
-from amie_core.model.generator import roll_out
-from amie_core.peers import METHODS, PEERS, atvgnet, davs, method_of
-from amie_core.peers.lips import region
+from amie_core.model.talker import roll_out
+from amie_core.peers import atvgnet, davs
+from amie_core.peers.parts import lip_region
 from amie_core.training import checkpoint
 from amie_core.training.augment import MIRROR, mirrored
 from amie_core.training.loop import train
-from amie_core.training.method import MethodStep
+from amie_core.training.method import MethodStep, method_of
 from amie_core.training.windows import Batch, Windows
 
 
@@ -71,7 +71,7 @@ def test_resumed_is_the_uninterrupted_run(
     name: str, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(folder: str) -> None:
-        train(TINY, tiny_corpus, tmp_path / folder, method=name, steps=10, progress=False)
+        train(short(TINY, 10), tiny_corpus, tmp_path / folder, method=name, progress=False)
 
     run("whole")
     plain = MethodStep.__call__
@@ -127,7 +127,7 @@ def test_glance_leaves_the_face_and_moves_the_lips() -> None:
     step, batch = make_step("glance"), make_batch(TINY)
     frames = step.networks.generator(batch.identity, batch.windows)
     changed = (frames - batch.identity[:, None]).abs().amax(dim=(0, 1, 2)) > 0
-    rows, columns = region(32)
+    rows, columns = lip_region(32)
     inside = torch.zeros(32, 32, dtype=torch.bool)
     inside[rows, columns] = True
     assert changed[inside].all() and not changed[~inside].any()
@@ -208,7 +208,7 @@ def test_atvgnet_s_shapes_are_principal_components() -> None:
 
 
 def test_mirrored_landmarks_change_sides() -> None:
-    from amie_core.data.faces import TEMPLATE
+    from amie_core.data.alignment import TEMPLATE
 
     assert sorted(MIRROR) == list(range(68))
     there = torch.from_numpy(TEMPLATE.copy())

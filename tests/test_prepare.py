@@ -14,7 +14,8 @@ import pytest
 from conftest import shared_data
 from media import drawn, write_media
 
-from amie_core.data import face_track, faces, landmarks_mesh, store
+from amie_core import files
+from amie_core.data import alignment, face_track, faces, landmarks_mesh, store
 from amie_core.data.prepare import Summary, prepare
 from amie_core.errors import UserError
 
@@ -104,9 +105,9 @@ def test_a_prepared_clip_is_aligned_once_and_whole(odd):
     assert clip.mfcc.shape == (4 * n + 16, 13) and clip.silent.shape == (n,)
     assert clip.audio.shape == (n * 640,)
     eyes = clip.landmarks.mean(axis=0)
-    assert np.abs(eyes[36:48] - faces.TEMPLATE[36:48]).mean() < 6
-    assert clip.lip_box == faces.lip_box(clip.landmarks)
-    again, seen = faces.measure(clip.frames[::8])  # landmarks lie on the stored pictures
+    assert np.abs(eyes[36:48] - alignment.TEMPLATE[36:48]).mean() < 6
+    assert clip.lip_box == alignment.lip_box(clip.landmarks)
+    again, seen = faces.measure_landmarks(clip.frames[::8])  # landmarks lie on the stored pictures
     assert seen.all()
     assert np.linalg.norm(again - clip.landmarks[::8], axis=2)[:, 36:].mean() < 4
 
@@ -152,7 +153,7 @@ def test_real_grid_clips(tmp_path):
     assert "frames 12 to 74" in rows["brwa4p"].reason
     clip = store.load_clip(out, rows["bbaszn"].file)
     assert clip.words[1] == ("bin", 0.57, 0.79)
-    assert 0.5 < np.diff(faces.lip_opening(clip.landmarks)).std() < 4  # px: it talks, smoothly
+    assert 0.5 < np.diff(alignment.lip_opening(clip.landmarks)).std() < 4  # px: it talks, smoothly
     assert clip.silent[:10].all() and not clip.silent[17:40].all()
 
 
@@ -227,7 +228,7 @@ def test_an_unwritable_target_ends_it_in_one_line(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
         prepare("synthetic", None, tmp_path / "file" / "out", identities=1, utterances=1)
-    whole = store.write_whole
+    whole = files.write_whole
 
     def full(path, data):
         if path.suffix == ".npz":

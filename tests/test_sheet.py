@@ -9,7 +9,8 @@ from PIL import Image
 from standins import write_hum
 
 from amie_core.errors import UserError
-from amie_core.evaluation.contact_sheet import median_clip, talking_sheet
+from amie_core.evaluation.contact_sheet import median_clip
+from amie_core.talking.stills_sheet import talking_sheet
 
 
 def result(*correlations: float | None) -> dict:

@@ -6,26 +6,29 @@ import torch
 from conftest import ROOT
 from standins import write_run
 
-from amie_core.training import checkpoint, shipped
+from amie_core import files
+from amie_core.training import checkpoint
+
+CARD = files.SHIPPED.with_name("MODEL_CARD.md")
 
 
 def test_the_file_is_the_one_of_the_card() -> None:
-    card = shipped.CARD.read_text()
-    assert f"`{shipped.digest()}`" in card
-    assert shipped.WEIGHTS.stat().st_size <= 12 * 10**6
+    card = CARD.read_text()
+    assert f"`{checkpoint.shipped_digest()}`" in card
+    assert files.SHIPPED.stat().st_size <= 12 * 10**6
     for words in ("CC BY 4.0", "Cooke", "test_seen", "test_unseen", "amie train", "misuse"):
         assert words in card, words
 
 
 def test_it_loads_and_says_what_it_is() -> None:
-    generator, meta = checkpoint.load_generator(shipped.WEIGHTS)
+    generator, meta = checkpoint.load_generator(files.SHIPPED)
     assert meta["profile"] == "talk" and meta["model"]["compose"] == "warp"
     assert all(p.dtype == torch.float32 for p in generator.parameters())
     assert all(torch.isfinite(p).all() for p in generator.parameters())
-    tensors, _ = checkpoint.read_tensors(shipped.WEIGHTS)
+    tensors, _ = checkpoint.read_tensors(files.SHIPPED)
     assert all(t.dtype == torch.float16 for t in tensors.values())
-    checkpoint.load_fine_mask(shipped.WEIGHTS)
-    assert f"step {meta['step']}" in shipped.CARD.read_text().replace(",", "")
+    checkpoint.load_fine_mask(files.SHIPPED)
+    assert f"step {meta['step']}" in CARD.read_text().replace(",", "")
 
 
 def test_it_is_package_data() -> None:
@@ -35,8 +38,8 @@ def test_it_is_package_data() -> None:
 def test_export_is_the_run_in_half_precision_and_the_same_twice(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     out = tmp_path / "weights" / "talk.safetensors"
-    first = shipped.export(run, out)
-    assert first == shipped.digest(out) == shipped.export(run, out)
+    first = checkpoint.ship(run, out)
+    assert first == checkpoint.shipped_digest(out) == checkpoint.ship(run, out)
     (plain, meta), (half, header) = (checkpoint.load_generator(path) for path in (run, out))
     assert meta == header
     for a, b in zip(plain.parameters(), half.parameters(), strict=True):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from amie_core.mutual_information.objectives import CHANCE_JS
-from amie_core.show import figures, training
+from amie_core.show import figures, preprocessing, training
 
 FRAMES = [np.full((40, 40, 3), shade, np.uint8) for shade in range(0, 250, 10)]
 FROM = {"profile": "smoke", "corpus": "synthetic", "split": "test_unseen", "seed": 0}
@@ -53,7 +53,7 @@ def test_clip_plays_from_its_own_source_and_has_a_sheet(capsys: pytest.CaptureFi
 def test_figures_are_named_by_profile_and_byte_stable(own_figures: Path) -> None:
     def files() -> dict[str, bytes]:
         opening = {"real": np.arange(10.0), "ours": np.ones(10)}
-        fig = training.lip_opening(opening, np.zeros(10, bool))
+        fig = preprocessing.lip_opening(opening, np.zeros(10, bool))
         figures.save_figure(fig, "opening", FROM, alt="two lines", vector=True)
         return {path.name: path.read_bytes() for path in own_figures.iterdir()}
 
@@ -76,7 +76,7 @@ def test_tables_carry_where_they_come_from(own_figures: Path) -> None:
 
 def test_the_mfcc_window_lies_centred_on_its_frame() -> None:
     rows = np.random.default_rng(0).normal(size=(4 * 24 + 20, 13))
-    above, below = training.mfcc_window(FRAMES, rows, 12).axes
+    above, below = preprocessing.mfcc_window(FRAMES, rows, 12).axes
     frame, window = above.patches[0], below.patches[0]
     assert window.get_width() == 20 and frame.get_width() == 4
     middle = frame.get_x() + 2

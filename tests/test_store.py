@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from amie_core import files
 from amie_core.data import store
 from amie_core.errors import UserError
 
@@ -41,8 +42,8 @@ def folder(tmp_path):
          "reason": "x; y", "file": "clips/s2/c.npz", "fps_in": 30.0},
     ]  # fmt: skip
     keyed = {(row["speaker"], row["utterance"]): ROW | row for row in rows}
-    store.write_whole(tmp_path / "manifest.csv", store.table(keyed))
-    store.write_whole(tmp_path / "corpus.json", b'{"corpus": "grid"}')
+    files.write_whole(tmp_path / "manifest.csv", store.table(keyed))
+    files.write_whole(tmp_path / "corpus.json", b'{"corpus": "grid"}')
     return tmp_path
 
 
@@ -111,12 +112,12 @@ def test_digest_follows_data_and_settings(folder):
 def test_unwritable_targets_say_so_and_leave_nothing(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
-        store.write_whole(tmp_path / "file" / "a.npz", b"x")
+        files.write_whole(tmp_path / "file" / "a.npz", b"x")
 
     def full(self, data):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(type(tmp_path), "write_bytes", full)
     with pytest.raises(UserError, match="disk is full"):
-        store.write_whole(tmp_path / "a.npz", b"x")
+        files.write_whole(tmp_path / "a.npz", b"x")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -14,12 +14,12 @@ from conftest import ROOT, shared_data
 from standins import write_run
 
 from amie_core import cli
-from amie_core.data import audio, store
+from amie_core.data import sound, store
 from amie_core.data.prepare import prepare
 from amie_core.data.video import read_video
 from amie_core.errors import UserError
 from amie_core.study import clips, sample
-from amie_core.study.methods import open_methods
+from amie_core.study.clips import open_methods
 from amie_core.talking.talk import scale
 
 
@@ -88,7 +88,7 @@ def test_the_clips(made: tuple[Path, dict[str, Any]], runs: list[str], tiny_corp
         return np.stack(list(read_video(out / "clips" / f"{name}.mp4").frames)).astype(float)
 
     def heard(name: str) -> np.ndarray:
-        return audio.load_audio(out / "clips" / f"{name}.mp4")
+        return sound.load_audio(out / "clips" / f"{name}.mp4")
 
     makers = {method.name: method.frames for method in open_methods(runs, tiny_corpus)}
 
@@ -112,10 +112,10 @@ def test_the_clips(made: tuple[Path, dict[str, Any]], runs: list[str], tiny_corp
             else:
                 assert np.abs(frames - seen(trial["reference"])).mean() < 1e-9
             if method == "shift1":  # its sound is MOVED frames late
-                by = clips.MOVED * audio.FRAME_SAMPLES
-                sound = heard(name)
-                count = min(len(sound), len(reference)) - by - 2000
-                assert np.corrcoef(sound[by : by + count], reference[:count])[0, 1] > 0.9
+                by = clips.MOVED * sound.FRAME_SAMPLES
+                late = heard(name)
+                count = min(len(late), len(reference)) - by - 2000
+                assert np.corrcoef(late[by : by + count], reference[:count])[0, 1] > 0.9
             else:
                 assert np.array_equal(heard(name), reference)
 
@@ -124,8 +124,8 @@ def test_one_loudness(made: tuple[Path, dict[str, Any]], tiny_corpus: Path) -> N
     for row in store.clips(tiny_corpus).itertuples():
         clip = store.load_clip(tiny_corpus, row.file)
         wave = clips.sound_of(clip)
-        assert len(wave) == len(clip.frames) * audio.FRAME_SAMPLES
-        active = wave.reshape(-1, audio.FRAME_SAMPLES)[~clip.silent]
+        assert len(wave) == len(clip.frames) * sound.FRAME_SAMPLES
+        active = wave.reshape(-1, sound.FRAME_SAMPLES)[~clip.silent]
         decibels = 20 * math.log10(math.sqrt((active**2).mean()))
         assert decibels == pytest.approx(clips.LEVEL, abs=0.1)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
-from amie_core.study import power, statistics
+from amie_core.study import statistics
 
 Z = norm.ppf(0.975)
 
@@ -107,33 +107,34 @@ def test_alpha_at_its_ends() -> None:
 
 @pytest.mark.parametrize("share", [0.55, 0.6, 0.7, 0.8])
 def test_votes_needed_have_the_power_by_exact_counting(share: float) -> None:
-    n = power.votes_needed(share)
-    assert all(power.power(share, votes) >= power.POWER for votes in range(n, n + 60))
-    assert power.power(share, n - 1) < power.POWER
+    n = statistics.votes_needed(share)
+    assert all(statistics.power(share, votes) >= statistics.POWER for votes in range(n, n + 60))
+    assert statistics.power(share, n - 1) < statistics.POWER
     spread = norm.isf(0.025) * 0.5 + norm.isf(0.2) * math.sqrt(share * (1 - share))
     about = (spread / (share - 0.5)) ** 2  # Fleiss's formula, without continuity correction
     assert about - 1 < n < about + 3 / abs(share - 0.5)
-    assert power.votes_needed(1 - share) == n
+    assert statistics.votes_needed(1 - share) == n
 
 
 def test_exact_power_closed_forms() -> None:
     # Six votes: only unanimous ones are significant at 5 % (2 · 2^-6 = 0.031).
-    assert power.power(0.9, 6) == pytest.approx(0.9**6 + 0.1**6)
-    assert power.power(0.5, 6) == pytest.approx(2 * 0.5**6)
-    assert power.power(0.9, 5) == 0
-    assert power.power(0.5, 400) <= power.ALPHA
+    assert statistics.power(0.9, 6) == pytest.approx(0.9**6 + 0.1**6)
+    assert statistics.power(0.5, 6) == pytest.approx(2 * 0.5**6)
+    assert statistics.power(0.9, 5) == 0
+    assert statistics.power(0.5, 400) <= statistics.ALPHA
 
 
 def test_raters_trials_and_differences_fit_together() -> None:
-    assert power.design_effect(1) == 1 and power.design_effect(11, 0.1) == pytest.approx(2)
+    assert statistics.design_effect(1) == 1
+    assert statistics.design_effect(11, 0.1) == pytest.approx(2)
     for trials in (1, 10, 40):
-        raters = power.raters_needed(0.65, trials)
-        assert power.detectable(raters, trials) <= 0.65
-        assert power.detectable(round(0.8 * raters), trials) > 0.65
+        raters = statistics.raters_needed(0.65, trials)
+        assert statistics.detectable(raters, trials) <= 0.65
+        assert statistics.detectable(round(0.8 * raters), trials) > 0.65
     # More trials help ever less: beyond 1/ρ the raters count.
-    assert power.detectable(42, 1000) > power.detectable(84, 100)
-    assert power.detectable(2, 1) == 1
-    assert power.head_to_head(56.41, 28.37) == pytest.approx(0.665, abs=1e-3)
+    assert statistics.detectable(42, 1000) > statistics.detectable(84, 100)
+    assert statistics.detectable(2, 1) == 1
+    assert statistics.head_to_head(56.41, 28.37) == pytest.approx(0.665, abs=1e-3)
     with pytest.raises(ValueError):
-        power.votes_needed(0.5)
-    assert "42 raters with 10 trials" in power.statement(42, 10)
+        statistics.votes_needed(0.5)
+    assert "42 raters with 10 trials" in statistics.statement(42, 10)

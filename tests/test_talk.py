@@ -16,15 +16,17 @@ from media import drawn, write_media
 from PIL import Image
 from standins import write_hum, write_run
 
+from amie_core import files
 from amie_core.data import audio, store
+from amie_core.data.alignment import scale
 from amie_core.data.video import read_video
 from amie_core.errors import UserError
 from amie_core.model import composition
+from amie_core.model.talker import generate
 from amie_core.talking import still
 from amie_core.talking import talk as talking
-from amie_core.talking.still import open_still, read_image, scale
-from amie_core.talking.talk import generate, talk
-from amie_core.training import shipped
+from amie_core.talking.still import open_still, read_image
+from amie_core.talking.talk import talk
 from amie_core.training.checkpoint import load_generator
 
 
@@ -42,7 +44,7 @@ def face(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_video(run: Path, face: Path, tmp_path: Path) -> None:
-    sound = write_hum(tmp_path / "hum.wav", 1.99)
+    voice = write_hum(tmp_path / "hum.wav", 1.99)
     out = tmp_path / "new" / "talk.mp4"
     done = talk(face, sound, out, run, 96, crop=True, progress=False)
     assert (done.frames, done.seconds, done.path) == (50, 2.0, out)
@@ -57,7 +59,7 @@ def test_the_video(run: Path, face: Path, tmp_path: Path) -> None:
 
     # Frame by frame what the model makes of its own last frame, with the windows of training.
     generator, meta = load_generator(run)
-    windows = audio.windows(audio.mfcc(audio.load_audio(sound)), 50)
+    windows = audio.windows(audio.mfcc(sound.load_audio(sound)), 50)
     seen = open_still(face)
     small = seen.aligned(meta["image_size"])
     expected = np.stack([scale(f, 96) for f in generate(generator, small, windows, seen.lip_box)])
@@ -82,7 +84,7 @@ def test_memory_does_not_grow_with_length(
         return ((change.colours, change) for chunk in windows for _ in chunk)
 
     # What the network itself keeps is seen in the ten minutes below; it is slow to trace.
-    monkeypatch.setattr("amie_core.model.generator.roll_changes", nothing)
+    monkeypatch.setattr("amie_core.model.talker.roll_changes", nothing)
     peaks = []
     for seconds in (12, 12, 48):  # the first call also pays for imports
         sound = write_hum(tmp_path / f"{seconds}.wav", seconds)
@@ -147,7 +149,7 @@ def test_scaling_to_the_same_size_is_nothing() -> None:
 
 
 def test_unusable_input(run: Path, face: Path, tmp_path: Path) -> None:
-    sound = write_hum(tmp_path / "hum.wav", 0.2)
+    voice = write_hum(tmp_path / "hum.wav", 0.2)
     plain, text = tmp_path / "plain.png", tmp_path / "text.png"
     Image.new("RGB", (200, 200), (90, 120, 150)).save(plain)
     text.write_text("no image")
@@ -182,7 +184,7 @@ def test_unusable_input(run: Path, face: Path, tmp_path: Path) -> None:
 def test_nothing_is_left_of_an_interrupted_video(
     run: Path, face: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sound = write_hum(tmp_path / "hum.wav", 1)
+    voice = write_hum(tmp_path / "hum.wav", 1)
     out = tmp_path / "out" / "talk.mp4"
     out.parent.mkdir()
     out.write_text("an older result")
@@ -205,7 +207,7 @@ def test_a_photograph_and_a_recorded_voice(tmp_path: Path) -> None:
     voice = sorted(shared_data("grid", "s1").glob("*.mpg"))[0]
     photograph = shared_data("stills", "portrait_obama.jpg")
     done = talk(photograph, voice, tmp_path / "whole.mp4", progress=False)
-    assert done.frames == 75 and done.checkpoint == shipped.WEIGHTS
+    assert done.frames == 75 and done.checkpoint == files.SHIPPED
     frames = np.stack(list(read_video(tmp_path / "whole.mp4").frames)).astype(int)
     assert frames.shape[1:] == (1136, 910, 3)
     moved = np.ptp(frames, axis=0).max(-1)
@@ -242,7 +244,7 @@ def test_sounds_of_every_kind(run: Path, face: Path, tmp_path: Path) -> None:
 
 
 def test_a_target_that_is_full_or_not_writable(run: Path, face: Path, tmp_path: Path) -> None:
-    sound = write_hum(tmp_path / "hum.wav", 4)
+    voice = write_hum(tmp_path / "hum.wav", 4)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
         talk(face, sound, tmp_path / "file" / "out.mp4", run, 64, progress=False)

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import TINY
+from tiny import TINY, short
 
+from amie_core import config
 from amie_core.errors import UserError
 from amie_core.training import checkpoint
-from amie_core.training.amie import Step
+from amie_core.training.amie import AmieStep
 from amie_core.training.loop import TrainingStopped, train
 from amie_core.training.windows import Batch, Windows
 
@@ -23,7 +24,7 @@ def test_training_is_the_same_twice_and_not_for_another_seed(
     tiny_corpus: Path, tmp_path: Path
 ) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        train(TINY, tiny_corpus, tmp_path / name, seed=seed, steps=3, progress=False)
+        train(short(TINY, 3), tiny_corpus, tmp_path / name, seed=seed, progress=False)
     a, b, c = (checkpoint.read_tensors(tmp_path / n / "state.safetensors")[0] for n in "abc")
     assert all(torch.equal(a[k], b[k]) for k in a)
     assert not all(torch.equal(a[k], c[k]) for k in a)
@@ -33,9 +34,10 @@ SCRIPT = """
 import sys, torch
 import os; torch.set_num_threads(min(2, len(os.sched_getaffinity(0))))
 sys.path.insert(0, {tests!r})
-from tiny import TINY
+from tiny import TINY, short
+from amie_core import config
 from amie_core.training.loop import train
-train(TINY, {data!r}, {out!r}, steps={steps}, progress=False)
+train(short(TINY, {steps}), {data!r}, {out!r}, progress=False)
 """
 
 
@@ -43,7 +45,7 @@ def test_killed_and_resumed_is_bitwise_the_uninterrupted_run(
     tiny_corpus: Path, tmp_path: Path
 ) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    train(TINY, tiny_corpus, whole, steps=40, progress=False)
+    train(short(TINY, 40), tiny_corpus, whole, progress=False)
     script = SCRIPT.format(
         tests=str(Path(__file__).parent), data=str(tiny_corpus), out=str(cut), steps=40
     )
@@ -56,7 +58,7 @@ def test_killed_and_resumed_is_bitwise_the_uninterrupted_run(
     child.wait()
     assert not (cut / "done.json").exists()
     assert 0 < checkpoint.read_tensors(cut / "state.safetensors")[1]["step"] < 40
-    train(TINY, tiny_corpus, cut, steps=40, progress=False)
+    train(short(TINY, 40), tiny_corpus, cut, progress=False)
     a, b = (checkpoint.read_tensors(p / "state.safetensors")[0] for p in (whole, cut))
     assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
     steps = [json.loads(line)["step"] for line in (cut / "metrics.jsonl").open()]
@@ -67,12 +69,12 @@ def test_a_finished_run_is_not_run_again_and_another_is_refused(
     tiny_corpus: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    first = train(TINY, tiny_corpus, out, steps=2, progress=False)
+    first = train(short(TINY, 2), tiny_corpus, out, progress=False)
     stamp = (out / "state.safetensors").stat().st_mtime_ns
-    assert train(TINY, tiny_corpus, out, steps=2, progress=False) == first
+    assert train(short(TINY, 2), tiny_corpus, out, progress=False) == first
     assert (out / "state.safetensors").stat().st_mtime_ns == stamp
     with pytest.raises(UserError, match="other settings"):
-        train(TINY, tiny_corpus, out, steps=2, seed=5, progress=False)
+        train(short(TINY, 2), tiny_corpus, out, seed=5, progress=False)
     assert 0 <= first["data_wait"] < 1 and first["frames_per_second"] > 0 and first["resident"]
     generator, meta = checkpoint.load_generator(out)
     assert meta["step"] == 2 and meta["row"] == "ours" and not generator.training
@@ -91,13 +93,13 @@ def test_clips_that_do_not_fit_in_memory_give_the_same_batches(tiny_corpus: Path
 def test_a_non_finite_loss_stops_and_keeps_the_last_checkpoint(
     tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = Step.__call__
+    plain = AmieStep.__call__
 
-    def breaks(self: Step, batch: Batch, step: int) -> dict[str, torch.Tensor]:
+    def breaks(self: AmieStep, batch: Batch, step: int) -> dict[str, torch.Tensor]:
         log = plain(self, batch, step)
         return log | {"g": log["g"] * float("nan")} if step >= 6 else log
 
-    monkeypatch.setattr(Step, "__call__", breaks)
+    monkeypatch.setattr(AmieStep, "__call__", breaks)
     with pytest.raises(TrainingStopped, match="g not finite near step 8"):
         train(TINY, tiny_corpus, tmp_path / "run", progress=False)
     assert checkpoint.read_tensors(tmp_path / "run" / "state.safetensors")[1]["step"] == 4
@@ -109,13 +111,14 @@ def test_warns_when_t_stays_at_chance_or_d_wins(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    def bad(self: Step, batch: Batch, step: int) -> dict[str, torch.Tensor]:
+    def bad(self: AmieStep, batch: Batch, step: int) -> dict[str, torch.Tensor]:
         values = {"lip": 0.1, "mi_js": -1.3863, "t_accuracy": 0.5, "d_accuracy": 1.0}
         return {name: torch.tensor(value) for name, value in values.items()}
 
-    monkeypatch.setattr(Step, "__call__", bad)
+    monkeypatch.setattr(AmieStep, "__call__", bad)
     changes = {"train.checkpoint_every": 1000, "train.log_every": 50}
-    train(TINY, tiny_corpus, tmp_path / "r", steps=300, changes=changes, progress=False)
+    settings = config.with_changes(short(TINY, 300), changes)
+    train(settings, tiny_corpus, tmp_path / "r", progress=False)
     said = capsys.readouterr()
     assert "T has not left chance" in said.out + said.err and "D has won" in said.out + said.err
 
@@ -123,7 +126,7 @@ def test_warns_when_t_stays_at_chance_or_d_wins(
 SUMS = """
 import hashlib
 from pathlib import Path
-from amie_core import train as module
+from amie_core.training import loop as module
 finish = module._Run._finish
 def with_sum(self):
     weights = b"".join(p.detach().numpy().tobytes() for p in self.networks.parameters())
@@ -140,7 +143,7 @@ def test_two_processes_hold_the_same_weights(tiny_corpus: Path, tmp_path: Path) 
     script = tmp_path / "two.py"
     text = SCRIPT.format(
         tests=str(Path(__file__).parent), data=str(tiny_corpus), out=str(out), steps=3
-    ).replace("steps=3", "steps=3, devices=2")
+    ).replace("progress=False", "devices=2, progress=False")
     own = "from amie_core.training.loop import train"
     script.write_text(text.replace(own, SUMS + "train = module.train"))
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -151,7 +154,7 @@ def test_two_processes_hold_the_same_weights(tiny_corpus: Path, tmp_path: Path) 
     assert json.loads((out / "done.json").read_text())["devices"] == 2
     first, second = ((out / f"sum{rank}").read_text() for rank in (0, 1))
     assert first == second
-    alone = train(TINY, tiny_corpus, tmp_path / "one", steps=3, progress=False)
+    alone = train(short(TINY, 3), tiny_corpus, tmp_path / "one", progress=False)
     assert alone["devices"] == 1
     a, b = (checkpoint.read_tensors(p / "state.safetensors")[0] for p in (out, tmp_path / "one"))
     name = "networks.generator.decoder.out.weight"
@@ -159,10 +162,8 @@ def test_two_processes_hold_the_same_weights(tiny_corpus: Path, tmp_path: Path) 
 
 
 def test_bf16_runs_on_a_cpu(tiny_corpus: Path, tmp_path: Path) -> None:
-    changes = {"train.precision": "bf16-mixed"}
-    done = train(
-        TINY, tiny_corpus, tmp_path / "run", steps=2, changes=changes, progress=False
-    )
+    brief = config.with_changes(short(TINY, 2), {"train.precision": "bf16-mixed"})
+    done = train(brief, tiny_corpus, tmp_path / "run", progress=False)
     assert done["steps"] == 2
 
 
@@ -172,17 +173,19 @@ def test_compiled_training_runs(tiny_corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     text = SCRIPT.format(
         tests=str(Path(__file__).parent), data=str(tiny_corpus), out=str(out), steps=2
-    ).replace("steps=2", "steps=2, changes={'train.compile': True}")
+    ).replace("short(TINY, 2)", "config.with_changes(short(TINY, 2), {'train.compile': True})")
     subprocess.run([sys.executable, "-c", text], check=True, timeout=900)
     assert json.loads((out / "done.json").read_text())["steps"] == 2
 
 
 def test_bad_input_is_one_clear_line(tmp_path: Path, tiny_corpus: Path) -> None:
     for wrong in (
-        lambda: train("nope", tiny_corpus, tmp_path / "a"),
-        lambda: train("smoke", tiny_corpus, tmp_path / "a", row="z"),
-        lambda: train("smoke", tmp_path, tmp_path / "a"),
-        lambda: train("smoke", tiny_corpus, tmp_path / "a", changes={"train.stepz": 1}),
+        lambda: config.resolve("nope"),
+        lambda: config.resolve("smoke", "z"),
+        lambda: config.resolve("smoke", changes={"train.stepz": 1}),
+        lambda: train(TINY, tiny_corpus, tmp_path / "a", row="z"),
+        lambda: train(TINY, tiny_corpus, tmp_path / "a", row="b"),  # the settings of another row
+        lambda: train(TINY, tmp_path, tmp_path / "a"),
         lambda: checkpoint.load_generator(tmp_path / "none"),
     ):
         with pytest.raises(UserError) as caught:

@@ -12,7 +12,7 @@ from conftest import shared_data
 from media import noise, write_media
 
 from amie_core.data import video
-from amie_core.data.audio import load_audio
+from amie_core.data.sound import load_audio
 from amie_core.errors import UserError
 
 

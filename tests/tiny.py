@@ -5,7 +5,7 @@ from lightning_fabric import Fabric
 
 from amie_core import config
 from amie_core.config import Profile
-from amie_core.training.amie import Amie, Step
+from amie_core.training.amie import Amie, AmieStep
 from amie_core.training.windows import Batch
 
 TINY = config.with_changes(
@@ -17,6 +17,11 @@ TINY = config.with_changes(
         "train.precision": "32-true", "loss.perceptual": 0.0,
     },
 )  # fmt: skip
+
+
+def short(profile: Profile, steps: int) -> Profile:
+    """The profile with another number of steps."""
+    return config.with_changes(profile, {"train.steps": steps})
 
 
 def make_batch(profile: Profile, seed: int = 0) -> Batch:
@@ -38,7 +43,7 @@ def make_batch(profile: Profile, seed: int = 0) -> Batch:
     )
 
 
-def make_step(profile: Profile, seed: int = 0) -> Step:
+def make_step(profile: Profile, seed: int = 0) -> AmieStep:
     torch.manual_seed(seed)
     fabric = Fabric(accelerator="cpu", devices=1)
-    return Step(profile, Amie(profile), fabric, seed)
+    return AmieStep(profile, Amie(profile), fabric, seed)

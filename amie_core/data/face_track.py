@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from amie_core.config import FPS
-from amie_core.data import faces
-from amie_core.data.faces import SURE, LandmarkBackend
+from amie_core.data import faces, landmarks
+from amie_core.data.landmarks import SURE, LandmarkBackend
 
 FILL = 5  # missed frames in a row that are filled by interpolation
 SHORTEST = 25  # frames: what is left of a clip must be at least so long …
@@ -18,7 +18,7 @@ JUMP = 0.6  # of the eyes' distance: a face that moves so far in a frame was cut
 
 
 @dataclass
-class Track:
+class FaceTrack:
     """What following a face gave: landmarks (nan where missed), frames, what was seen on the way.
 
     lost: frames the stream has not (None); cuts: frames that a cut comes before; two: whether
@@ -34,11 +34,11 @@ class Track:
     two: bool = False
 
 
-def track(frames: Iterable[np.ndarray | None], finder: LandmarkBackend) -> Track:
+def track(frames: Iterable[np.ndarray | None], finder: LandmarkBackend) -> FaceTrack:
     """Follow the face of a clip. The search goes on until a face is found, and after each miss."""
     points: list[np.ndarray] = []
     kept: list[np.ndarray | None] | None = []
-    result = Track(np.zeros((0, 68, 2), np.float32), kept)
+    result = FaceTrack(np.zeros((0, 68, 2), np.float32), kept)
     place, looks, several, used = None, 0, 0, 0
     thumbs = Thumbnails()
     for k, frame in enumerate(frames):
@@ -59,7 +59,7 @@ def track(frames: Iterable[np.ndarray | None], finder: LandmarkBackend) -> Track
                 if near is not None and (score < SURE or not _close(near, place)):
                     found, score = faces.locate(frame, finder, near)
             if score >= SURE:
-                place = faces.face_place(found, score)
+                place = landmarks.face_place(found, score)
                 if thumbs.cut(frame, k, found):
                     result.cuts.append(k)
             else:
@@ -74,7 +74,7 @@ def track(frames: Iterable[np.ndarray | None], finder: LandmarkBackend) -> Track
     return result
 
 
-def _nearest(candidates: list[faces.Detection], place: faces.Detection | None):
+def _nearest(candidates: list[landmarks.Detection], place: landmarks.Detection | None):
     """The candidate where the face was last seen; without a place, the largest."""
     if not candidates:
         return None
@@ -83,11 +83,11 @@ def _nearest(candidates: list[faces.Detection], place: faces.Detection | None):
     return min(candidates, key=lambda face: _distance(face, place))
 
 
-def _distance(a: faces.Detection, b: faces.Detection) -> float:
+def _distance(a: landmarks.Detection, b: landmarks.Detection) -> float:
     return float(np.hypot(*(np.add(a.box[:2], a.box[2:]) - np.add(b.box[:2], b.box[2:])) / 2))
 
 
-def _close(a: faces.Detection, b: faces.Detection | None) -> bool:
+def _close(a: landmarks.Detection, b: landmarks.Detection | None) -> bool:
     return b is not None and _distance(a, b) < 0.5 * b.side
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from amie_core.data.faces import Detection
+from amie_core.data.landmarks import Detection
 from amie_core.errors import UserError
 
 WEIGHTS = ("s3fd-619a316812.pth", "2DFAN4-11f355bf06.pth.tar")

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from amie_core.data.faces import Detection, _sample
+from amie_core.data.alignment import sample
+from amie_core.data.landmarks import Detection
 from amie_core.errors import UserError
 
 # Mesh vertices in the order of the 68 points (iBUG 300-W). Jaw at about equal
@@ -98,7 +99,7 @@ class MeshBackend:
         matrix = np.array(
             [[cos, -sin, half - cos * x + sin * y], [sin, cos, half - sin * x - cos * y]]
         )
-        crop = _sample(frame, matrix, MESH_SIZE, cv2.BORDER_CONSTANT)
+        crop = sample(frame, matrix, MESH_SIZE, cv2.BORDER_CONSTANT)
         self._mesh.setInput(cv2.dnn.blobFromImage(crop, 1 / 255))
         points, score = self._mesh.forward(["conv2d_20", "conv2d_30"])
         points = points.reshape(468, 3)[VERTICES, :2].astype(np.float64)

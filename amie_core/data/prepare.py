@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from amie_core import files
 from amie_core.config import FACE_SIZE, FPS, SAMPLE_RATE
-from amie_core.data import audio, corpora, face_track, faces, store
+from amie_core.data import alignment, audio, corpora, face_track, faces, sound, store
 from amie_core.data.raw_clip import RawClip, Source
 from amie_core.data.video import at_25
 from amie_core.errors import UserError
@@ -74,7 +75,8 @@ def _prepare(source: Source, row: dict, out: Path, mfcc_rate: int, backend: str)
     row["landmarks"] = "exact" if exact else faces.backend(backend).name
     if exact:
         frames = list(at_25(clip.frames, clip.fps))
-        found = face_track.Track(clip.landmarks, frames, (frames[0].shape[1], frames[0].shape[0]))
+        height, width = frames[0].shape[:2]
+        found = face_track.FaceTrack(clip.landmarks, frames, (width, height))
     else:
         found = face_track.track(at_25(clip.frames, clip.fps), faces.backend(backend))
     row["width"], row["height"] = found.size
@@ -82,15 +84,15 @@ def _prepare(source: Source, row: dict, out: Path, mfcc_rate: int, backend: str)
         repairs.append(f"resampled from {clip.fps:g} to {FPS} frames/s")
     start, end = _usable(found, clip, repairs)
     landmarks = face_track.fill(found.landmarks[start:end])
-    matrix = faces.alignment(landmarks)
+    matrix = alignment.similarity(landmarks)
     pictures = found.frames or at_25(source.read().frames, clip.fps)
     warped = _warped(itertools.islice(pictures, start, end), matrix)
     jpeg, offsets = store.encode(warped)
-    wave = _fit(clip.audio[start * audio.FRAME_SAMPLES :], end - start)
+    wave = _fit(clip.audio[start * sound.FRAME_SAMPLES :], end - start)
     silent = audio.is_silent(wave, end - start)
     if silent.all():
         raise Rejected("no sound: the track is silent")
-    aligned = faces.transform(landmarks, matrix)
+    aligned = alignment.transform(landmarks, matrix)
     shift = start / FPS
     spoken = [(w, a - shift, b - shift) for w, a, b in corpora.words(source)]
     file = Path("clips") / source.speaker / f"{source.utterance}.npz"
@@ -99,7 +101,7 @@ def _prepare(source: Source, row: dict, out: Path, mfcc_rate: int, backend: str)
         "jpeg": jpeg,
         "offsets": offsets,
         "landmarks": aligned,
-        "lip_box": np.array(faces.lip_box(aligned)),
+        "lip_box": np.array(alignment.lip_box(aligned)),
         "mfcc": audio.mfcc(wave, rate=mfcc_rate, frames=end - start),
         "silent": silent,
         "audio": np.round(np.clip(wave, -1, 1) * 32767).astype(np.int16),
@@ -114,7 +116,7 @@ def _prepare(source: Source, row: dict, out: Path, mfcc_rate: int, backend: str)
     row.update(frames=end - start, seconds=round((end - start) / FPS, 3), file=file.as_posix())
 
 
-def _usable(found: face_track.Track, clip: RawClip, repairs: list[str]) -> tuple[int, int]:
+def _usable(found: face_track.FaceTrack, clip: RawClip, repairs: list[str]) -> tuple[int, int]:
     """[start, end) of the frames that are used; what had to be repaired is added to `repairs`."""
     n = len(found.landmarks)
     if not n:
@@ -138,7 +140,7 @@ def _usable(found: face_track.Track, clip: RawClip, repairs: list[str]) -> tuple
         repairs.append(f"damaged stream: {len(found.lost)} lost frames repeat the one before")
     if missed := int((~seen[start:end]).sum()):
         repairs.append(f"landmarks of {missed} frames interpolated")
-    heard = audio.frame_count(len(clip.audio))
+    heard = sound.frame_count(len(clip.audio))
     if heard < end - face_track.FILL:
         repairs.append(f"sound ends {(end - heard) / FPS:.2f} s before the picture: cut off")
         end = heard
@@ -151,13 +153,13 @@ def _warped(frames: Iterator[np.ndarray | None], matrix: np.ndarray) -> Iterator
     last = None
     for frame in frames:
         if frame is not None or last is None:
-            last = faces.warp(frame, matrix, FACE_SIZE)
+            last = alignment.warp(frame, matrix, FACE_SIZE)
         yield last
 
 
 def _fit(wave: np.ndarray, frames: int) -> np.ndarray:
     """Exactly as long as the picture: GRID's sound is 22 ms shorter and is filled with silence."""
-    samples = frames * audio.FRAME_SAMPLES
+    samples = frames * sound.FRAME_SAMPLES
     return np.pad(wave[:samples], (0, max(0, samples - len(wave))))
 
 
@@ -178,7 +180,7 @@ def prepare(
     see faces.backend; identities, utterances, seed: of the drawn corpus. UserError: unusable
     root, a target that cannot be written or was prepared with other settings.
     """
-    from tqdm.auto import tqdm
+    from amie_core.machine import progress_bar
 
     out = Path(out)
     drawn = {"identities": identities, "utterances": utterances, "seed": seed}
@@ -205,15 +207,14 @@ def prepare(
     tasks = [(source, out, mfcc_rate, finder) for source in todo]
     try:
         with manifest.open("a", encoding="utf-8", newline="") as file:
-            for row in tqdm(
-                _run(tasks, jobs), f"prepare {corpus}", len(sources), initial=len(rows), unit="clip"
-            ):
+            bar = {"total": len(sources), "initial": len(rows), "unit": "clip"}
+            for row in progress_bar(_run(tasks, jobs), f"prepare {corpus}", **bar):
                 rows[row["speaker"], row["utterance"]] = row
                 file.write(store.line(row))  # one line a clip as it is done: a kill loses no more
                 file.flush()
     except OSError as error:
         raise UserError(f"cannot write {manifest}: {(error.strerror or '').lower()}") from error
-    store.write_whole(manifest, store.table(rows))
+    files.write_whole(manifest, store.table(rows))
     return summary(out)
 
 
@@ -227,7 +228,7 @@ def _check_target(out: Path, settings: dict[str, Any]) -> None:
                     "choose another --out or remove it"
                 )
     else:
-        store.write_whole(out / "corpus.json", (json.dumps(settings, indent=1) + "\n").encode())
+        files.write_whole(out / "corpus.json", (json.dumps(settings, indent=1) + "\n").encode())
 
 
 def _resume(out: Path, manifest: Path, sources: list[Source]) -> dict[tuple[str, str], dict]:
@@ -241,7 +242,7 @@ def _resume(out: Path, manifest: Path, sources: list[Source]) -> dict[tuple[str,
         row = done.get((source.speaker, source.utterance))
         if row and (row["status"] == "rejected" or (out / row["file"]).is_file()):
             rows[source.speaker, source.utterance] = {**row, "split": source.split}
-    store.write_whole(manifest, store.table(rows))
+    files.write_whole(manifest, store.table(rows))
     return rows
 
 

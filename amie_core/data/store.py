@@ -5,13 +5,10 @@ lip box in 256-px units, the padded MFCC, which frames are silent, the sound, an
 corpus has them. NumPy's own format, nothing pickled; written aside, then renamed.
 """
 
-import contextlib
 import csv
-import errno
 import hashlib
 import io
 import json
-import os
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -23,6 +20,7 @@ from jaxtyping import Bool, Float, Int16, UInt8
 
 from amie_core.config import FACE_SIZE
 from amie_core.errors import UserError
+from amie_core.files import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,19 +53,6 @@ class PreparedClip:
     words: list[tuple[str, float, float]] = field(default_factory=list)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all. UserError: disk full, no right."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        os.replace(part, path)
-    except OSError as error:
-        why = "the disk is full" if error.errno == errno.ENOSPC else str(error.strerror).lower()
-        raise UserError(f"cannot write {path}: {why}: choose another --out") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
 
 
 def encode(frames: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from amie_core import errors
 from amie_core.config import FPS, SAMPLE_RATE
-from amie_core.data import audio as sound
+from amie_core.data import sound
 from amie_core.data.raw_clip import RawClip
 from amie_core.errors import UserError
 
@@ -30,7 +31,7 @@ def read_video(path: str | Path) -> RawClip:
     try:
         container = av.open(str(path))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as a video: {sound._reason(error)}") from error
+        raise UserError(f"{path} cannot be read as a video: {errors.reason(error)}") from error
     with container:
         if not container.streams.video:
             raise UserError(f"{path} has no picture: give a video file")
@@ -138,7 +139,7 @@ class VideoWriter:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._out = av.open(str(self._part), "w", options={"movflags": "+faststart"})
         except (OSError, ValueError) as error:
-            raise UserError(f"cannot write {self.path}: {sound._reason(error)}") from error
+            raise UserError(f"cannot write {self.path}: {errors.reason(error)}") from error
         if self.comment:
             self._out.metadata.update(comment=self.comment, description=self.comment)
         # One encoder thread and no version banner in the stream: the same bytes every time.
@@ -185,7 +186,7 @@ class VideoWriter:
         try:
             self._out.mux(packets)
         except OSError as error:
-            raise UserError(f"cannot write {self.path}: {sound._reason(error)}") from error
+            raise UserError(f"cannot write {self.path}: {errors.reason(error)}") from error
 
     def __exit__(self, kind, error, trace) -> None:
         try:
@@ -198,7 +199,7 @@ class VideoWriter:
             if kind is None:
                 os.replace(self._part, self.path)
         except OSError as failure:
-            raise UserError(f"cannot write {self.path}: {sound._reason(failure)}") from failure
+            raise UserError(f"cannot write {self.path}: {errors.reason(failure)}") from failure
         finally:
             with contextlib.suppress(OSError):
                 self._out.close()

@@ -84,7 +84,7 @@ def features(
     return found
 
 
-class Reference(NamedTuple):
+class Standardisation(NamedTuple):
     """What features are measured by: mean and deviation of the real ones, kernel widths."""
 
     mean: dict[str, np.ndarray]
@@ -92,7 +92,7 @@ class Reference(NamedTuple):
     bandwidth: dict[str, float]
 
 
-def reference(real: Sequence[Features]) -> Reference:
+def standardisation(real: Sequence[Features]) -> Standardisation:
     """Standardisation and median-heuristic kernel widths, from the real clips alone."""
     mean, deviation, bandwidth = {}, {}, {}
     for space in SPACES:
@@ -101,13 +101,13 @@ def reference(real: Sequence[Features]) -> Reference:
         some = ((every - mean[space]) / deviation[space])[:: max(1, len(every) // 500)]
         apart = np.linalg.norm(some[:, None] - some[None], axis=-1)
         bandwidth[space] = float(np.median(apart[np.triu_indices(len(some), 1)]))
-    return Reference(mean, deviation, bandwidth)
+    return Standardisation(mean, deviation, bandwidth)
 
 
 def distances(
     generated: Sequence[Features],
     real: Sequence[Features],
-    by: Reference,
+    by: Standardisation,
     *,
     draws: int = DRAWS,
     seed: int = 0,

@@ -195,7 +195,7 @@ def lips(
 
     `unmeasured_frames` counts the others. All None where no frame has both.
     """
-    from amie_core.data.faces import lip_opening
+    from amie_core.data.alignment import lip_opening
 
     both = found & real_found
     values: dict[str, float | int | None] = {"unmeasured_frames": int((~both).sum())}
@@ -225,7 +225,7 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def summary(clips: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, dict[str, Any]]:
+def means(clips: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, dict[str, Any]]:
     """Mean, 95 % interval and number of clips of each metric, over the clips that have a value."""
     table: dict[str, dict[str, Any]] = {}
     for name in DEFINITIONS:

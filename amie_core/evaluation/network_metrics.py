@@ -26,7 +26,7 @@ DEFINITIONS = {
 Frames = UInt8[np.ndarray, "n s s 3"]
 
 
-class Further:
+class NetworkMetrics:
     """Sees every clip of a split with the frames made for it; `values` once all have been seen."""
 
     def __init__(self, features: bool, weights: str | Path | None) -> None:
@@ -75,7 +75,7 @@ class Further:
     def _identity_cosine_vgg(self) -> dict[str, Any]:
         from amie_core.evaluation import distances
 
-        by = distances.reference(self.seen["real"])
+        by = distances.standardisation(self.seen["real"])
 
         def unit(features: dict[str, np.ndarray]) -> np.ndarray:
             standard = (features["frame"] - by.mean["frame"]) / by.deviation["frame"]
@@ -91,7 +91,7 @@ class Further:
     def _frechet_vgg(self) -> dict[str, Any]:
         from amie_core.evaluation import distances
 
-        by = distances.reference(self.seen["real"])
+        by = distances.standardisation(self.seen["real"])
         sets = {
             name: (np.concatenate([clip["frame"] for clip in self.seen[name]]) - by.mean["frame"])
             / by.deviation["frame"]

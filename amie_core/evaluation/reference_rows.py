@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, UInt8
 
-from amie_core.config import FACE_SIZE, workspace
+from amie_core import files
+from amie_core.config import FACE_SIZE
 from amie_core.data import faces, store
 from amie_core.data.audio import windows
 from amie_core.data.store import PreparedClip
 from amie_core.errors import UserError
 from amie_core.evaluation import metrics
+from amie_core.files import workspace
 from amie_core.talking.talk import scale
 
 VERSION = 2  # of what is kept; raise it when a reference row or a metric changes
@@ -52,11 +54,12 @@ class Reference(NamedTuple):
     rows: dict[str, dict[str, float | int | None]]
 
 
-def measure(frames: UInt8[np.ndarray, "n s s 3"], chunk: int = 100) -> Measured:
+def measure_lips(frames: UInt8[np.ndarray, "n s s 3"], chunk: int = 100) -> Measured:
     """Landmarks of aligned frames of any size; each is scaled to 256² first, real or generated."""
     parts = []
     for i in range(0, len(frames), chunk):
-        parts.append(faces.measure(np.stack([scale(f, FACE_SIZE) for f in frames[i : i + chunk]])))
+        large = np.stack([scale(frame, FACE_SIZE) for frame in frames[i : i + chunk]])
+        parts.append(faces.measure_landmarks(large))
     return Measured(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
@@ -146,21 +149,21 @@ class References:
             buffer = io.BytesIO()
             np.savez(buffer, points=known.real.points, found=known.real.found,
                      rows=json.dumps(known.rows))  # fmt: skip
-            store.write_whole(kept, buffer.getvalue())
+            files.write_whole(kept, buffer.getvalue())
         return known
 
     def _measure(self, clip: PreparedClip, file: str) -> Reference:
         n, frames = len(clip.frames), clip.frames
-        real = measure(frames)
+        real = measure_lips(frames)
         first = Measured(*(np.repeat(part[:1], n, axis=0) for part in real))
         still = np.repeat(frames[:1], n, axis=0)
         rows = {"copied_identity": compare(still, first, frames, real)}
         if len(self.nearest.rows[self.nearest.rows["file"] != file]):
             nearest = self.nearest.frames(clip, file)
-            rows["nearest_audio"] = compare(nearest, measure(nearest), frames, real)
+            rows["nearest_audio"] = compare(nearest, measure_lips(nearest), frames, real)
         whole = real
         if self.size != FACE_SIZE:
-            whole = measure(store.load_clip(self.data, file).frames)
+            whole = measure_lips(store.load_clip(self.data, file).frames)
         rows["real_frames"] = compare(frames, whole, frames, real)
         return Reference(real, rows)
 

@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
-from amie_core.config import workspace
 from amie_core.data import store
 from amie_core.data.audio import windows
 from amie_core.errors import UserError
+from amie_core.files import workspace
 from amie_core.losses import crop_lips
+from amie_core.machine import progress_bar
 from amie_core.model.generator import AudioEncoder, convolution
 from amie_core.training.checkpoint import read_tensors, write_tensors
 
@@ -98,7 +98,7 @@ def train_judge(
     rows = rows[rows["frames"] >= need].to_dict("records")
     if not rows:
         raise UserError(f"{data}: no training clip has {need} frames or more")
-    reading = tqdm(rows, "load", unit="clip", disable=None if progress else True)
+    reading = progress_bar(rows, "load", shown=progress, unit="clip")
     clips = [_clip(store.load_clip(data, row["file"], size=size)) for row in reading]
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
@@ -109,7 +109,7 @@ def train_judge(
     optimizer = torch.optim.AdamW(judge.parameters(), 2e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
     target = torch.arange(PLACES).repeat(CLIPS)
-    for _ in tqdm(range(steps), "judge", disable=None if progress else True):
+    for _ in progress_bar(range(steps), "judge", shown=progress):
         drawn = [clips[i] for i in random.integers(len(clips), size=CLIPS)]
         places = [_places(len(c.lips), random) for c in drawn]
         seen = torch.cat([_stacks(c.lips, p) for c, p in zip(drawn, places, strict=True)])
@@ -168,7 +168,7 @@ def judged(
     return Judgement(auc, int(max(means, key=lambda k: means[k])))
 
 
-def summary(judgements: list[Judgement]) -> dict[str, Any]:
+def overall(judgements: list[Judgement]) -> dict[str, Any]:
     """Mean AUC over clips, and the share of clips whose best offset is within one frame."""
     aucs = [j.auc for j in judgements if j.auc is not None]
     near = [abs(j.offset) <= 1 for j in judgements if j.offset is not None]

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from amie_core.config import workspace
 from amie_core.errors import UserError
 from amie_core.experiments import cells
 from amie_core.experiments.notebook import Settings, prepared, trained
+from amie_core.files import workspace
 
 ASKED = ("davs", "atvgnet", "ours")  # the methods of the paper's Table 4
 

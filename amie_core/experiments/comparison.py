@@ -12,21 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amie_core.config import figures_dir
-from amie_core.data.store import write_whole
+from amie_core import files
+from amie_core.config import METHODS, PEERS
 from amie_core.experiments.ablation import METRICS, mean_interval
 from amie_core.experiments.tables import TITLES, clip_mean, origin
+from amie_core.files import figures_dir, write_whole
 from amie_core.paper import TABLE_1, TABLE_2, Score
-from amie_core.peers import NAMES, PEERS
 from amie_core.show import figures
-from amie_core.training import checkpoint
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Deposit = Mapping[str, Any]
 # Name of a cell -> name in the paper's tables, in their order.
-CELLS = {("ours" if name == "amie" else name): printed for name, printed in NAMES.items()}
+CELLS = {("ours" if name == "amie" else name): printed for name, printed in METHODS.items()}
 # Column of the paper -> correct metric, the one of released scripts, the paper's field, decimals.
 COLUMNS = {
     "PSNR, dB ↑": ("psnr_rgb", "psnr_rgb_uint8_legacy", "psnr", 2),
@@ -69,7 +68,7 @@ def ledgers() -> "pd.DataFrame":
         head, _, rest = text.partition("Kept:")
         kept, _, simplified = rest.partition("Simplified, and why:")
         items = [" ".join(item.split()).rstrip(";.") for item in simplified.split("\n- ")[1:]]
-        lines[f"{NAMES[name]} · {name}"] = {
+        lines[f"{METHODS[name]} · {name}"] = {
             "after": " ".join(head.split()), "kept": " ".join(kept.split()),
             "simplified, and why": "<br>".join(items),
         }  # fmt: skip
@@ -230,7 +229,7 @@ def save(found: Sequence[Deposit], real: Deposit, provenance: Mapping[str, Any])
         target = figures_dir() / f"table{number}{suffix}"
         write_whole(target.with_suffix(".md"), "\n".join([*parts, LEGEND, ""]).encode())
         write_whole(target.with_suffix(".csv"), pd.concat(frames).to_csv().encode())
-        checkpoint.write_json(target.with_suffix(".json"), dict(provenance))
+        files.write_json(target.with_suffix(".json"), dict(provenance))
 
 
 def markdown(shown: "pd.DataFrame") -> str:

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from amie_core.config import PROFILES, Profile, run_key, workspace
+from amie_core.config import PROFILES, Profile, run_key
 from amie_core.data.raw_clip import Source
 from amie_core.data.store import PreparedClip
 from amie_core.errors import UserError
-from amie_core.training.checkpoint import commit
+from amie_core.files import commit, workspace
 
 if TYPE_CHECKING:
-    import pandas as pd
 
     from amie_core.model import Generator
 
@@ -145,7 +144,7 @@ def trained(settings: Settings) -> Path:
     data = prepared(settings)
     key = run_key(settings.scale, settings.seed, digest(data))
     out = workspace() / "runs" / f"{settings.profile}-ours-{settings.seed}-{key}"
-    train(settings.profile, data, out, seed=settings.seed)
+    train(settings.scale, data, out, seed=settings.seed)
     return out
 
 
@@ -154,11 +153,11 @@ def deposited(settings: TableSettings, names: Sequence[str] = ()) -> list[dict[s
 
     Several at a time, one a core, where there is a corpus to train on.
     """
-    from amie_core.experiments import cells
+    from amie_core.experiments import cells, run_cell
 
     data = prepared(settings) if settings.trains else None
     wanted = cells.planned(settings.profile, list(names), settings.seeds or None)
-    return cells.make_all(wanted, data, workers=os.cpu_count() or 1)
+    return run_cell.make_all(wanted, data, workers=os.cpu_count() or 1)
 
 
 def provenance_of(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -189,28 +188,6 @@ def provenance(settings: Settings, split: str = "", **more: Any) -> dict[str, An
     }
 
 
-def results(result: Mapping[str, Any]) -> "pd.DataFrame":
-    """Means of `evaluate`'s result, a line a row (model, references), a column a metric.
-
-    Variants of a metric are left out.
-    """
-    import pandas as pd
-
-    from amie_core.evaluation.metrics import VARIANTS
-
-    def cell(value: Mapping[str, Any]) -> str:
-        if value["mean"] is None:
-            return "-"
-        interval = value["interval"]
-        text = f"{value['mean']:.2f}"
-        return text if interval is None else f"{text} ({interval[0]:.2f} to {interval[1]:.2f})"
-
-    rows = {name: row["mean"] for name, row in result["rows"].items() if row["clips"]}
-    means = {
-        name: {key: cell(mean) for key, mean in row.items() if key not in VARIANTS}
-        for name, row in rows.items()
-    }
-    return pd.DataFrame.from_dict(means, orient="index").rename_axis(result["split"])
 
 
 def untrained(settings: Settings) -> "Generator":

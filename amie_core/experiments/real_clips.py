@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from amie_core import files
 from amie_core.config import Profile
 from amie_core.data import store
 from amie_core.data.store import PreparedClip
@@ -37,7 +38,7 @@ def splits_of(data: Path) -> tuple[str, ...]:
     return found
 
 
-class Yardstick:
+class RealClips:
     """Measures generated clips of one prepared corpus at one size. `kept`: a judge's weights."""
 
     def __init__(
@@ -95,13 +96,13 @@ class Yardstick:
         found = [distances.features(self.phi, c, c.frames, distances.REAL) for c in self.seen]
         buffer = io.BytesIO()
         np.savez(buffer, **{f"{s}{k}": v for k, clip in enumerate(found) for s, v in clip.items()})
-        store.write_whole(kept, buffer.getvalue())
+        files.write_whole(kept, buffer.getvalue())
         return found
 
     @cached_property
-    def by(self) -> distances.Reference:
+    def by(self) -> distances.Standardisation:
         """Standardisation and kernel widths."""
-        return distances.reference(self.real)
+        return distances.standardisation(self.real)
 
     def distances(self, made: list[Frames]) -> dict[str, Any]:
         """Distances of clips generated for the first split from the real ones."""
@@ -138,7 +139,7 @@ class Yardstick:
         still = [np.repeat(clip.frames[:1], len(clip.frames), axis=0) for clip in self.seen]
         return {
             "data_digest": self.digest, "image_size": self.size, "rows": rows,
-            "judge": {split: sync_judge.summary(verdicts) for split, verdicts in own.items()},
+            "judge": {split: sync_judge.overall(verdicts) for split, verdicts in own.items()},
             "distances": {
                 "floor": self._distances(again),
                 "shuffled": self._distances(distances.shuffled(again)),

@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from amie_core.config import figures_dir
-from amie_core.data.store import write_whole
+from amie_core import files
 from amie_core.experiments import ablation
 from amie_core.experiments.ablation import LABELS, METRICS, Deposit
+from amie_core.files import figures_dir, write_whole
 from amie_core.show import figures
-from amie_core.training import checkpoint
 
 TITLES = {
     "test_seen": "Known faces, unseen sentences",
@@ -109,7 +108,7 @@ def save_table_3(found: Sequence[Deposit], real: Deposit, provenance: Mapping[st
     target = figures_dir() / name
     write_whole(target.with_suffix(".md"), "\n".join(parts).encode())
     write_whole(target.with_suffix(".csv"), pd.concat(frames).to_csv(index=False).encode())
-    checkpoint.write_json(target.with_suffix(".json"), dict(provenance))
+    files.write_json(target.with_suffix(".json"), dict(provenance))
 
 
 def origin(provenance: Mapping[str, Any]) -> str:

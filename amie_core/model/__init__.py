@@ -3,7 +3,8 @@
 from amie_core.model.attention import FineMask, coarse_coverage, mask_of, rate_at
 from amie_core.model.critic import Critic
 from amie_core.model.discriminator import Discriminator
-from amie_core.model.generator import Generator, roll_out
+from amie_core.model.generator import Generator
+from amie_core.model.talker import roll_out
 
 __all__ = [
     "Critic",

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from amie_core.config import FACE_SIZE
 
-# The template's mouth (data.faces.TEMPLATE), for callers that know no better: faces are aligned.
-LIP_BOX = (144, 224, 64, 192)
+# The mouth of data.alignment.TEMPLATE (a test compares them), for callers that know no better.
+TEMPLATE_LIP_BOX = (144, 224, 64, 192)
 REACH = (82.0, 72.0)  # half width and half height of the region, px at 256
 BELOW = 24.0  # px at 256 from the mouth's centre down to the region's
 FEATHER = 0.45  # share of the reach over which the region fades out

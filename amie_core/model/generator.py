@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -12,8 +11,7 @@ from torch import Tensor, nn
 from amie_core.config import ModelConfig
 from amie_core.model import composition
 from amie_core.model.composition import Change
-
-LipBox = tuple[int, int, int, int]  # top, bottom, left, right, in 256ths
+from amie_core.model.talker import LipBox, Talker
 
 
 class IdentityCode(NamedTuple):
@@ -108,29 +106,6 @@ class FrameDecoder(nn.Module):
         return self.out(x)
 
 
-class Talker(nn.Module):
-    """What the generator of every method can do: speak a face."""
-
-    def roll(
-        self, face: Float[Tensor, "1 3 s s"], windows: Iterable[Float[Tensor, "_ 20 13"]]
-    ) -> Iterator[Float[Tensor, "_ 3 s s"]]:
-        """Frames in [0, 1], one a window, from an aligned face; `windows` comes in chunks."""
-        raise NotImplementedError
-
-    def changes(
-        self,
-        face: Float[Tensor, "1 3 s s"],
-        windows: Iterable[Float[Tensor, "_ 20 13"]],
-        lip_box: LipBox | None = None,
-    ) -> Iterator[tuple[Float[Tensor, "1 3 s s"], Change]]:
-        """`roll`, frame by frame, and what each changes of the face around the mouth."""
-        boxes = torch.tensor([lip_box or composition.LIP_BOX], device=face.device)
-        around = composition.region(boxes, face.shape[-1])
-        for frames in self.roll(face, windows):
-            for frame in frames[:, None]:
-                yield frame, Change((frame - face) * around, None)
-
-
 class Generator(Talker):
     """G: f̂_i from the (attended) identity face, the frame's audio window and f̂_{i−1}.
 
@@ -165,7 +140,7 @@ class Generator(Talker):
         if self.config.compose == "none":
             return IdentityCode(maps, seen, None)
         if lip_boxes is None:
-            lip_boxes = torch.tensor([composition.LIP_BOX] * len(face), device=face.device)
+            lip_boxes = torch.tensor([composition.TEMPLATE_LIP_BOX] * len(face), device=face.device)
         return IdentityCode(maps, face, composition.region(lip_boxes, face.shape[-1]))
 
     def audio(self, windows: Float[Tensor, "b 20 13"]) -> Float[Tensor, "b c 4 4"]:
@@ -229,7 +204,7 @@ class Generator(Talker):
         The identity is encoded once; the attention rate of inference is 1, as at the end of
         training (sec. 3.3).
         """
-        boxes = torch.tensor([lip_box or composition.LIP_BOX], device=face.device)
+        boxes = torch.tensor([lip_box or composition.TEMPLATE_LIP_BOX], device=face.device)
         code, previous = self.identity(face, boxes), face
         around = composition.region(boxes, face.shape[-1])
         for chunk in windows:
@@ -238,34 +213,3 @@ class Generator(Talker):
                 previous = self.compose(code, made).clamp(0, 1)
                 whole = code.region is None
                 yield previous, Change((previous - face) * around, None) if whole else made
-
-
-@torch.inference_mode()
-def roll_changes(
-    generator: Talker,
-    face: Float[Tensor, "3 s s"],
-    windows: Iterable[Float[np.ndarray, "_ 20 13"]],
-    lip_box: LipBox | None = None,
-) -> Iterator[tuple[Float[Tensor, "1 3 s s"], Change]]:
-    """The face speaks: a frame a window, and what it changes of the face around the mouth.
-
-    `windows` comes in chunks of any length; no more than a chunk is kept in memory. lip_box: the
-    mouth's, in 256ths.
-    """
-    generator.eval()
-    device = next(generator.parameters()).device
-    face = face.to(device)[None].contiguous(memory_format=torch.channels_last)
-    heard = (torch.as_tensor(np.asarray(chunk), device=device) for chunk in windows)
-    yield from generator.changes(face, heard, lip_box)
-
-
-def roll_out(
-    generator: Talker,
-    face: Float[Tensor, "3 s s"],
-    windows: Iterable[Float[np.ndarray, "_ 20 13"]],
-    lip_box: LipBox | None = None,
-) -> Iterator[np.ndarray]:
-    """The frames of `roll_changes` as (s, s, 3) uint8 RGB pictures."""
-    for frame, _ in roll_changes(generator, face, windows, lip_box):
-        picture = frame[0].mul(255).round().to(torch.uint8)
-        yield picture.permute(1, 2, 0).cpu().contiguous().numpy()

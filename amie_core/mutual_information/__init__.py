@@ -1,27 +1,24 @@
-"""Mutual information: objectives, read-outs, samplers, classical estimators. Knows no faces."""
+"""Mutual information: objectives, read-outs, samplers, classical estimators. Knows no faces.
 
-from amie_core.mutual_information.classical import edgeworth, gaussian, ksg
-from amie_core.mutual_information.estimation.estimate import Estimate, estimate
-from amie_core.mutual_information.objectives import CHANCE_JS, EmaDv, dv, infonce, js, nwj
-from amie_core.mutual_information.readouts import READOUTS, readout_for, xi
-from amie_core.mutual_information.samplers import across_clips, derangement, negatives_within_clip
+Names are imported when they are asked for: the losses need the objectives alone, and SciPy and the
+estimator's critics take longer to import than those take to run.
+"""
 
-__all__ = [
-    "CHANCE_JS",
-    "READOUTS",
-    "EmaDv",
-    "Estimate",
-    "across_clips",
-    "derangement",
-    "dv",
-    "edgeworth",
-    "estimate",
-    "gaussian",
-    "infonce",
-    "js",
-    "ksg",
-    "negatives_within_clip",
-    "nwj",
-    "readout_for",
-    "xi",
-]
+from importlib import import_module
+from typing import Any
+
+_PLACES = {
+    "classical": ("edgeworth", "gaussian", "ksg"),
+    "estimation.estimate": ("Estimate", "estimate"),
+    "objectives": ("CHANCE_JS", "EmaDv", "dv", "infonce", "js", "nwj"),
+    "readouts": ("READOUTS", "readout_for", "xi"),
+    "samplers": ("across_clips", "derangement", "negatives_within_clip"),
+}
+_MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -28,8 +28,9 @@ from torch import Tensor, nn
 
 from amie_core import losses
 from amie_core.config import FACE_SIZE, LANDMARKS, ModelConfig, Profile
-from amie_core.model.generator import AudioEncoder, FrameDecoder, ImageEncoder, Talker
-from amie_core.peers.parts import PART, Judge, decode_frames
+from amie_core.model.generator import AudioEncoder, FrameDecoder, ImageEncoder
+from amie_core.model.talker import Talker
+from amie_core.peers.parts import PART, PictureDiscriminator, decode_frames
 from amie_core.training.method import Method, MethodStep, Networks
 from amie_core.training.windows import Batch, Windows
 
@@ -125,12 +126,12 @@ class Atvgnet(Talker):
 
 def _landmarks(face: Float[Tensor, "1 3 s s"]) -> Float[Tensor, "1 68 2"]:
     """Landmarks of an aligned face, px at 256²; the mean face's where none are found."""
-    from amie_core.data import faces
+    from amie_core.data import alignment, faces
 
     big = F.interpolate(face.float(), (FACE_SIZE,) * 2, mode="bicubic", align_corners=False)
     picture = big.clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-    points, found = faces.measure(picture)
-    return torch.from_numpy(points if found[0] else faces.TEMPLATE[None].copy())
+    points, found = faces.measure_landmarks(picture)
+    return torch.from_numpy(points if found[0] else alignment.TEMPLATE[None].copy())
 
 
 class AtvgnetNetworks(Networks):
@@ -139,7 +140,7 @@ class AtvgnetNetworks(Networks):
     def __init__(self, profile: Profile) -> None:
         super().__init__()
         self.generator = Atvgnet(profile.model, profile.train.unroll)
-        self.discriminator = Judge(profile.model, 1 + COEFFICIENTS)
+        self.discriminator = PictureDiscriminator(profile.model, 1 + COEFFICIENTS)
         self.average()
 
     def fit(self, windows: Windows) -> None:
@@ -150,7 +151,7 @@ class AtvgnetNetworks(Networks):
         self.averaged.shape.fit(points)
 
 
-class Step(MethodStep):
+class AtvgnetStep(MethodStep):
     """D with its regression, then AT-net and VG-net."""
 
     def __init__(
@@ -205,4 +206,4 @@ class Step(MethodStep):
         }  # fmt: skip
 
 
-METHOD = Method(Atvgnet, AtvgnetNetworks, Step)
+METHOD = Method(Atvgnet, AtvgnetNetworks, AtvgnetStep)

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from amie_core import losses
 from amie_core.config import ModelConfig, Profile
 from amie_core.model.generator import AudioEncoder, FrameDecoder, ImageEncoder
-from amie_core.peers.parts import Judge, WindowTalker, decode_frames
+from amie_core.peers.parts import PictureDiscriminator, WindowTalker, decode_frames
 from amie_core.training.method import Method, MethodStep, Networks
 from amie_core.training.windows import Batch
 
@@ -98,13 +98,13 @@ class DavsNetworks(Networks):
         super().__init__()
         config = profile.model
         self.generator = Davs(config)
-        self.video_encoder = Judge(config, config.embedding)
+        self.video_encoder = PictureDiscriminator(config, config.embedding)
         self.speech_of = nn.Linear(config.embedding, SOUNDS)  # shared by both modalities
         self.person_code = nn.Linear(config.widths()[-1] * 16, config.embedding)
         self.person_of = nn.Linear(config.embedding, PERSONS)
         self.speech_in_person = _classifier(config.embedding, SOUNDS)  # the adversaries
         self.person_in_speech = _classifier(config.embedding, PERSONS)
-        self.discriminator = Judge(config, 1, channels=6)
+        self.discriminator = PictureDiscriminator(config, 1, channels=6)
         self.average()
 
 
@@ -112,7 +112,7 @@ def _classifier(inputs: int, classes: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, inputs), nn.LeakyReLU(0.2), nn.Linear(inputs, classes))
 
 
-class Step(MethodStep):
+class DavsStep(MethodStep):
     """D, then the adversaries, then encoders, decoder and classifiers."""
 
     def __init__(self, profile: Profile, networks: DavsNetworks, fabric: Fabric, seed: int) -> None:
@@ -218,4 +218,4 @@ def _motion(
     return torch.cat([frames, change], 2)[:, judged].flatten(0, 1)
 
 
-METHOD = Method(Davs, DavsNetworks, Step)
+METHOD = Method(Davs, DavsNetworks, DavsStep)

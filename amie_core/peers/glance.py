@@ -32,8 +32,7 @@ from torch import Tensor, nn
 from amie_core import losses
 from amie_core.config import ModelConfig, Profile
 from amie_core.model.generator import AudioEncoder, ImageEncoder
-from amie_core.peers.lips import cut_lips, put_lips
-from amie_core.peers.parts import Judge, WindowTalker
+from amie_core.peers.parts import PictureDiscriminator, WindowTalker, cut_lips, put_lips
 from amie_core.perceptual import Phi
 from amie_core.training.method import Method, MethodStep, Networks
 from amie_core.training.windows import Batch
@@ -109,7 +108,7 @@ class Correlation(nn.Module):
         super().__init__()
         self.audio = AudioEncoder(max(4, config.audio_width // 2), config.embedding)
         half = ModelConfig(config.image_size // 2, config.width, config.max_width)
-        self.movement = Judge(half, config.embedding)
+        self.movement = PictureDiscriminator(half, config.embedding)
 
     def forward(
         self, windows: Float[Tensor, "b k 20 13"], lips: Float[Tensor, "b k 3 h h"]
@@ -165,7 +164,7 @@ class GlanceNetworks(Networks):
         self.average()
 
 
-class Step(MethodStep):
+class GlanceStep(MethodStep):
     """D on three streams, the correlation on real blocks, then the generator."""
 
     def __init__(
@@ -239,4 +238,4 @@ class Step(MethodStep):
         return {"correlation_real": own.mean(), "correlation_other": other.mean()}
 
 
-METHOD = Method(Glance, GlanceNetworks, Step)
+METHOD = Method(Glance, GlanceNetworks, GlanceStep)

@@ -3,11 +3,14 @@
 from collections.abc import Iterable, Iterator
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from amie_core.config import ModelConfig
-from amie_core.model.generator import FrameDecoder, ImageEncoder, Talker
+from amie_core.config import FACE_SIZE, ModelConfig
+from amie_core.data.alignment import TEMPLATE, lip_box
+from amie_core.model.generator import FrameDecoder, ImageEncoder
+from amie_core.model.talker import Talker
 
 PART = 24  # frames decoded at once in a roll-out, about: bounds the memory
 
@@ -45,7 +48,7 @@ def decode_frames(
     return decoder(code, (*skips, last)).float().unflatten(0, (b, k))
 
 
-class Judge(nn.Module):
+class PictureDiscriminator(nn.Module):
     """A discriminator's body: stride-2 convolutions to 4×4, `outputs` numbers a picture."""
 
     def __init__(self, config: ModelConfig, outputs: int, channels: int = 3) -> None:
@@ -57,3 +60,42 @@ class Judge(nn.Module):
     def forward(self, pictures: Float[Tensor, "b c s s"]) -> Float[Tensor, "b o"]:
         """Numbers in float32, the first of them the logit of "real"."""
         return self.head(self.body(pictures)[-1].flatten(1)).float()
+
+
+FEATHER = 1 / 8  # of the lip box's height, on each side
+
+
+def lip_region(size: int) -> tuple[slice, slice]:
+    """Rows and columns of the mean face's lip box in a face of `size` px."""
+    top, bottom, left, right = (edge * size // FACE_SIZE for edge in lip_box(TEMPLATE[None]))
+    return slice(top, bottom), slice(left, right)
+
+
+def cut_lips(faces: Float[Tensor, "b 3 s s"], size: int) -> Float[Tensor, "b 3 h h"]:
+    """The lip region of aligned faces as a square of `size` px."""
+    rows, columns = lip_region(faces.shape[-1])
+    return F.interpolate(
+        faces[:, :, rows, columns], (size, size), mode="bilinear", align_corners=False
+    )
+
+
+def put_lips(
+    face: Float[Tensor, "b 3 s s"], lips: Float[Tensor, "b k 3 h h"]
+) -> Float[Tensor, "b k 3 s s"]:
+    """Generated lips in the identity face, their edge feathered."""
+    rows, columns = lip_region(face.shape[-1])
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    patch = F.interpolate(
+        lips.flatten(0, 1), (height, width), mode="bilinear", align_corners=False
+    ).unflatten(0, lips.shape[:2])
+    edge = max(1.0, FEATHER * height)
+    ramps = [
+        ((torch.minimum(at + 1, n - at)) / edge).clamp(max=1)
+        for n in (height, width)
+        for at in (torch.arange(n, device=face.device),)
+    ]
+    shown = ramps[0][:, None] * ramps[1]
+    frames = face[:, None].repeat(1, lips.shape[1], 1, 1, 1)
+    there = frames[..., rows, columns]
+    frames[..., rows, columns] = there + shown * (patch - there)
+    return frames

@@ -94,7 +94,7 @@ class Speech2VidNetworks(Networks):
         self.average()
 
 
-class Step(MethodStep):
+class Speech2VidStep(MethodStep):
     """L1: first the network, then the deblurring on what the network makes."""
 
     def __init__(
@@ -127,4 +127,4 @@ class Step(MethodStep):
         return {"g": loss, "lip": lip}
 
 
-METHOD = Method(Speech2Vid, Speech2VidNetworks, Step)
+METHOD = Method(Speech2Vid, Speech2VidNetworks, Speech2VidStep)

@@ -16,10 +16,11 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from amie_core.config import figures_dir
+from amie_core.files import figures_dir
 
 # Okabe and Ito's colours, told apart in greyscale by the markers beside them.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
@@ -150,6 +151,13 @@ def clip_html(
 def figure(width: float = 7.0, height: float = 2.6) -> Figure:
     """An empty figure (inches), unknown to pyplot, so that nothing shows it a second time."""
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def draw_frame(axes: Axes, frame: Frame, title: str = "") -> None:
+    """A frame in a figure, without ticks or edges."""
+    axes.imshow(frame, interpolation="nearest")
+    axes.set(title=title, xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
 
 
 def save_figure(

@@ -59,9 +59,9 @@ class Analyse:
 
     def run(self) -> int:
         """Analyse; 1 when a file or row was refused."""
+        from amie_core.files import write_json
         from amie_core.study.analysis import analyse, text
         from amie_core.study.sample import read_key
-        from amie_core.training.checkpoint import write_json
 
         result = analyse(read_key(self.key), self.answers, simulated=self.simulated)
         if self.out is not None:
@@ -109,7 +109,7 @@ class Power:
                 raise UserError(f"--{name} {getattr(self, name)}: at least 1")
         if self.choices < 2:
             raise UserError(f"--choices {self.choices}: at least 2")
-        from amie_core.study.power import statement
+        from amie_core.study.statistics import statement
 
         print(statement(self.raters, self.trials, kept=2 / self.choices))
         return 0

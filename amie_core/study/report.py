@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from amie_core import paper
 from amie_core.errors import UserError
 from amie_core.show.figures import MARKERS, PALETTE, STYLE, figure
-from amie_core.study import power
+from amie_core.study import statistics
 from amie_core.study.analysis import analyse, span
 
 NOT_RUN = "no study has been run"
@@ -116,10 +116,10 @@ def volunteers(trials: tuple[int, ...] = (1, 5, 20, 60, 120)) -> pd.DataFrame:
     for question in ("realistic", "synchronization"):
         first, second = sorted((getattr(r, question) for r in paper.TABLE_4), reverse=True)[:2]
         kept = (first + second) / 100
-        for name, clustering in (("independent", 0.0), ("correlated", power.CLUSTERING)):
-            least = [power.detectable(paper.VOLUNTEERS, t, kept=kept, clustering=clustering)
+        for name, clustering in (("independent", 0.0), ("correlated", statistics.CLUSTERING)):
+            least = [statistics.detectable(paper.VOLUNTEERS, t, kept=kept, clustering=clustering)
                      for t in trials]  # fmt: skip
-            cells = [*least, power.head_to_head(first, second)]
+            cells = [*least, statistics.head_to_head(first, second)]
             keys = [*trials, "printed"]
             table[f"{question}, {name}"] = {
                 key: f"{cell:.1%}" for key, cell in zip(keys, cells, strict=True)

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from amie_core.errors import UserError
+from amie_core.machine import progress_bar
 from amie_core.study import QUESTIONS, clips, plan
 from amie_core.study.analysis import RULE
-from amie_core.study.methods import Method, open_methods
+from amie_core.study.clips import Method, open_methods
 from amie_core.study.plan import REAL, SHIFT, Trial
-from amie_core.study.power import statement
+from amie_core.study.statistics import statement
 
 STATIC = Path(__file__).parent / "static"
 TRIALS = "trials.js"  # a script, since a page opened from disk may not read files
@@ -54,8 +54,8 @@ def sample(
     key = Path(key) if key is not None else out.with_name(f"{out.name}.key.json")
     _check(out, key, trials, repeats, size)
 
+    from amie_core import files
     from amie_core.data import store
-    from amie_core.training import checkpoint
 
     settings, rows = store.settings(data), store.clips(data, split)
     methods = open_methods(runs, Path(data), device)
@@ -71,7 +71,7 @@ def sample(
         "corpus": settings.get("corpus"),
         "profiles": sorted({m.about["profile"] for m in methods if "profile" in m.about}),
         "seed": seed,
-        "commit": checkpoint.commit(),
+        "commit": files.commit(),
         "data_digest": store.digest(data),
         "methods": names,
         "runs": {method.name: method.about for method in methods},
@@ -96,11 +96,11 @@ def sample(
         text = json.dumps(_public(key_of), separators=(",", ":"))
         key_of = {"study": hashlib.sha256(text.encode()).hexdigest()[:12]} | key_of
         text = json.dumps({"study": key_of["study"]} | _public(key_of), separators=(",", ":"))
-        store.write_whole(part / TRIALS, f"{HEAD}{text};\n".encode())
+        files.write_whole(part / TRIALS, f"{HEAD}{text};\n".encode())
         _put(part, out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    checkpoint.write_json(key, key_of)
+    files.write_json(key, key_of)
     return key_of
 
 
@@ -150,12 +150,11 @@ def _write_clips(
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """All clips of all trials under names that say nothing; what each is, by trial."""
     from amie_core.data import store
-    from amie_core.talking.talk import quiet
 
     makers = {method.name: method.frames for method in methods}
     free = iter(f"{number:05x}" for number in rng.permutation(16**5)[: 8 * len(planned)])
     found = {}
-    for number, trial in enumerate(tqdm(planned, "ballot", unit="trial", **quiet(progress))):
+    for number, trial in enumerate(progress_bar(planned, "ballot", shown=progress, unit="trial")):
         row = rows.iloc[trial.clip]
         clip = store.load_clip(data, row)
         wave, part = clips.sound_of(clip), clips.cut(clip.silent)

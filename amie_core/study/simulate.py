@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from amie_core.data.store import write_whole
 from amie_core.errors import UserError
+from amie_core.files import write_whole
 from amie_core.study import COLUMNS, SIMULATED
 from amie_core.study.plan import MAIN, shown
 

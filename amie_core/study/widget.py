@@ -12,8 +12,8 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from amie_core.data.store import write_whole
 from amie_core.errors import UserError
+from amie_core.files import write_whole
 from amie_core.study import COLUMNS, PEOPLE
 from amie_core.study.plan import shown
 from amie_core.study.sample import read_ballot

@@ -12,8 +12,9 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from amie_core.config import SAMPLE_RATE, workspace
+from amie_core.config import SAMPLE_RATE
 from amie_core.errors import UserError
+from amie_core.files import workspace
 from amie_core.show import figures
 from amie_core.talking.talk import talk
 

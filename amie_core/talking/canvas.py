@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from amie_core.config import FACE_SIZE
-from amie_core.data.faces import warp
+from amie_core.data.alignment import warp
 
 LONGEST = 1280  # px: longer side of a video of a whole picture
 REPAINTED = 0.10  # change of colour, of 1, from which half of a pixel's own detail is given up

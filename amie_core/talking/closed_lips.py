@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from amie_core.config import FACE_SIZE
-from amie_core.data.faces import TEMPLATE, lip_box, lip_opening, warp
+from amie_core.data.alignment import TEMPLATE, lip_box, lip_opening, warp
 from amie_core.talking.canvas import Canvas
 
 OPEN = 4.0  # px at 256: lips nearer than this count as closed
@@ -67,7 +67,7 @@ def movement(
     return cv2.resize(found, (FACE_SIZE, FACE_SIZE), interpolation=cv2.INTER_LINEAR)
 
 
-def rest(
+def close_lips(
     image: UInt8[np.ndarray, "h w 3"],
     points: Float[np.ndarray, "68 2"],
     matrix: Float[np.ndarray, "2 3"],

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from tqdm.auto import tqdm
 
+from amie_core.data.alignment import scale
 from amie_core.errors import UserError
+from amie_core.machine import say
 
 GREY = 128  # what shows through a transparent image
 SMALLEST = 24  # px between the eyes' centres: below, there is no mouth to be seen
@@ -26,21 +27,21 @@ class Still:
     @property
     def lip_box(self) -> tuple[int, int, int, int]:
         """The mouth's, in 256ths of the aligned face."""
-        from amie_core.data.faces import lip_box
+        from amie_core.data.alignment import lip_box
 
         return lip_box(self.points[None])
 
     def aligned(self, size: int) -> UInt8[np.ndarray, "s s 3"]:
         """The aligned face as networks see it: by 256 px, as the training faces came."""
-        from amie_core.data.faces import warp
+        from amie_core.data.alignment import warp
 
         return scale(warp(self.picture, self.matrix), size)
 
     def at_rest(self) -> "Still":
         """The same with its lips closed, where they are open."""
-        from amie_core.talking.closed_lips import rest
+        from amie_core.talking.closed_lips import close_lips
 
-        return Still(*rest(self.picture, self.points, self.matrix), self.matrix)
+        return Still(*close_lips(self.picture, self.points, self.matrix), self.matrix)
 
 
 def open_still(path: Path, index: int | None = None, keep_smile: bool = False) -> Still:
@@ -64,7 +65,7 @@ def find_face(image: UInt8[np.ndarray, "h w 3"], index: int | None = None) -> St
     faces = sorted(rivals(backend().detect(image)), key=lambda face: face.box[0])
     if index is None and len(faces) > 1:
         index = max(range(len(faces)), key=lambda k: faces[k].side)
-        tqdm.write(f"{len(faces)} faces: taking the largest, --face-index {index} (0 is leftmost)")
+        say(f"{len(faces)} faces: taking the largest, --face-index {index} (0 is leftmost)")
     points, matrix = align_image(image, face_index=index)[1:]
     surest = max(face.score for face in faces)
     if surest < DOUBTFUL:  # the finder takes a face on its head for an upright one, unsurely
@@ -78,16 +79,6 @@ def find_face(image: UInt8[np.ndarray, "h w 3"], index: int | None = None) -> St
             f"(at least {SMALLEST} px)"
         )
     return Still(image, points, matrix)
-
-
-def scale(frame: UInt8[np.ndarray, "h w 3"], size: int) -> UInt8[np.ndarray, "s s 3"]:
-    """A frame at `size` px: cubic where it grows, area means where it shrinks."""
-    import cv2
-
-    if frame.shape[:2] == (size, size):
-        return frame
-    how = cv2.INTER_AREA if size < frame.shape[0] else cv2.INTER_CUBIC
-    return cv2.resize(frame, (size, size), interpolation=how)
 
 
 def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:

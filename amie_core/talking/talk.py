@@ -1,28 +1,26 @@
 """A face and a voice to a talking face video (sec. 3.1), frame by frame in flat memory."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import UInt8
-from tqdm.auto import tqdm
 
 from amie_core.config import FACE_SIZE, FPS, MOVEMENT
+from amie_core.data.alignment import scale
 from amie_core.errors import UserError
-from amie_core.talking.still import Still, open_still, scale
-from amie_core.training.shipped import WEIGHTS
+from amie_core.files import SHIPPED
+from amie_core.machine import pick_device, progress_bar, threads
+from amie_core.talking.still import Still, open_still
 
 if TYPE_CHECKING:
     import torch
 
-    from amie_core.model.generator import Talker
+    from amie_core.model.talker import Talker
 
 SIZES = (32, 2048)  # px, of the video
 LARGEST = 3.0  # movement that is not refused
-ONE_THREAD = 64  # px, of the network's pictures
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def talk(
     _check(face, audio, out, FACE_SIZE if size is None else size)
     if not 0 < movement <= LARGEST:
         raise UserError(f"movement {movement:g}: choose a number up to {LARGEST:g}, 1 is the model")
-    source = WEIGHTS if checkpoint is None else Path(checkpoint)
+    source = SHIPPED if checkpoint is None else Path(checkpoint)
 
     from amie_core.data.video import VideoWriter
     from amie_core.training.checkpoint import load_generator
@@ -78,7 +76,7 @@ def talk(
     with (
         threads(meta["image_size"]),
         VideoWriter(out, shape, audio=audio, comment=comment, synthetic=True) as writer,
-        tqdm(desc="talk", total=_expected(audio), unit="frame", **quiet(progress)) as bar,
+        progress_bar(what="talk", shown=progress, total=_expected(audio), unit="frame") as bar,
     ):
         for picture in pictures:
             writer.write(picture)
@@ -101,7 +99,7 @@ def picture_frames(
     import torch
 
     from amie_core.data.audio import stream_windows
-    from amie_core.model.generator import roll_changes
+    from amie_core.model.talker import roll_changes
     from amie_core.talking import canvas
 
     seen = still.aligned(meta["image_size"])
@@ -125,19 +123,6 @@ def picture_frames(
     )
 
 
-@contextmanager
-def threads(image_size: int) -> Iterator[None]:
-    """One thread of torch for small pictures: a second one costs more in waiting than it works."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if image_size <= ONE_THREAD else before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def array(values: "torch.Tensor") -> np.ndarray:
     """(1, c, s, s) as (s, s, c)."""
     return np.ascontiguousarray(values[0].permute(1, 2, 0).cpu().numpy())
@@ -156,46 +141,6 @@ def _check(face: Path, audio: Path, out: Path, size: int) -> None:
         raise UserError(f"{out} is a folder: choose a file name")
     if size % 2 or not SIZES[0] <= size <= SIZES[1]:
         raise UserError(f"size {size} px: choose an even number from {SIZES[0]} to {SIZES[1]}")
-
-
-def pick_device(name: str) -> str:
-    """The torch device of "auto", "cpu", "cuda", "cuda:1" … (UserError: not here)."""
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(name).type
-    except RuntimeError:
-        raise UserError(f"unknown device {name!r}: choose auto, cpu or cuda") from None
-    if kind not in ("cpu", "cuda") or (kind == "cuda" and not torch.cuda.is_available()):
-        raise UserError(f"device {name!r} is not here: choose auto or cpu")
-    return name
-
-
-def generate(
-    generator: "Talker",
-    face: UInt8[np.ndarray, "s s 3"],
-    windows: np.ndarray,
-    lip_box: tuple[int, int, int, int] | None = None,
-) -> UInt8[np.ndarray, "n s s 3"]:
-    """All frames of a short clip at the model's size: aligned `face`, MFCC `windows` (n, 20, 13).
-
-    `generator`: of any method; AMIE's is autoregressive from the face itself. lip_box: the face's
-    (`faces.lip_box`), the template's where None.
-    """
-    import torch
-
-    from amie_core.model.generator import roll_out
-
-    identity = torch.from_numpy(np.ascontiguousarray(face)).permute(2, 0, 1).float().div_(255)
-    made: Iterator[np.ndarray] = roll_out(generator, identity, [windows], lip_box)
-    return np.stack(list(made))
-
-
-def quiet(progress: bool) -> dict[str, bool]:
-    """tqdm's setting without a bar; with one nothing is set, so that TQDM_DISABLE still counts."""
-    return {} if progress else {"disable": True}
 
 
 def _expected(audio: Path) -> int | None:

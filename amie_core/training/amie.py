@@ -66,7 +66,7 @@ def roll(
     return torch.stack(frames, 1), torch.stack(logits, 1), torch.stack(masks, 1)
 
 
-class Step(MethodStep):
+class AmieStep(MethodStep):
     """The optimisers and what one step does. Every row of Table 3 does the same work a step."""
 
     def __init__(self, profile: Profile, amie: Amie, fabric: Fabric, seed: int) -> None:
@@ -111,7 +111,7 @@ class Step(MethodStep):
         log |= self._update_g(batch, frames, logits, seen)
         return log
 
-    def summary(self, values: dict[str, float]) -> str:
+    def log_line(self, values: dict[str, float]) -> str:
         """The lips' error, the mutual information on T's pairs beside chance."""
         return (
             f"lip {values['lip']:.4f}, MI {values['mi_js']:.3f} (chance {CHANCE_JS:.3f}), "
@@ -199,4 +199,4 @@ class _Judged:
         self.lip_boxes = batch.lip_boxes.repeat_interleave(len(chosen), 0)
 
 
-METHOD = Method(Generator, Amie, Step)
+METHOD = Method(Generator, Amie, AmieStep)

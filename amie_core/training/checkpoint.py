@@ -1,8 +1,15 @@
-"""Runs on disk: safetensors and JSON, written to one side and renamed, so never half there."""
+"""Runs on disk: safetensors written to one side and renamed, so never half there.
 
+    python -m amie_core.training.checkpoint RUN
+
+makes a run the model that ships: its generator in half precision in `weights/`; the SHA-256 that it
+prints goes into the model card.
+"""
+
+import hashlib
 import json
 import os
-import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +19,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from amie_core.config import ModelConfig, from_dict
-from amie_core.data.store import write_whole
 from amie_core.errors import UserError
+from amie_core.files import SHIPPED
 from amie_core.model.attention import FineMask
-from amie_core.model.generator import Generator, Talker
-from amie_core.peers import method_of
+from amie_core.model.generator import Generator
+from amie_core.model.talker import Talker
+from amie_core.training.method import method_of
 
 GENERATOR = "generator.safetensors"  # EMA weights of G and the fine mask, settings in the header
 STATE = "state.safetensors"  # everything that a resumed run needs
-
-
-def commit() -> str:
-    """The repository's commit, with "+" when the tree is changed; "unknown" outside git."""
-    here = Path(__file__).parents[1]
-
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, timeout=10)
-        return done.stdout.strip() if done.returncode == 0 else ""
-
-    try:
-        head = git("rev-parse", "--short=10", "HEAD")
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".")
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return f"{head}{'+' if changed else ''}" if head else "unknown"
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON whole or not at all (UserError when the folder cannot be written)."""
-    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
@@ -145,3 +132,23 @@ def load_fine_mask(path: str | Path, device: str | torch.device = "cpu") -> Fine
     mask = FineMask()
     _load(mask, read_tensors(file)[0], "fine_mask.", file)
     return mask.to(device).eval().requires_grad_(False)
+
+
+def shipped_digest(path: Path = SHIPPED) -> str:
+    """SHA-256 of the file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def ship(run: str | Path, out: Path = SHIPPED) -> str:
+    """Write a run's averaged generator and fine mask in half precision; returns the SHA-256.
+
+    Raises UserError when the run cannot be read or the file not be written.
+    """
+    tensors, meta = read_tensors(resolve(run))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_tensors(out, {name: tensor.half() for name, tensor in tensors.items()}, meta)
+    return shipped_digest(out)
+
+
+if __name__ == "__main__":
+    print(ship(sys.argv[1]))

@@ -9,14 +9,13 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from amie_core import config, machine
+from amie_core import config, files, machine
 from amie_core.config import Profile
 from amie_core.data import store
 from amie_core.errors import UserError
-from amie_core.peers import method_of
 from amie_core.training import checkpoint
+from amie_core.training.method import launch_fabric, method_of
 from amie_core.training.windows import Prefetch, Windows
 
 
@@ -25,7 +24,7 @@ class TrainingStopped(UserError):
 
 
 def train(
-    profile: str | Profile,
+    settings: Profile,
     data: str | Path,
     out: str | Path,
     *,
@@ -35,26 +34,23 @@ def train(
     method: str = "amie",
     seed: int = 0,
     devices: int = 1,
-    steps: int | None = None,
-    changes: dict[str, Any] | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Train one run in folder `out` on the prepared clips of `data`; resume it if it was begun.
 
+    settings: resolved (`config.resolve`), `row` the row of Table 3 that they are.
     `also`: a second prepared corpus that the share `train.mix` of the windows comes from; `start`:
     a run whose weights this one begins with, of the same sizes (its T and D included).
-    `row` names a row of Table 3, `method` one of peers.METHODS (a compared method has no
-    rows); `steps` and `changes` (dotted settings) change the profile.
+    `method`: one of config.METHODS (a compared method has no rows).
     A finished run is not run again. Several `devices` are several processes (DDP): call it from
     a script or the command line then, not from a notebook. Returns the content of done.json.
     Raises UserError for unusable input, TrainingStopped for a non-finite loss.
     """
-    base = config.profile(profile) if isinstance(profile, str) else profile
-    changes = dict(changes or {}) | ({"train.steps": steps} if steps else {})
     method_of(method)
     if method != "amie" and row != "ours":
         raise UserError(f"row {row!r} is one of AMIE's: method {method!r} has none")
-    settings = config.for_row(config.with_changes(base, changes), row)
+    if config.for_row(settings, row) != settings:
+        raise UserError(f"these are not the settings of row {row!r}: config.resolve gives them")
     folders, out = [Path(folder) for folder in (data, also) if folder is not None], Path(out)
     if (also is not None) != (0 < settings.train.mix < 1):
         mix = f"train.mix = {settings.train.mix:g}"
@@ -81,7 +77,7 @@ def train(
     finished = _open_run(out, identity)
     if finished:
         return finished
-    fabric = machine.fabric(settings, devices)
+    fabric = launch_fabric(settings, devices)
     run = _Run(settings, identity, folders, out, fabric, progress)
     if start is not None:
         checkpoint.begin_from(run.networks, Path(start))
@@ -103,7 +99,7 @@ def _open_run(out: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
             return json.loads(done.read_text()) if done.exists() else None
     except (OSError, ValueError) as error:
         raise UserError(f"{out}: cannot be used as a run folder ({error})") from None
-    checkpoint.write_json(settings, identity | {"commit": checkpoint.commit()})
+    files.write_json(settings, identity | {"commit": files.commit()})
     return None
 
 
@@ -135,15 +131,15 @@ class _Run:
         self.done, self.seconds, self.waited = 0, 0.0, 0.0
         self.smooth: dict[str, float] = {}
         self.warned: set[str] = set()
-        self.commit = checkpoint.commit()  # of the code that runs, whatever is edited meanwhile
+        self.commit = files.commit()  # of the code that runs, whatever is edited meanwhile
 
     def loop(self) -> dict[str, Any]:
         """Train to the last step; returns what done.json holds."""
         t = self.settings.train
         self._resume()
         batches = Prefetch(self.windows, self.done, t.steps)
-        bar = tqdm(
-            total=t.steps, initial=self.done, unit="step", desc="train", disable=not self.progress
+        bar = machine.progress_bar(
+            what="train", shown=self.progress, total=t.steps, initial=self.done, unit="step"
         )
         pending: list[dict[str, Tensor]] = []
         begun, before = time.perf_counter(), (self.seconds, self.waited)
@@ -167,7 +163,7 @@ class _Run:
             bar.close()
         return self._finish()
 
-    def _log(self, pending: list[dict[str, Tensor]], bar: tqdm) -> None:
+    def _log(self, pending: list[dict[str, Tensor]], bar: Any) -> None:
         mean = {
             name: float(torch.stack([p[name].float() for p in pending]).mean())
             for name in pending[0]
@@ -195,13 +191,13 @@ class _Run:
             for name, value in entry.items():
                 self._board().add_scalar(name, value, self.done)
         bar.set_postfix_str(
-            f"{rate:.0f} frames/s, data wait {entry['data_wait']:.1%}, {self.step.summary(mean)}"
+            f"{rate:.0f} frames/s, data wait {entry['data_wait']:.1%}, {self.step.log_line(mean)}"
         )
         if self.done > 0.3 * t.steps and self.done >= 200:
             for name, text in self.step.warnings(self.smooth).items():
                 if name not in self.warned:
                     self.warned.add(name)
-                    tqdm.write(f"warning at step {self.done}: {text}")
+                    machine.say(f"warning at step {self.done}: {text}")
 
     def _speed(self) -> float:
         """Frames generated and learnt from a second, over the whole run and all devices."""
@@ -277,7 +273,7 @@ class _Run:
         if log.exists() and self.fabric.is_global_zero:
             lines = [ln for ln in log.read_text().splitlines() if ln.endswith("}")]
             kept = [ln for ln in lines if json.loads(ln)["step"] <= self.done]
-            store.write_whole(log, "".join(f"{ln}\n" for ln in kept).encode())
+            files.write_whole(log, "".join(f"{ln}\n" for ln in kept).encode())
 
     def _finish(self) -> dict[str, Any]:
         result = {
@@ -297,5 +293,5 @@ class _Run:
         if self.fabric.is_global_zero:
             if hasattr(self, "_writer"):
                 self._writer.close()
-            checkpoint.write_json(self.out / "done.json", result)
+            files.write_json(self.out / "done.json", result)
         return result

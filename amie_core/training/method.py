@@ -1,12 +1,13 @@
 """What every method's training shares: networks with their averaged copy, optimisers, schedule.
 
-A method (AMIE in `step.py`, the four compared ones in `peers/`) supplies its networks and what one
+A method (AMIE in `amie.py`, the four compared ones in `peers/`) supplies its networks and what one
 step learns; windows, batches, steps, seeds, precision, checkpoints and resume are the loop's.
 """
 
 import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,10 @@ from jaxtyping import Float
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from amie_core.config import ModelConfig, Profile
-from amie_core.model.generator import Talker
+from amie_core.config import METHODS, ModelConfig, Profile
+from amie_core.errors import UserError
+from amie_core.machine import fast_bf16
+from amie_core.model.talker import Talker
 from amie_core.training.windows import Batch, Windows
 
 
@@ -72,7 +75,7 @@ class MethodStep:
                 mine.copy_(its)
         return {name: value.detach() for name, value in log.items()}
 
-    def summary(self, values: dict[str, float]) -> str:
+    def log_line(self, values: dict[str, float]) -> str:
         """The logged values in a few words, beside the progress bar."""
         judged = f", D right {values['d_accuracy']:.0%}" if "d_accuracy" in values else ""
         return f"lip {values['lip']:.4f}{judged}"
@@ -124,3 +127,32 @@ class Method:
     generator: Callable[[ModelConfig], Talker]
     networks: Callable[[Profile], Networks]
     step: Callable[[Profile, Any, Fabric, int], MethodStep]
+
+
+def launch_fabric(settings: Profile, devices: int) -> Fabric:
+    """Fabric on the GPUs where there are any, else the CPU; launched (UserError: too few GPUs)."""
+    gpu = torch.cuda.is_available()
+    if gpu and devices > torch.cuda.device_count():
+        raise UserError(f"--devices {devices}: this machine has {torch.cuda.device_count()} GPUs")
+    precision = settings.train.precision
+    if precision == "auto":
+        precision = "bf16-mixed" if fast_bf16(gpu) else "32-true"
+    made = Fabric(
+        accelerator="cuda" if gpu else "cpu",
+        devices=devices,
+        strategy="ddp" if devices > 1 else "auto",
+        precision=precision,
+    )
+    made.launch()
+    if gpu:
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = True
+    return made
+
+
+def method_of(name: str) -> Method:
+    """The method of that name (UserError when there is none); imported only when asked for."""
+    if name not in METHODS:
+        raise UserError(f"unknown method {name!r}: choose one of {', '.join(METHODS)}")
+    module = "amie_core.training.amie" if name == "amie" else f"amie_core.peers.{name}"
+    return import_module(module).METHOD

@@ -14,12 +14,12 @@ import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from amie_core.config import FACE_SIZE, WINDOW, Profile
 from amie_core.data import store
 from amie_core.data.audio import HOPS
 from amie_core.errors import UserError
+from amie_core.machine import progress_bar
 from amie_core.mutual_information.samplers import negatives_within_clip
 from amie_core.training import augment
 
@@ -122,8 +122,7 @@ class Windows:
         """Read clips by threads (JPEG decoding frees the GIL) and lay them end to end."""
         indices = list(indices)
         loading = self.pool.map(self._load, indices)
-        bar = tqdm(loading, "load", total=len(indices), unit="clip", disable=not progress)
-        clips = list(bar)
+        clips = list(progress_bar(loading, "load", shown=progress, total=len(indices), unit="clip"))
         lengths = [len(c.frames) for c in clips]
         rows = [len(c.mfcc) for c in clips]
         lips = [lip_polygons(c.landmarks, self.size // 2) for c in clips]

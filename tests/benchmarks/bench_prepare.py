@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from amie_core.data import audio, corpora, face_track, faces, prepare, store
+from amie_core.data import alignment, audio, corpora, face_track, faces, landmarks, prepare, store
 from amie_core.data.raw_clip import Source
 
 
@@ -33,16 +33,16 @@ class Stages:
         return result
 
 
-def one(source: Source, stages: Stages, finder: faces.LandmarkBackend, out: Path) -> int:
+def one(source: Source, stages: Stages, finder: landmarks.LandmarkBackend, out: Path) -> int:
     """One clip, stage by stage as `prepare` does it; its frames."""
     clip = stages.measure("decode sound", source.read)
     frames, wave = stages.measure("decode picture", lambda: list(clip.frames)), clip.audio
     found = stages.measure("track landmarks", lambda: face_track.track(frames, finder))
     start, end = face_track.usable_span(~np.isnan(found.landmarks[:, 0, 0]), found.cuts)
     points = face_track.fill(found.landmarks[start:end])
-    matrix = faces.alignment(points)
+    matrix = alignment.similarity(points)
     aligned = stages.measure(
-        "warp to 256", lambda: [faces.warp(frame, matrix) for frame in frames[start:end]]
+        "warp to 256", lambda: [alignment.warp(frame, matrix) for frame in frames[start:end]]
     )
     jpeg, offsets = stages.measure("JPEG", lambda: store.encode(aligned))
     cepstra = stages.measure("MFCC", lambda: audio.mfcc(wave, frames=end - start))

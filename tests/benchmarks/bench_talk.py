@@ -73,10 +73,11 @@ def stages(face: Path, sound: Path, out: Path, run: Path, size: int | None) -> t
 
     from amie_core.data.audio import stream_windows
     from amie_core.data.video import VideoWriter
-    from amie_core.model.generator import roll_changes
+    from amie_core.machine import threads
+    from amie_core.model.talker import roll_changes
     from amie_core.talking import canvas
     from amie_core.talking.still import open_still
-    from amie_core.talking.talk import array, threads
+    from amie_core.talking.talk import array
     from amie_core.training.checkpoint import load_generator
 
     clock = Clock()
@@ -136,14 +137,14 @@ def main() -> None:
     import amie_core.data.faces
     import amie_core.data.video
     import amie_core.talking.talk  # noqa: F401
-    from amie_core.training.shipped import WEIGHTS
+    from amie_core.files import SHIPPED
 
     imports = time.perf_counter() - begun
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        run = chosen.checkpoint or WEIGHTS
+        run = chosen.checkpoint or SHIPPED
         if chosen.image_size:
             run = untrained(folder / "run", chosen.image_size, chosen.width)
         face = chosen.face or drawn_face(folder / "face.png")

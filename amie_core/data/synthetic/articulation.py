@@ -59,7 +59,7 @@ PAUSE = Phone(-0.06, seconds=0.14)
 
 
 @dataclass(frozen=True)
-class Track:
+class Articulation:
     """The articulation at TRACK_RATE points a second, one array a channel (see Phone)."""
 
     jaw: Float[np.ndarray, " points"]
@@ -100,8 +100,8 @@ def spell(words: list[list[tuple[str, str]]]) -> str:
     return "-".join("".join(c + v for c, v in word) for word in words)
 
 
-def articulate(words: list[list[tuple[str, str]]], rng: np.random.Generator) -> Track:
-    """Turn syllables into a Track of 1.8 to 2.4 s, a whole number of 25 Hz frames.
+def articulate(words: list[list[tuple[str, str]]], rng: np.random.Generator) -> Articulation:
+    """Turn syllables into a Articulation of 1.8 to 2.4 s, a whole number of 25 Hz frames.
 
     Each phone holds its target; a raised-cosine window then slides over the targets, which makes
     neighbours run into each other (coarticulation) and lets closures be brief but complete.
@@ -124,7 +124,8 @@ def articulate(words: list[list[tuple[str, str]]], rng: np.random.Generator) -> 
     scale = min(1.0, total / TRACK_RATE / sum(p[2] for p in phones))
     starts = np.cumsum([0.0] + [p[2] * scale for p in phones])[:-1]
     which = np.searchsorted(starts, np.arange(total) / TRACK_RATE, side="right") - 1
-    raw = {c: np.array([getattr(p[1], c) for p in phones])[which] for c in Track.__annotations__}
+    curves = Articulation.__annotations__
+    raw = {c: np.array([getattr(p[1], c) for p in phones])[which] for c in curves}
     for (name, phone, _), begin in zip(phones, starts, strict=True):
         if name in BURSTS:  # the burst comes at the release, the end of the closure
             release = round((begin + phone.seconds * scale) * TRACK_RATE)
@@ -136,7 +137,7 @@ def articulate(words: list[list[tuple[str, str]]], rng: np.random.Generator) -> 
               "tone": 0.02, "breath": 0.03, "nasal": 0.04}
     done = {c: _slide(raw[c], seconds) for c, seconds in smooth.items()}
     done["jaw"] = np.clip(done["jaw"], -0.12, 1.1)
-    return Track(**{c: v.astype(np.float64) for c, v in done.items()})
+    return Articulation(**{c: v.astype(np.float64) for c, v in done.items()})
 
 
 def _scaled(vowel: Phone, strength: float) -> Phone:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from amie_core.config import FPS
 from amie_core.data.raw_clip import RawClip, Source
-from amie_core.data.synthetic.articulation import Track, articulate, spell, syllables
+from amie_core.data.synthetic.articulation import Articulation, articulate, spell, syllables
 from amie_core.data.synthetic.face import Face, Motion
 from amie_core.data.synthetic.hair_and_clothes import light
 from amie_core.data.synthetic.head import look
@@ -64,7 +64,7 @@ def draw_clip(identity_seed: int, utterance_seed: int) -> RawClip:
     return RawClip(frames, float(FPS), audio, face.landmarks(motion))
 
 
-def track_of(utterance_seed: int) -> Track:
+def track_of(utterance_seed: int) -> Articulation:
     """The articulation track of an utterance (200 points a second)."""
     return articulate(_words(utterance_seed), np.random.default_rng([2, utterance_seed]))
 

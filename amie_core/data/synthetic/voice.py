@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.signal import lfilter
 
-from amie_core.data.synthetic.articulation import TRACK_RATE, Track
+from amie_core.data.synthetic.articulation import TRACK_RATE, Articulation
 
 RATE = 16000
 STEP = RATE // TRACK_RATE  # samples for which the filter stands still
@@ -36,7 +36,7 @@ def voice(identity_seed: int) -> Voice:
     return Voice(pitch, tract, rng.uniform(0.01, 0.04), rng.uniform(1.5, 3.0))
 
 
-def formants(track: Track, tract: float) -> Float[np.ndarray, "points 5"]:
+def formants(track: Articulation, tract: float) -> Float[np.ndarray, "points 5"]:
     """Formant frequencies in Hz at every point of the track, for a tract scale.
 
     F1 rises with the jaw; F2 rises with spread and falls with rounding, which places a, e, i, o, u
@@ -52,7 +52,9 @@ def formants(track: Track, tract: float) -> Float[np.ndarray, "points 5"]:
     return stack * tract
 
 
-def speak(track: Track, who: Voice, rng: np.random.Generator) -> Float[np.ndarray, " samples"]:
+def speak(
+    track: Articulation, who: Voice, rng: np.random.Generator
+) -> Float[np.ndarray, " samples"]:
     """The sound of a track: float32 mono at 16 kHz, peak 0.6, as long as the track.
 
     Quiet places hold a faint room noise (about -70 dBFS), as a recording does.
@@ -76,7 +78,9 @@ def speak(track: Track, who: Voice, rng: np.random.Generator) -> Float[np.ndarra
     return wave.astype(np.float32)
 
 
-def _pulses(track: Track, who: Voice, rng: np.random.Generator, times: np.ndarray) -> np.ndarray:
+def _pulses(
+    track: Articulation, who: Voice, rng: np.random.Generator, times: np.ndarray
+) -> np.ndarray:
     """Derivative of the glottal flow, with a falling, slightly wandering pitch."""
     points = len(track.jaw)
     drift = np.cumsum(rng.standard_normal(points)) / np.sqrt(points)
@@ -106,7 +110,7 @@ def _cascade(source: np.ndarray, bands: np.ndarray) -> np.ndarray:
     return out
 
 
-def _fricative(hiss: np.ndarray, track: Track, times: np.ndarray) -> np.ndarray:
+def _fricative(hiss: np.ndarray, track: Articulation, times: np.ndarray) -> np.ndarray:
     """Noise around the track's tone, at the track's amplitude."""
     out = np.zeros_like(hiss)
     state = np.zeros(2)

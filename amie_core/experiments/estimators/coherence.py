@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from amie_core.config import FACE_SIZE, ModelConfig
+from amie_core.machine import progress_bar
 from amie_core.model.critic import Critic
 from amie_core.mutual_information.objectives import js
 from amie_core.mutual_information.samplers import derangement, negatives_within_clip
@@ -54,15 +55,13 @@ def train_critic(
     lr: float = 1e-3,
 ) -> Critic:  # fmt: skip
     """T on frames of four clips a step, each with negatives of its own clip. In eval mode."""
-    from tqdm.auto import tqdm
-
     rng = np.random.default_rng(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         critic = Critic(SHAPE)
         optimiser = torch.optim.AdamW(critic.parameters(), lr=lr, weight_decay=0.05)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps)
-        for _ in tqdm(range(steps), desc="critic", unit="step"):
+        for _ in progress_bar(range(steps), "critic", unit="step"):
             parts = []
             for clip in (clips[i] for i in rng.integers(len(clips), size=4)):
                 n = len(clip.frames)

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from amie_core.config import figures_dir
 from amie_core.experiments.estimators import known_truth as t
+from amie_core.files import figures_dir
 from amie_core.mutual_information import objectives, readouts
 from amie_core.mutual_information.classical import edgeworth, gaussian, ksg
 from amie_core.mutual_information.estimation.estimate import estimate

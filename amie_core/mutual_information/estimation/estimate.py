@@ -188,7 +188,7 @@ def estimate(
     Raises UserError for fewer than 100 rows, unequal lengths, NaN, constant columns, and a
     read-out that does not fit the objective.
     """
-    from tqdm.auto import tqdm
+    from amie_core.machine import progress_bar
 
     began = time.process_time()
     x, y = columns(x, y, least=100)
@@ -206,8 +206,8 @@ def estimate(
     fold_of = rng.permutation(len(x)) % folds
     running, results = list(critics), {key: [] for key in (*critics, "both")}
     threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]), tqdm(
-        total=folds * len(critics), desc=f"MI ({objective})", unit="fit", disable=not progress
+    with torch.random.fork_rng(devices=[]), progress_bar(
+        what=f"MI ({objective})", shown=progress, total=folds * len(critics), unit="fit"
     ) as bar:
         torch.manual_seed(seed)
         torch.set_num_threads(1)  # the matrices are small: more threads only wait

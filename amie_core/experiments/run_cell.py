@@ -1,0 +1,143 @@
+"""A cell made: trained, measured, deposited, in a process of its own where there are several."""
+
+import argparse
+import io
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from amie_core import machine
+from amie_core.errors import UserError
+from amie_core.evaluation.evaluate import Evaluation
+from amie_core.experiments.cells import JUDGE, REAL, STRIP, Cell, deposits, read, run_folder
+from amie_core.experiments.real_clips import RealClips
+from amie_core.files import workspace, write_json, write_whole
+from amie_core.training.loop import train
+
+
+def make(cell: Cell, data: str | Path, *, progress: bool = True) -> dict[str, Any]:
+    """Train and measure a cell on prepared clips and deposit it; its deposit if it has one."""
+    data = Path(data)
+    known = read(cell, data)
+    if known is not None:
+        return known
+    done = train(cell.settings, data, run_folder(cell, data), row=cell.row, method=cell.method,
+                 seed=cell.seed, progress=progress)  # fmt: skip
+    result = measure_cell(cell, data, done, progress=progress)
+    write_json(cell.deposit, result)
+    return result
+
+
+def measure_cell(
+    cell: Cell, data: Path, done: dict[str, Any], *, progress: bool = True
+) -> dict[str, Any]:
+    """Everything that tables and figures need of a trained cell; writes its strip of frames."""
+    settings, run = cell.settings, run_folder(cell, data)
+    folder = deposits(cell.profile)
+    real = RealClips(data, settings, kept=folder / JUDGE, progress=progress)
+    _describe(real, folder)
+    made: dict[str, list[np.ndarray]] = {split: [] for split in real.splits}
+    splits = {}
+    for split in real.splits:
+        evaluation = Evaluation(run, data, split, limit=settings.evaluate_clips, progress=progress)
+        for clip, frames in evaluation:
+            made[split].append(frames)
+            verdict = real.judged(frames, clip)
+            evaluation.add({"sync_auc": verdict.auc, "sync_offset": verdict.offset})
+        found = evaluation.result()
+        if found["failed"]:
+            raise UserError(f"{run}: {found['failed'][0]} could not be measured")
+        splits[split] = {"clips": found["rows"]["model"]["clips"]}
+    seen = made[real.splits[0]]
+    write_strip(cell.deposit.with_suffix(".jpg"), seen[real.shown])
+    return {
+        "profile": cell.profile, "name": cell.name, "seed": cell.seed, "key": cell.key,
+        "corpus": settings.corpus, "data_digest": real.digest,
+        "commit": found["commit"]["training"], "image_size": settings.model.image_size,
+        "training": done, "machine": machine.processor(),
+        "splits": splits, "distances": real.distances(seen),
+        "projection": real.project(seen),
+    }  # fmt: skip
+
+
+def _describe(real: RealClips, folder: Path) -> None:
+    """Write what the real clips say, once for a corpus."""
+    path = folder / REAL
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    if known.get("data_digest") == real.digest:
+        return
+    content = real.describe()
+    write_strip(path.with_suffix(".jpg"), real.seen[real.shown].frames)
+    write_json(path, content)
+
+
+def write_strip(path: Path, frames: UInt8[np.ndarray, "n s s 3"]) -> None:
+    """STRIP frames spread over a clip, side by side, as one picture."""
+    from PIL import Image
+
+    chosen = np.linspace(1, len(frames) - 1, STRIP).round().astype(int)
+    buffer = io.BytesIO()
+    picture = Image.fromarray(np.concatenate([frames[i] for i in chosen], axis=1))
+    picture.save(buffer, "JPEG", quality=97, subsampling=0)
+    write_whole(path, buffer.getvalue())
+
+
+def make_all(cells: list[Cell], data: Path | None, *, workers: int = 1) -> list[dict[str, Any]]:
+    """Deposits of all cells; what is missing is made from `data`, `workers` at a time.
+
+    Each is a process of its own with one thread: on a CPU that trains more than threads do. One
+    that fails is reported and the rest goes on. With `data` None nothing is trained.
+    """
+    missing = [cell for cell in cells if read(cell, data) is None] if data is not None else []
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        jobs = pool.map(lambda cell: _process(cell, data), missing)
+        bar = machine.progress_bar(jobs, "cells", total=len(missing))
+        for cell, complaint in zip(missing, bar, strict=True):
+            if complaint:
+                print(f"{cell.name} seed {cell.seed}: {complaint}")
+    return [found for cell in cells if (found := read(cell, data)) is not None]
+
+
+def _process(cell: Cell, data: Path | None) -> str:
+    """Make one cell in a process of its own; what it complained of, or nothing."""
+    module = "amie_core.experiments.run_cell"
+    words = [sys.executable, "-m", module, cell.profile, cell.name, str(cell.seed)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    done = subprocess.run([*words, "--data", str(data)], capture_output=True, text=True,
+                          env=environment)  # fmt: skip
+    lines = done.stderr.strip().splitlines()
+    return (lines[-1] if lines else f"exit code {done.returncode}") if done.returncode else ""
+
+
+def main() -> int:
+    """`python -m amie_core.experiments.run_cell PROFILE NAME SEED --data DIR`: make one cell."""
+    parser = argparse.ArgumentParser(description="Train, measure and deposit one cell.")
+    parser.add_argument("profile")
+    parser.add_argument("name")
+    parser.add_argument("seed", type=int)
+    parser.add_argument("--data", required=True, type=Path, help="folder of prepared clips")
+    parser.add_argument("--copy", type=Path, help="write the deposit here too")
+    asked = parser.parse_args()
+    try:
+        cell = Cell(asked.profile, asked.name, asked.seed)
+        result = read(cell, asked.data)  # what is deposited needs no device
+        if result is None:
+            with machine.one_device(workspace()):
+                result = make(cell, asked.data, progress=sys.stderr.isatty())
+        if asked.copy:
+            write_whole(asked.copy, json.dumps(result).encode())
+    except UserError as error:
+        print(f"cells: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Files: written whole or not at all, JSON, the code's commit, where work and figures lie."""
+
+import contextlib
+import errno
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from amie_core.errors import UserError
+
+HERE = Path(__file__).resolve().parent
+SHIPPED = HERE / "weights" / "talk.safetensors"  # the model that comes with the repository
+
+
+def workspace() -> Path:
+    """Where prepared data, runs and executed notebooks live: $AMIE_WORKSPACE or work/."""
+    return Path(os.environ.get("AMIE_WORKSPACE") or HERE.parent / "work")
+
+
+def figures_dir() -> Path:
+    """Where figures and tables are written: $AMIE_FIGURES or figures/."""
+    return Path(os.environ.get("AMIE_FIGURES") or HERE.parent / "figures")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all. UserError: disk full, no right."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+        os.replace(part, path)
+    except OSError as error:
+        why = "the disk is full" if error.errno == errno.ENOSPC else str(error.strerror).lower()
+        raise UserError(f"cannot write {path}: {why}: choose another --out") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON whole or not at all (UserError when the folder cannot be written)."""
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def commit() -> str:
+    """The repository's commit, with "+" when the package is changed; "unknown" outside git."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=HERE, capture_output=True, text=True, timeout=10)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        head = git("rev-parse", "--short=10", "HEAD")
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".")
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return f"{head}{'+' if changed else ''}" if head else "unknown"

@@ -1,0 +1,83 @@
+"""What the generator of every method can do: speak a face, frame by frame."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from amie_core.model import composition
+from amie_core.model.composition import Change
+
+LipBox = tuple[int, int, int, int]  # top, bottom, left, right, in 256ths
+
+
+class Talker(nn.Module):
+    """What the generator of every method can do: speak a face."""
+
+    def roll(
+        self, face: Float[Tensor, "1 3 s s"], windows: Iterable[Float[Tensor, "_ 20 13"]]
+    ) -> Iterator[Float[Tensor, "_ 3 s s"]]:
+        """Frames in [0, 1], one a window, from an aligned face; `windows` comes in chunks."""
+        raise NotImplementedError
+
+    def changes(
+        self,
+        face: Float[Tensor, "1 3 s s"],
+        windows: Iterable[Float[Tensor, "_ 20 13"]],
+        lip_box: LipBox | None = None,
+    ) -> Iterator[tuple[Float[Tensor, "1 3 s s"], Change]]:
+        """`roll`, frame by frame, and what each changes of the face around the mouth."""
+        boxes = torch.tensor([lip_box or composition.TEMPLATE_LIP_BOX], device=face.device)
+        around = composition.region(boxes, face.shape[-1])
+        for frames in self.roll(face, windows):
+            for frame in frames[:, None]:
+                yield frame, Change((frame - face) * around, None)
+
+
+@torch.inference_mode()
+def roll_changes(
+    generator: Talker,
+    face: Float[Tensor, "3 s s"],
+    windows: Iterable[Float[np.ndarray, "_ 20 13"]],
+    lip_box: LipBox | None = None,
+) -> Iterator[tuple[Float[Tensor, "1 3 s s"], Change]]:
+    """The face speaks: a frame a window, and what it changes of the face around the mouth.
+
+    `windows` comes in chunks of any length; no more than a chunk is kept in memory. lip_box: the
+    mouth's, in 256ths.
+    """
+    generator.eval()
+    device = next(generator.parameters()).device
+    face = face.to(device)[None].contiguous(memory_format=torch.channels_last)
+    heard = (torch.as_tensor(np.asarray(chunk), device=device) for chunk in windows)
+    yield from generator.changes(face, heard, lip_box)
+
+
+def roll_out(
+    generator: Talker,
+    face: Float[Tensor, "3 s s"],
+    windows: Iterable[Float[np.ndarray, "_ 20 13"]],
+    lip_box: LipBox | None = None,
+) -> Iterator[np.ndarray]:
+    """The frames of `roll_changes` as (s, s, 3) uint8 RGB pictures."""
+    for frame, _ in roll_changes(generator, face, windows, lip_box):
+        picture = frame[0].mul(255).round().to(torch.uint8)
+        yield picture.permute(1, 2, 0).cpu().contiguous().numpy()
+
+
+def generate(
+    generator: Talker,
+    face: UInt8[np.ndarray, "s s 3"],
+    windows: np.ndarray,
+    lip_box: LipBox | None = None,
+) -> UInt8[np.ndarray, "n s s 3"]:
+    """All frames of a short clip at the model's size: aligned `face`, MFCC `windows` (n, 20, 13).
+
+    `generator`: of any method; AMIE's is autoregressive from the face itself. lip_box: the face's
+    (`data.alignment.lip_box`), the template's where None.
+    """
+    identity = torch.from_numpy(np.ascontiguousarray(face)).permute(2, 0, 1).float().div_(255)
+    made: Iterator[np.ndarray] = roll_out(generator, identity, [windows], lip_box)
+    return np.stack(list(made))
