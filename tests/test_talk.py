@@ -44,7 +44,7 @@ def face(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_video(run: Path, face: Path, tmp_path: Path) -> None:
-    voice = write_hum(tmp_path / "hum.wav", 1.99)
+    sound = write_hum(tmp_path / "hum.wav", 1.99)
     out = tmp_path / "new" / "talk.mp4"
     done = talk(face, sound, out, run, 96, crop=True, progress=False)
     assert (done.frames, done.seconds, done.path) == (50, 2.0, out)
@@ -59,7 +59,7 @@ def test_the_video(run: Path, face: Path, tmp_path: Path) -> None:
 
     # Frame by frame what the model makes of its own last frame, with the windows of training.
     generator, meta = load_generator(run)
-    windows = audio.windows(audio.mfcc(sound.load_audio(sound)), 50)
+    windows = audio.windows(audio.mfcc(load_audio(sound)), 50)
     seen = open_still(face)
     small = seen.aligned(meta["image_size"])
     expected = np.stack([scale(f, 96) for f in generate(generator, small, windows, seen.lip_box)])
@@ -149,7 +149,7 @@ def test_scaling_to_the_same_size_is_nothing() -> None:
 
 
 def test_unusable_input(run: Path, face: Path, tmp_path: Path) -> None:
-    voice = write_hum(tmp_path / "hum.wav", 0.2)
+    sound = write_hum(tmp_path / "hum.wav", 0.2)
     plain, text = tmp_path / "plain.png", tmp_path / "text.png"
     Image.new("RGB", (200, 200), (90, 120, 150)).save(plain)
     text.write_text("no image")
@@ -184,7 +184,7 @@ def test_unusable_input(run: Path, face: Path, tmp_path: Path) -> None:
 def test_nothing_is_left_of_an_interrupted_video(
     run: Path, face: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    voice = write_hum(tmp_path / "hum.wav", 1)
+    sound = write_hum(tmp_path / "hum.wav", 1)
     out = tmp_path / "out" / "talk.mp4"
     out.parent.mkdir()
     out.write_text("an older result")
@@ -244,7 +244,7 @@ def test_sounds_of_every_kind(run: Path, face: Path, tmp_path: Path) -> None:
 
 
 def test_a_target_that_is_full_or_not_writable(run: Path, face: Path, tmp_path: Path) -> None:
-    voice = write_hum(tmp_path / "hum.wav", 4)
+    sound = write_hum(tmp_path / "hum.wav", 4)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
         talk(face, sound, tmp_path / "file" / "out.mp4", run, 64, progress=False)
