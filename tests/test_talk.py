@@ -19,6 +19,7 @@ from standins import write_hum, write_run
 from amie_core import files
 from amie_core.data import audio, store
 from amie_core.data.alignment import scale
+from amie_core.data.sound import load_audio
 from amie_core.data.video import read_video
 from amie_core.errors import UserError
 from amie_core.model import composition
