@@ -6,6 +6,10 @@ SEEDS ?=
 ENGINE_ARGS ?=
 CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 BIN := .venv/bin
+# By the environment, not by a command line: a folder may be called 007, `a b`, {x} or #1.
+export AMIE_DATA := $(DATA)
+# Threads that wait sleep: spinning, they take the processor from whoever they wait for.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: help env reproduce test lint outputs lab
 .DEFAULT_GOAL := help
@@ -23,14 +27,17 @@ env: .venv/installed  ## make the virtual environment .venv, with the command .v
 
 reproduce: env  ## run every notebook and fill figures/ [PROFILE=smoke|grid|lrw] [DATA=dir] [SEEDS=n] [ENGINE_ARGS=...]
 	PATH="$(CURDIR)/$(BIN):$$PATH" TQDM_MININTERVAL=10 $(BIN)/snakemake --snakefile notebooks/Snakefile \
-	    --cores $(CORES) --quiet host rules --config profile=$(PROFILE) data="$(DATA)" seeds=$(SEEDS) $(ENGINE_ARGS)
+	    --cores $(CORES) --quiet host rules --config profile=$(PROFILE) seeds=$(SEEDS) $(ENGINE_ARGS)
 
-test: env  ## unit tests, then every notebook against its stored output
-	$(BIN)/python -m pytest tests
-	TQDM_DISABLE=1 $(BIN)/python -m pytest --nbval --nbval-current-env notebooks
+# One worker a core, one thread each; a file's tests stay together. The notebooks come first: they
+# are the longest.
+test: env  ## unit tests, and every notebook against its stored output
+	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest --nbval --nbval-current-env \
+	    -n $(CORES) --dist loadfile notebooks tests
 
-lint: env  ## ruff over the code and the notebooks
+lint: env  ## ruff over code and notebooks, mypy over the package
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 outputs: env  ## run the notebooks at their defaults and store their outputs in them
 	$(BIN)/python notebooks/refresh_outputs.py $(wildcard notebooks/0[1-9]*.ipynb) notebooks/00_start_here.ipynb

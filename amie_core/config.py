@@ -107,7 +107,7 @@ class Profile:
     """One scale of the whole companion."""
 
     name: str
-    corpus: Literal["synthetic", "grid", "lrw"]
+    corpus: str  # "synthetic" or one of data.corpora.CORPORA
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     attention: AttentionConfig = field(default_factory=AttentionConfig)
@@ -121,7 +121,7 @@ class Profile:
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
         "smoke", "synthetic", evaluate_clips=8, identities=12,
-        train=TrainConfig(steps=320, ema=0.98, log_every=10, checkpoint_every=80),
+        train=TrainConfig(steps=320, batch=8, ema=0.98, log_every=10, checkpoint_every=80),
     ),
     "grid": Profile("grid", "grid", train=TrainConfig(steps=5600)),
     # The model that ships (weights/MODEL_CARD.md): begun from a run of `grid`, for any face.
@@ -168,7 +168,7 @@ ABLATION: dict[str, dict[str, Any]] = {
 # smoke profile's only shows that everything runs.
 CELL_SCALE: dict[str, dict[str, Any]] = {
     "smoke": {
-        "model.image_size": 32, "train.steps": 25, "train.batch": 8, "train.warmup": 5,
+        "model.image_size": 32, "train.steps": 12, "train.batch": 8, "train.warmup": 5,
         "train.ema": 0.9, "evaluate_clips": 3,
     },
     "grid": {
@@ -191,10 +191,10 @@ def with_changes(base: Profile, changes: dict[str, Any]) -> Profile:
     """A profile with dotted settings changed, e.g. {"train.steps": 10} (UserError if unknown)."""
     for key, value in changes.items():
         part, _, name = key.rpartition(".")
-        target = getattr(base, part, None) if part else base
+        target: Any = getattr(base, part, None) if part else base
         if not dataclasses.is_dataclass(target) or not hasattr(target, name):
             raise UserError(f"unknown setting {key!r} (settings read like train.steps)")
-        changed = dataclasses.replace(target, **{name: value})
+        changed: Any = dataclasses.replace(target, **{name: value})  # type: ignore[type-var]  # no class
         base = dataclasses.replace(base, **{part: changed}) if part else changed
     return base
 

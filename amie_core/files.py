@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,16 @@ def write_whole(path: Path, data: bytes) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON whole or not at all (UserError when the folder cannot be written)."""
     write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+@contextlib.contextmanager
+def alone(target: Path) -> Iterator[None]:
+    """Make `target` alone: a process that would make the same waits, and then finds it made."""
+    from filelock import FileLock
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_name(f".{target.name}.lock")):
+        yield
 
 
 def commit() -> str:

@@ -6,7 +6,6 @@ torch is imported by the functions that need it, so that a command can refuse ba
 import itertools
 import os
 import platform
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,19 +85,21 @@ def one_device(locks: Path) -> Iterator[str | None]:
     if not torch.cuda.device_count():
         yield None
         return
-    import fcntl
+    from filelock import FileLock, Timeout
 
     locks.mkdir(parents=True, exist_ok=True)
     for name in itertools.cycle(names):
-        with (locks / f"gpu-{name}.lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                time.sleep(1 / len(names))
-                continue
+        lock = FileLock(locks / f"gpu-{name}.lock")
+        try:
+            lock.acquire(timeout=1 / len(names))
+        except Timeout:
+            continue
+        try:
             os.environ["CUDA_VISIBLE_DEVICES"] = name
             yield name
-            return
+        finally:
+            lock.release()
+        return
 
 
 @contextmanager

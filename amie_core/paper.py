@@ -1,6 +1,6 @@
 """What the paper printed: tables, claims, equations; and what is stated, chosen or changed here.
 
-Data, not logic. Read by tables, by the audit and by the README; nothing that trains imports it.
+Data, not logic. Read by tables, by the audit, by figures/README.md; nothing that trains imports it.
 """
 
 from dataclasses import dataclass, replace
@@ -282,10 +282,8 @@ def ledger(profile: Profile) -> list[Choice]:
 
 
 def ledger_markdown(profile: Profile) -> str:
-    """The ledger as the README's table."""
+    """The ledger as the table of figures/README.md."""
     head = ["| | paper | here | | why | source |", "|---|---|---|---|---|---|"]
-    lines = [
-        f"| {c.topic} | {c.paper} | {c.ours} | {c.kind} | {c.reason} | {c.source} |"
-        for c in ledger(profile)
-    ]
-    return "\n".join(head + lines)
+    rows = [(c.topic, c.paper, c.ours, c.kind, c.reason, c.source) for c in ledger(profile)]
+    cells = [[text.replace("|", r"\|") for text in row] for row in rows]  # |j - k| is no border
+    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in cells)])

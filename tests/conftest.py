@@ -1,4 +1,4 @@
-"""What every test gets: shape checks, two threads, the shared data, a small prepared corpus."""
+"""What every test gets: shape checks, one thread, the shared data, a small prepared corpus."""
 
 import os
 from pathlib import Path
@@ -27,10 +27,10 @@ def shared_data(*parts: str) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def few_threads() -> None:
-    """Two threads at most, never more than cores: threads that spin starve a busy core."""
+    """One thread: files are tested side by side, one a core, and threads that wait help nobody."""
     import torch
 
-    torch.set_num_threads(min(2, len(os.sched_getaffinity(0))))
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

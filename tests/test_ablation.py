@@ -49,6 +49,8 @@ def test_one_seed_has_a_difference_and_no_interval() -> None:
     found = ablation.difference({0: 2.0}, {0: 1.0, 1: 5.0})
     assert (found.mean, found.interval, found.p) == (1.0, None, None)
     assert ablation.difference({0: 1.0}, {1: 1.0}) is None
+    assert ablation.with_interval(1.0, None, ".2f", " (one seed)") == "1.00 (one seed)"
+    assert ablation.with_interval(1.0, (-0.5, 2.5), "+.1f") == "+1.0 [-0.5, +2.5]"
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from amie_core import config, machine
+from amie_core.data.store import PreparedClip
 from amie_core.errors import UserError
-from amie_core.experiments import cells, plots, run_cell
+from amie_core.experiments import cells, plots, real_clips, run_cell
 from amie_core.experiments.cells import Cell
 from amie_core.experiments.notebook import TableSettings
 
@@ -61,6 +62,12 @@ def test_a_cell_is_trained_measured_deposited_once(
     clip = made["splits"]["test_seen"]["clips"][0]
     assert clip["psnr_rgb"] > 5 and 0 <= clip["sync_auc"] <= 1
     assert made["distances"]["joint"]["frechet"]["value"] > 0
+    assert np.shape(made["lip_projection"]) == np.shape(made["projection"])
+    measured_by = real_clips.RealClips(tiny_corpus, cell.settings, progress=False)
+    again = run_cell.generated(cell, tiny_corpus, measured_by.seen)
+    np.testing.assert_allclose(measured_by.project(again), made["projection"], atol=2e-3)
+    np.testing.assert_allclose(measured_by.project_lips(again), made["lip_projection"], atol=2e-3)
+    assert run_cell.generated(Cell("smoke", "a", 0), tiny_corpus, measured_by.seen) is None
     strips = cells.strips("smoke", ["c", "ours"], 0)
     assert list(strips) == ["real", "c"]  # `ours` has not been deposited
     assert strips["c"].shape == (32, 8 * 32, 3)
@@ -70,6 +77,10 @@ def test_a_cell_is_trained_measured_deposited_once(
     )
     fig = plots.rows_and_lips(strips, real["shown"]["lip_box"])
     assert len(fig.axes) == 4
+    both = plots.views(real, {"MINE": made, "AMIE": made})
+    assert len(plots.distributions(both).axes) == 4
+    older = {key: value for key, value in made.items() if key != "lip_projection"}
+    assert list(plots.views(real, {"MINE": older, "AMIE": made})) == ["whole frames"]
 
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a deposited cell was trained again")
@@ -110,6 +121,21 @@ def test_ellipse_holds_95_per_cent_of_a_gaussian() -> None:
     np.testing.assert_allclose(centre, [5, -2], atol=0.1)
     assert (width / 2, height / 2) == pytest.approx((3 * 2.448, 2.448), rel=0.03)
     assert angle % 180 == pytest.approx(30, abs=1.5)
+
+
+def test_lip_movements_know_nothing_of_who_is_speaking() -> None:
+    random = np.random.default_rng(0)
+    frames = random.integers(0, 100, (9, 64, 64, 3), np.uint8)
+    lighter = frames + np.uint8(100)  # another face, the same movement
+    clip = PreparedClip(
+        "a", "b", "test_seen", frames, np.zeros((9, 68, 2)), (152, 232, 64, 192),
+        np.zeros((52, 13)), np.zeros(9, bool), np.zeros(16, np.int16),
+    )  # fmt: skip
+    moved = real_clips.lip_movements([frames, lighter], [clip, clip], 16)
+    assert moved.shape == (16, 3 * 20 * 32)  # 80 × 128 of 256ths; frame 0 of a clip is given
+    np.testing.assert_allclose(moved[:8], moved[8:], atol=1e-5)
+    np.testing.assert_allclose(moved[:8].mean(0), 0, atol=1e-6)
+    assert len(real_clips.lip_movements([frames, lighter], [clip, clip], 5)) == 5
 
 
 def test_two_cells_hold_two_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,10 +108,12 @@ def test_what_is_saved(
     text = (tmp_path / "table2.md").read_text()
     assert "27.00 [24.52, 29.48]" in text and "seeds 0, 1, 2" in text and "code abc" in text
     assert "Unseen faces" in text and "Known faces" in text and "wrap-around" in text
-    assert "needs LRW" in (tmp_path / "table1.md").read_text()
+    assert "needs LRW" in (first := (tmp_path / "table1.md").read_text())
     assert json.loads((tmp_path / "table1.json").read_text())["runs"] == 15
     comparison.save(found, real(), made_by | {"profile": "smoke"})
     assert (tmp_path / "table2_smoke.csv").exists()
+    comparison.save(found, real(), made_by | {"profile": "lrw"})
+    assert (tmp_path / "table1_lrw.md").exists() and (tmp_path / "table1.md").read_text() == first
 
 
 def test_lips_that_no_finder_sees_leave_a_gap(found: list[dict[str, Any]]) -> None:

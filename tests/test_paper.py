@@ -1,9 +1,9 @@
 """What the paper printed, and that the ledger and the index of equations follow the code."""
 
 import importlib
-from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from amie_core import paper
 from amie_core.config import ABLATION, PROFILES
@@ -54,6 +54,8 @@ def test_ledger_states_the_settings_in_force(profile: str) -> None:
     assert all(row.reason for row in rows.values() if row.kind == "changed")
 
 
-def test_the_readme_shows_the_ledger_of_the_grid_profile() -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    assert paper.ledger_markdown(PROFILES["grid"]) in readme
+def test_figures_readme_shows_the_ledger_of_the_grid_profile() -> None:
+    page = (ROOT / "figures" / "README.md").read_text(encoding="utf-8")
+    assert page.count(paper.ledger_markdown(PROFILES["grid"])) == 1
+    lines = paper.ledger_markdown(PROFILES["grid"]).splitlines()
+    assert {line.replace(r"\|", "").count("|") for line in lines} == {7}  # six cells each

@@ -2,14 +2,18 @@
 
 import base64
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from tiny import TINY, make_batch
 
+from amie_core.data.alignment import TEMPLATE
+from amie_core.data.store import PreparedClip
 from amie_core.mutual_information.objectives import CHANCE_JS
-from amie_core.show import figures, preprocessing, training
+from amie_core.show import figures, pipeline, pipeline_drawing, preprocessing, training
 
 FRAMES = [np.full((40, 40, 3), shade, np.uint8) for shade in range(0, 250, 10)]
 FROM = {"profile": "smoke", "corpus": "synthetic", "split": "test_unseen", "seed": 0}
@@ -100,3 +104,90 @@ def test_rows_and_masks_show_what_they_are_given() -> None:
     masks = np.linspace(0, 1, 3 * 40 * 40).reshape(3, 40, 40)
     fig = training.masks(FRAMES[:3], masks, 0.2)
     np.testing.assert_array_equal(fig.axes[4].images[0].get_array(), masks[1])
+
+
+def test_one_cepstrum_shows_differences_only_where_codes_mean_the_same() -> None:
+    ours = np.random.default_rng(0).normal(size=(60, 13))
+    compared = np.arange(60) < 40
+    curves = {"ours": ours, "librosa": np.vstack([ours + 1e-3, ours[:3]])}  # a few hops longer
+    above, below = preprocessing.one_cepstrum(curves, compared).axes
+    assert [line.get_label() for line in above.lines] == ["ours", "librosa"]
+    (apart,) = (line.get_ydata() for line in below.lines)
+    np.testing.assert_allclose(apart[:40], 1e-3)
+    assert np.isnan(apart[40:]).all()
+
+
+def test_cepstra_note_is_one_sentence_and_the_same_text_everywhere() -> None:
+    ours = np.zeros((60, 13))
+    ours[0] = 50
+    curves, compared = {"ours": ours, "librosa": ours + 2e-4}, np.ones(60, bool)
+    whole = preprocessing.cepstra_note(curves | {"torchaudio": ours}, compared)
+    part = preprocessing.cepstra_note(curves, compared, failed="OSError")
+    assert "span 50: librosa: 2.0e-04, torchaudio: 0.0e+00." in whole.outputs[0][1]
+    assert "does not import here (OSError)" in part.outputs[0][1]
+    assert "Traceback" not in part.outputs[0][1] and repr(whole) == repr(part)
+
+
+def test_landmark_finders_stand_on_one_frame_or_say_what_is_missing() -> None:
+    frame = np.zeros((256, 256, 3), np.uint8)
+    found = {"mesh": TEMPLATE, "face-alignment": TEMPLATE + np.float32(7.6)}
+    lips = preprocessing.landmark_finders(frame, found).axes[1]
+    assert lips.get_xlim()[0] < TEMPLATE[48:, 0].min() < lips.get_xlim()[1] < 256
+    assert lips.get_ylim()[0] > lips.get_ylim()[1]  # y goes down, as in the frame
+    assert [text.get_text() for text in lips.get_legend().texts] == list(found)
+    both, one = (preprocessing.landmark_note(sets) for sets in (found, {"mesh": TEMPLATE}))
+    assert "14.1% of the distance between the eyes" in both.outputs[0][1]  # 7.6·√2 of 76 px
+    assert "2DFAN4-11f355bf06.pth.tar" in one.outputs[0][1] and repr(one) == repr(both)
+
+
+@pytest.fixture(scope="module")
+def seen() -> pipeline.Observed:
+    return pipeline.observe(TINY, make_batch(TINY))
+
+
+def test_one_step_shows_which_network_each_loss_moves(seen: pipeline.Observed) -> None:
+    """The asymmetry of AMIE: T moves in its own step alone, G's step passes through D and T."""
+    moved = {step: [net for net, what in nets.items() if what == pipeline.MOVED]
+             for step, nets in seen.effect.items()}  # fmt: skip
+    assert moved == {"d": ["D"], "t": ["T"], "g": ["G", "mask"]}
+    assert {seen.effect["g"][net] for net in ("D", "T")} == {pipeline.PASSED}
+    assert {seen.effect["t"][net] for net in ("G", "mask", "D")} == {pipeline.UNTOUCHED}
+
+
+def test_shapes_are_those_of_the_networks(seen: pipeline.Observed) -> None:
+    assert seen.shapes["audio encoder"] == ((20, 13), (16,))
+    assert seen.shapes["identity encoder"] == ((3, 32, 32), (16, 4, 4))
+    assert seen.shapes["frame decoder"] == ((16 + 16 + 8, 4, 4), (3, 32, 32))
+    assert seen.shapes["fine mask"] == ((1, 32, 32), (1, 32, 32))
+    assert seen.shapes["lip crop"] == ((3, 32, 32), (3, 10, 16))
+
+
+def test_every_link_of_the_pipeline_leads_somewhere(seen: pipeline.Observed) -> None:
+    """From notebooks/ and from figures/ alike; Eq. 7 is one click away from notebook 00."""
+    core = pipeline.core(dict.fromkeys(pipeline.core_files(), 1))
+    tables = [table.outputs[0][1] for table in (pipeline.boxes(seen), pipeline.equations(), core)]
+    links = set(re.findall(r"\]\((.+?)\)", "".join(tables)))
+    for link in links:
+        assert (Path(__file__).parent / link).is_file(), link
+    (seven,) = (line for line in tables[1].splitlines() if line.startswith("| **Eq. 7**"))
+    assert "(../amie_core/mutual_information/objectives.py)" in seven
+    assert "(../notebooks/02_mutual_information.ipynb)" in seven
+    assert set(pipeline.STEPS) == set(seen.effect)
+
+
+def test_the_drawing_shows_every_box_and_links_it(
+    seen: pipeline.Observed, own_figures: Path
+) -> None:
+    frames = np.stack([np.full((32, 32, 3), shade, np.uint8) for shade in range(0, 250, 25)])
+    mfcc = np.random.default_rng(0).normal(size=(4 * 10 + 16, 13)).astype(np.float32)
+    clip = PreparedClip(
+        "s", "u", "train", frames, np.stack([TEMPLATE] * 10), (152, 232, 64, 192), mfcc,
+        np.zeros(10, bool), np.zeros(6400, np.int16),
+    )  # fmt: skip
+    fig = pipeline_drawing.draw(seen, pipeline_drawing.pictures(clip, frames))
+    shown = pipeline_drawing.show(fig, FROM, alt="the pipeline")
+    assert [kind for kind, _ in shown.outputs] == ["image/png"]
+    svg = (own_figures / "pipeline_smoke.svg").read_text()
+    for box in pipeline.BOXES.values():
+        assert f'"{box.code}"' in svg and f'"{box.shown}"' in svg, box.name
+    assert "3×32×32" in {text.get_text() for text in fig.axes[0].texts}

@@ -2,10 +2,7 @@
 
 import contextlib
 import json
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ from browser import chromium, wait_for
 from standins import write_run
 
 from amie_core import cli
+from amie_core.study import page
 from amie_core.study.plan import shown
 from amie_core.study.sample import sample
 
@@ -168,16 +166,10 @@ def requests(driver: Any) -> set[str]:
 
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """The folder's address on a plain static server of this machine."""
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    """The folder's address on the server that notebooks use."""
+    server = page.serve(folder)
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://{page.HOME}:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

@@ -15,12 +15,12 @@ from standins import write_run
 
 from amie_core import cli
 from amie_core.data import sound, store
+from amie_core.data.alignment import scale
 from amie_core.data.prepare import prepare
 from amie_core.data.video import read_video
 from amie_core.errors import UserError
 from amie_core.study import clips, sample
-from amie_core.study.clips import open_methods
-from amie_core.talking.talk import scale
+from amie_core.study.methods import open_methods
 
 
 def make(runs: list[str], data: Path, out: Path, **more: Any) -> dict[str, Any]:

@@ -25,6 +25,15 @@ def test_wilson_closed_forms() -> None:
         statistics.wilson(3, 2)
 
 
+@pytest.mark.parametrize(("votes", "of"), [(0, 1), (1, 3), (107, 228), (9_999, 10_000), (7, 7)])
+def test_wilson_is_the_score_interval(votes: int, of: int) -> None:
+    # Written out (E. B. Wilson, 1927): the shares that a score test does not reject.
+    share, weight = votes / of, Z**2 / of
+    centre = (share + weight / 2) / (1 + weight)
+    half = Z * math.sqrt(share * (1 - share) / of + weight / (4 * of)) / (1 + weight)
+    assert statistics.wilson(votes, of) == pytest.approx((centre - half, centre + half), abs=1e-12)
+
+
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.5])
 def test_wilson_covers_as_often_as_it_says(share: float) -> None:
     n = 60
@@ -121,7 +130,7 @@ def test_exact_power_closed_forms() -> None:
     assert statistics.power(0.9, 6) == pytest.approx(0.9**6 + 0.1**6)
     assert statistics.power(0.5, 6) == pytest.approx(2 * 0.5**6)
     assert statistics.power(0.9, 5) == 0
-    assert statistics.power(0.5, 400) <= statistics.ALPHA
+    assert statistics.power(0.5, 400) <= statistics.SIGNIFICANCE
 
 
 def test_raters_trials_and_differences_fit_together() -> None:

@@ -34,7 +34,9 @@ def _plan(rate: int) -> tuple[int, int, int, np.ndarray, np.ndarray, np.ndarray]
     cosines = np.cos(np.pi * k * (np.arange(BANDS)[:, None] + 0.5) / BANDS)  # DCT-II …
     cosines *= np.sqrt(np.where(k == 0, 1, 2) / BANDS)  # … orthonormal
     window = np.hanning(length + 1)[:-1]  # the periodic one
-    return length, hop, size, *(np.float32(x) for x in (window, _mel(rate, size), cosines))
+    kind = np.float32
+    bands = _mel(rate, size).astype(kind)
+    return length, hop, size, window.astype(kind), bands, cosines.astype(kind)
 
 
 def _mel(rate: int, size: int) -> Float[np.ndarray, "bins bands"]:

@@ -4,7 +4,7 @@ import csv
 import functools
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from amie_core.data.raw_clip import RawClip, Source
@@ -22,7 +22,7 @@ def corpus(
     name: str, root: str | Path | None = None, *, identities: int = 12, utterances: int = 8,
     seed: int = 0,
 ) -> list[Source]:  # fmt: skip
-    """All clips of a corpus: "synthetic", "grid", "lrw" or "folder", by speaker and utterance.
+    """All clips of a corpus, "synthetic" or one of CORPORA, by speaker and utterance.
 
     root: the corpus's folder (none for the drawn one); identities, utterances and seed are the
     drawn corpus's. A `splits.csv` in the root (speaker, utterance, split) wins over the rule.
@@ -32,23 +32,25 @@ def corpus(
         from amie_core.data.synthetic.corpus import sources as drawn
 
         return list(drawn(identities=identities, utterances=utterances, seed=seed))
-    readers = {"grid": _grid, "lrw": _lrw, "folder": _folder}
-    if name not in readers:
-        raise UserError(f"unknown corpus {name!r}: choose synthetic, grid, lrw or folder")
+    if name not in CORPORA:
+        choices = ", ".join(["synthetic", *CORPORA])
+        raise UserError(f"unknown corpus {name!r}: choose one of {choices}")
     if root is None or not Path(root).is_dir():
         raise UserError(f"corpus {name}: {root} is not a folder: give --root the corpus's folder")
-    sources = sorted(readers[name](Path(root)), key=lambda s: (s.speaker, s.utterance))
+    sources = sorted(CORPORA[name](Path(root)), key=lambda s: (s.speaker, s.utterance))
     if not sources:
         raise UserError(f"corpus {name}: no clips under {root} in that corpus's layout")
     return _with_splits(sources, Path(root) / "splits.csv")
 
 
-def _source(speaker: str, utterance: str, split: str, path: Path) -> Source:
+def video_source(speaker: str, utterance: str, split: str, path: Path) -> Source:
+    """A clip in a video file; what a file's name cannot hold becomes _ in the two names."""
     speaker, utterance = (re.sub(r"[^\w.-]+", "_", text) for text in (speaker, utterance))
     return Source(speaker, utterance, split, path, functools.partial(read_video, path))
 
 
-def _videos(root: Path) -> Iterable[Path]:
+def videos(root: Path) -> Iterable[Path]:
+    """All video files under a folder."""
     return (p for p in root.rglob("*") if p.suffix.lower() in VIDEOS and p.is_file())
 
 
@@ -59,13 +61,14 @@ def held_out(key: str, share: float = HELD_OUT) -> bool:
 
 def _grid(root: Path) -> Iterable[Source]:
     """GRID: a file below a folder s1 … s34, however deep the download nests it."""
-    for path in _videos(root):
+    for path in videos(root):
         folders = [p for p in path.relative_to(root).parts[:-1] if re.fullmatch(r"s\d+", p)]
         speaker = folders[-1] if folders else root.name
         if not re.fullmatch(r"s\d+", speaker):
             continue
         seen = "test_seen" if held_out(f"{speaker}/{path.stem}") else "train"
-        yield _source(speaker, path.stem, "test_unseen" if speaker in GRID_UNSEEN else seen, path)
+        split = "test_unseen" if speaker in GRID_UNSEEN else seen
+        yield video_source(speaker, path.stem, split, path)
 
 
 def _lrw(root: Path) -> Iterable[Source]:
@@ -73,10 +76,10 @@ def _lrw(root: Path) -> Iterable[Source]:
 
     It names no speakers: the word stands in their place. Numbers start again in each split.
     """
-    for path in _videos(root):
+    for path in videos(root):
         *_, word, split, _ = ("", "", *path.relative_to(root).parts)
         if word and split in ("train", "val", "test"):
-            yield _source(word, f"{split}_{path.stem}", split, path)
+            yield video_source(word, f"{split}_{path.stem}", split, path)
 
 
 def _folder(root: Path) -> Iterable[Source]:
@@ -85,14 +88,22 @@ def _folder(root: Path) -> Iterable[Source]:
     Held out by hash: a tenth of the speakers (test_unseen), a tenth of the others' files
     (test_seen).
     """
-    paths = list(_videos(root))
+    paths = list(videos(root))
     stems = [path.with_suffix("") for path in paths]
     for path, stem in zip(paths, stems, strict=True):
         parts = path.relative_to(root).parts
         name = "_".join((*parts[1:-1], path.stem if stems.count(stem) == 1 else path.name))
         speaker = parts[0] if len(parts) > 1 else name
         seen = "test_seen" if len(parts) > 1 and held_out(f"{speaker}/{name}") else "train"
-        yield _source(speaker, name, "test_unseen" if held_out(speaker) else seen, path)
+        yield video_source(speaker, name, "test_unseen" if held_out(speaker) else seen, path)
+
+
+# Corpora of files by name: what yields the clips below a folder. The drawn one needs no folder.
+CORPORA: dict[str, Callable[[Path], Iterable[Source]]] = {
+    "grid": _grid,
+    "lrw": _lrw,
+    "folder": _folder,
+}
 
 
 def _with_splits(sources: list[Source], table: Path) -> list[Source]:

@@ -39,7 +39,8 @@ def track(frames: Iterable[np.ndarray | None], finder: LandmarkBackend) -> FaceT
     points: list[np.ndarray] = []
     kept: list[np.ndarray | None] | None = []
     result = FaceTrack(np.zeros((0, 68, 2), np.float32), kept)
-    place, looks, several, used = None, 0, 0, 0
+    place: landmarks.Detection | None = None
+    looks, several, used = 0, 0, 0
     thumbs = Thumbnails()
     for k, frame in enumerate(frames):
         found = np.full((68, 2), np.nan, np.float32)
@@ -74,7 +75,9 @@ def track(frames: Iterable[np.ndarray | None], finder: LandmarkBackend) -> FaceT
     return result
 
 
-def _nearest(candidates: list[landmarks.Detection], place: landmarks.Detection | None):
+def _nearest(
+    candidates: list[landmarks.Detection], place: landmarks.Detection | None
+) -> landmarks.Detection | None:
     """The candidate where the face was last seen; without a place, the largest."""
     if not candidates:
         return None
@@ -95,7 +98,9 @@ class Thumbnails:
     """Sees cuts: the 16×16 picture changes far more than it did so far, or the face jumps."""
 
     def __init__(self) -> None:
-        self._last, self._points, self._changes, self._frame = None, None, [], 0
+        self._last: np.ndarray | None = None  # of the last frame that had a face: the 16×16
+        self._points, self._frame = np.zeros((68, 2), np.float32), 0  # picture, landmarks, number
+        self._changes: list[float] = []
 
     def cut(self, frame: np.ndarray, k: int, points: np.ndarray) -> bool:
         """Whether a cut lies between this frame and the last one that had a face."""
@@ -119,7 +124,8 @@ def usable_span(found: Bool[np.ndarray, " n"], cuts: list[int]) -> tuple[int, in
 
     It begins and ends with a frame that was found.
     """
-    best, start, last = (0, 0), 0, None
+    best, start = (0, 0), 0
+    last: int | None = None
     for k in np.flatnonzero(found).tolist():
         if last is None or k - last > FILL + 1 or k in cuts:
             start = k

@@ -42,7 +42,8 @@ class FaceAlignmentBackend:
     def detect(self, frame: UInt8[np.ndarray, "h w 3"]) -> list[Detection]:
         """Faces of the frame, surest first."""
         boxes = self._network.face_detector.detect_from_image(frame.copy())
-        faces = [Detection(tuple(map(float, box[:4])), float(box[4])) for box in boxes]
+        numbers = ([float(value) for value in box[:5]] for box in boxes)
+        faces = [Detection((a, b, c, d), score) for a, b, c, d, score in numbers]
         return sorted((f for f in faces if f.score > 0.5), key=lambda f: -f.score)
 
     def landmarks(

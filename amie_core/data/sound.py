@@ -51,7 +51,9 @@ def _decoded(path: str | Path, origin: float | None) -> tuple[int, Iterator[np.n
         raise UserError(f"{path} has no sound: give a file with an audio track")
     stream = container.streams.audio[0]
     rate = stream.rate
-    begin = origin if origin is not None else float((stream.start_time or 0) * stream.time_base)
+    begin = origin
+    if begin is None:
+        begin = float((stream.start_time or 0) * (stream.time_base or 0))
     if stream.codec_context.name in ("mp2", "mp2float"):
         begin += MP2_DELAY
 

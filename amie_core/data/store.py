@@ -67,7 +67,7 @@ def encode(frames: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 def write_clip(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write a clip's arrays (see the module's docstring). UserError: disk full, no right."""
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # no array is named allow_pickle
     write_whole(path, buffer.getvalue())
 
 
@@ -82,13 +82,16 @@ def load_clip(
 
     path = Path(folder) / (row if isinstance(row, str) else row["file"])
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, because numpy leaves a damaged file open.
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             data = {name: file[name] for name in file.files}
         frames = np.empty((len(data["offsets"]) - 1, size, size, 3), np.uint8)
         for k, (start, end) in enumerate(
             zip(data["offsets"][:-1], data["offsets"][1:], strict=True)
         ):
             picture = cv2.imdecode(data["jpeg"][start:end], cv2.IMREAD_COLOR_RGB)
+            if picture is None:
+                raise ValueError(f"frame {k} is no JPEG")
             if size != FACE_SIZE:
                 picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
             frames[k] = picture

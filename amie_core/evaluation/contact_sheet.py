@@ -36,7 +36,7 @@ def contact_sheet(run: Path, data: Path, result: dict[str, Any], out: Path) -> N
     generator, _ = checkpoint.load_generator(run)
     mouth = alignment.lip_box(clip.landmarks[:1])
     made = generate(generator, clip.frames[0], windows(clip.mfcc, len(clip.frames)), mouth)
-    fig = training.rows_of_frames({"real": clip.frames, "generated": made})
+    fig = training.rows_of_frames({"real": list(clip.frames), "generated": list(made)})
     name = f"{chosen['speaker']}/{chosen['utterance']}"
     words = f"{name}, {RULE} ({chosen['lip_correlation']:.2f}), {result['split']}"
     made_by = {"profile": result["profile"], "corpus": result["corpus"], "split": words}

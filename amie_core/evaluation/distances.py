@@ -6,6 +6,7 @@ whose lips ignore the sound is far off although its frames alone look right.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -118,10 +119,10 @@ def distances(
     against real gives a floor that is measured the same way. The bootstrap draws clips with
     replacement, in pairs. A clip drawn twice inflates a distance, so its quantiles sit too high:
     the interval is the value ± 1.96 deviations of the draws (Davison and Hinkley 1997, sec. 5.2);
-    None for fewer than three clips.
+    None for fewer than three clips, or fewer than two draws.
     """
     random = np.random.default_rng(seed)
-    drawn = [random.integers(len(real), size=len(real)) for _ in range(draws)]
+    drawn = [random.integers(len(real), size=len(real)).tolist() for _ in range(draws)]
     result: dict[str, dict[str, dict[str, float | list[float] | None]]] = {}
     for space in SPACES:
         sets = [
@@ -131,12 +132,14 @@ def distances(
         shortest = min(len(clip) for clips in sets for clip in clips)
         sets = [[clip[:shortest] for clip in clips] for clips in sets]
 
-        def measured(chosen: np.ndarray, sets: list = sets, space: str = space) -> list[float]:
+        @cache  # of a few clips the same are drawn again and again
+        def measured(*chosen: int, sets: list = sets, space: str = space) -> list[float]:
             x, y = (np.concatenate([clips[k] for k in chosen]) for clips in sets)
             return [frechet(x, y), sliced_wasserstein(x, y), mmd(x, y, by.bandwidth[space])]
 
-        values = measured(np.arange(len(real)))
-        spread = np.array([measured(chosen) for chosen in drawn]) if len(real) > 2 else None
+        values = measured(*range(len(real)))
+        known = len(real) > 2 and draws > 1
+        spread = np.array([measured(*chosen) for chosen in drawn]) if known else None
         result[space] = {}
         for k, name in enumerate(("frechet", "sliced_wasserstein", "mmd")):
             interval = None

@@ -4,43 +4,23 @@ Every clip is generated from its first frame and its sound alone, each frame fro
 last one: never teacher-forced.
 """
 
+import math
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from amie_core import files
 from amie_core.data.store import PreparedClip
 from amie_core.errors import UserError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from amie_core.data.store import PreparedClip
-
-
-import math
-import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
-from amie_core import files
 from amie_core.evaluation import metrics
 from amie_core.machine import pick_device, progress_bar
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from amie_core.data.store import PreparedClip
-
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from amie_core.data.store import PreparedClip
 
 BOOTSTRAP_SEED = 0
 
@@ -168,7 +148,7 @@ class Evaluation:
             "generation": "autoregressive from each clip's first frame, which is then left out",
             "clips": len(clips),
             "clips_in_split": self.in_split,
-            "definitions": metrics.DEFINITIONS,
+            "definitions": {name: known.words for name, known in metrics.DEFINITIONS.items()},
             "reference_rows": ROWS,
             "rows": {kind: _row(clips) for kind, clips in self.found.items()},
             "further": further or {},
@@ -244,7 +224,7 @@ def table(result: dict[str, Any]) -> str:
         f"{result['clips']} of {result['clips_in_split']} clips, {result['image_size']} px",
         " " * 25 + "".join(f"{kind:>26}" for kind, _ in rows),
     ]
-    for name in metrics.DEFINITIONS:
+    for name in result["definitions"]:
         cells = [_cell(row["mean"][name]) for _, row in rows]
         lines.append(f"{name:25}" + "".join(f"{cell:>26}" for cell in cells))
     for name, found in result["further"].items():
@@ -269,8 +249,6 @@ def results(result: Mapping[str, Any]) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    from amie_core.evaluation.metrics import VARIANTS
-
     def cell(value: Mapping[str, Any]) -> str:
         if value["mean"] is None:
             return "-"
@@ -278,9 +256,10 @@ def results(result: Mapping[str, Any]) -> "pd.DataFrame":
         text = f"{value['mean']:.2f}"
         return text if interval is None else f"{text} ({interval[0]:.2f} to {interval[1]:.2f})"
 
+    variants = {name for name, known in metrics.DEFINITIONS.items() if known.variant}
     rows = {name: row["mean"] for name, row in result["rows"].items() if row["clips"]}
     means = {
-        name: {key: cell(mean) for key, mean in row.items() if key not in VARIANTS}
+        name: {key: cell(mean) for key, mean in row.items() if key not in variants}
         for name, row in rows.items()
     }
     return pd.DataFrame.from_dict(means, orient="index").rename_axis(result["split"])

@@ -4,49 +4,15 @@ Frames are 8-bit RGB at the model's own size, landmarks are in pixels of the 256
 that size is. Frame 0 is the identity face that the model is given: callers leave it out.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 MOUTH = slice(48, 68)  # outer and inner lip contours of the 68 points
 ROUNDING = 1 / 12  # squared error that rounding to 8 bits makes by itself, in grey levels
-
-GREY = "of the grey picture (Rec. 601, rounded to 8 bits)"
-
-DEFINITIONS = {
-    "psnr_rgb": "dB, mean over frames of 10 lg(255²/MSE), MSE in floats over pixels and channels "
-    "and not below 1/12 (rounding to 8 bits); null when every frame equals the real one",
-    "psnr_grey": f"psnr_rgb {GREY}",
-    "psnr_rgb_uint8_legacy": "dB, as released scripts of compared methods have it: differences "
-    "and squares wrap around in 8 bits, so they read dB too high; comparable to nothing else",
-    "psnr_grey_uint8_legacy": f"psnr_rgb_uint8_legacy {GREY}",
-    "ssim_gaussian_rgb": "mean over frames and channels, 11×11 Gaussian window, σ 1.5, windows "
-    "inside the picture (Wang 2004)",
-    "ssim_gaussian_grey": f"ssim_gaussian_rgb {GREY}",
-    "ssim_uniform_rgb": "mean over frames and channels, uniform 7×7 window, sample covariance, "
-    "windows inside the picture: the default of scikit-image",
-    "ssim_uniform_grey": f"ssim_uniform_rgb {GREY}",
-    "lmd_mouth_mean_256": "px at 256², mean distance of the 20 mouth points (48-67), the centroid "
-    "of each set removed; frames without landmarks are counted and left out",
-    "lmd_mouth_mean_128": "lmd_mouth_mean_256 in px at 128²: half of it",
-    "lmd_mouth_sum_256_legacy": "the sum over the 20 points where lmd_mouth_mean_256 has their "
-    "mean, as released scripts have it: 20 times as much",
-    "lmd_mouth_sum_128_legacy": "lmd_mouth_sum_256_legacy in px at 128²: half of it",
-    "lmd_all_mean_256": "px at 256², mean distance of all 68 points, centroids removed",
-    "lip_correlation": "Pearson correlation over a clip of the lip opening with the real one; "
-    "null where the lips of one of them never move",
-    "lip_variance_ratio": "variance of the lip opening over a clip, generated/real",
-}
-
-# Further readings of the same pictures and points: they stand in files, short tables leave them
-# out.
-VARIANTS = (
-    "psnr_grey", "psnr_grey_uint8_legacy", "ssim_gaussian_grey", "ssim_uniform_rgb",
-    "ssim_uniform_grey", "lmd_mouth_mean_128", "lmd_mouth_sum_256_legacy",
-    "lmd_mouth_sum_128_legacy", "lmd_all_mean_256",
-)  # fmt: skip
 
 
 def grey(frames: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n h w 1"]:
@@ -103,28 +69,16 @@ def ssim_gaussian_rgb(
 
 
 def ssim_uniform_rgb(
-    frames: UInt8[np.ndarray, "n h w c"], real: UInt8[np.ndarray, "n h w c"], window: int = 7
+    frames: UInt8[np.ndarray, "n h w c"], real: UInt8[np.ndarray, "n h w c"]
 ) -> float:
     """Mean structural similarity as scikit-image has it by default: uniform 7×7 window.
 
     Covariances are sample ones (n − 1); windows that reach over the edge do not count.
     """
-    import cv2
+    from skimage.metrics import structural_similarity
 
-    edge, total = window // 2, 0.0
-    c1, c2, sample = (0.01 * 255) ** 2, (0.03 * 255) ** 2, window**2 / (window**2 - 1)
-
-    def mean(picture: np.ndarray) -> np.ndarray:
-        blurred = cv2.boxFilter(picture, cv2.CV_64F, (window, window))
-        return blurred[edge:-edge, edge:-edge]
-
-    for x, y in zip(frames.astype(np.float64), real.astype(np.float64), strict=True):
-        mx, my = mean(x), mean(y)
-        spread = sample * (mean(x * x) - mx * mx + mean(y * y) - my * my)
-        together = sample * (mean(x * y) - mx * my)
-        value = (2 * mx * my + c1) * (2 * together + c2) / (mx * mx + my * my + c1) / (spread + c2)
-        total += float(value.mean())
-    return total / len(frames)
+    pairs = zip(frames, real, strict=True)
+    return float(np.mean([structural_similarity(x, y, channel_axis=2) for x, y in pairs]))
 
 
 def lmd(
@@ -133,20 +87,6 @@ def lmd(
     """Mean distance of some of the points after each set's centroid is removed, px at 256²."""
     sets = [p[:, which] - p[:, which].mean(axis=1, keepdims=True) for p in (points, real)]
     return float(np.linalg.norm(sets[0] - sets[1], axis=-1).mean())
-
-
-def lmds(
-    points: Float[np.ndarray, "n 68 2"], real: Float[np.ndarray, "n 68 2"]
-) -> dict[str, float]:
-    """Landmark distance in every variant."""
-    mouth = lmd(points, real, MOUTH)
-    return {
-        "lmd_mouth_mean_256": mouth,
-        "lmd_mouth_mean_128": mouth / 2,
-        "lmd_mouth_sum_256_legacy": mouth * 20,
-        "lmd_mouth_sum_128_legacy": mouth * 10,
-        "lmd_all_mean_256": lmd(points, real, slice(None)),
-    }
 
 
 def lip_correlation(
@@ -167,22 +107,129 @@ def lip_variance_ratio(
     return float(np.var(opening, dtype=np.float64) / np.var(real, dtype=np.float64))
 
 
+Measure = Callable[[np.ndarray, np.ndarray], float | None]  # (generated, real) to a value
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A metric in words and in code.
+
+    of: gets a clip's frames (n, h, w, 3), or the landmarks (n, 68, 2) of the frames where both the
+    generated and the real one have any, and what they are compared with; None: no value. variant:
+    a further reading of the same pictures or points: it stands in files, short tables leave it out.
+    """
+
+    words: str
+    of: Measure
+    on: Literal["frames", "landmarks"] = "frames"
+    variant: bool = False
+
+
+def _of_grey(measure: Measure) -> Measure:
+    return lambda frames, real: measure(grey(frames), grey(real))
+
+
+def _lmd(which: slice, times: float = 1.0) -> Measure:
+    return lambda points, real: times * lmd(points, real, which)
+
+
+def _of_opening(measure: Measure) -> Measure:
+    def of(points: np.ndarray, real: np.ndarray) -> float | None:
+        from amie_core.data.alignment import lip_opening
+
+        return measure(lip_opening(points), lip_opening(real))
+
+    return of
+
+
+GREY = "of the grey picture (Rec. 601, rounded to 8 bits)"
+
+# Every metric of a clip, by the name that results give it, in the order of tables.
+DEFINITIONS: dict[str, Definition] = {
+    "psnr_rgb": Definition(
+        "dB, mean over frames of 10 lg(255²/MSE), MSE in floats over pixels and channels "
+        "and not below 1/12 (rounding to 8 bits); null when every frame equals the real one",
+        psnr_rgb,
+    ),
+    "psnr_grey": Definition(f"psnr_rgb {GREY}", _of_grey(psnr_rgb), variant=True),
+    "psnr_rgb_uint8_legacy": Definition(
+        "dB, as released scripts of compared methods have it: differences and squares wrap "
+        "around in 8 bits, so they read dB too high; comparable to nothing else",
+        psnr_rgb_uint8_legacy,
+    ),
+    "psnr_grey_uint8_legacy": Definition(
+        f"psnr_rgb_uint8_legacy {GREY}", _of_grey(psnr_rgb_uint8_legacy), variant=True
+    ),
+    "ssim_gaussian_rgb": Definition(
+        "mean over frames and channels, 11×11 Gaussian window, σ 1.5, windows inside the picture "
+        "(Wang 2004)",
+        ssim_gaussian_rgb,
+    ),
+    "ssim_gaussian_grey": Definition(
+        f"ssim_gaussian_rgb {GREY}", _of_grey(ssim_gaussian_rgb), variant=True
+    ),
+    "ssim_uniform_rgb": Definition(
+        "mean over frames and channels, uniform 7×7 window, sample covariance, windows inside the "
+        "picture: the default of scikit-image",
+        ssim_uniform_rgb,
+        variant=True,
+    ),
+    "ssim_uniform_grey": Definition(
+        f"ssim_uniform_rgb {GREY}", _of_grey(ssim_uniform_rgb), variant=True
+    ),
+    "lmd_mouth_mean_256": Definition(
+        "px at 256², mean distance of the 20 mouth points (48-67), the centroid of each set "
+        "removed; frames without landmarks are counted and left out",
+        _lmd(MOUTH),
+        "landmarks",
+    ),
+    "lmd_mouth_mean_128": Definition(
+        "lmd_mouth_mean_256 in px at 128²: half of it", _lmd(MOUTH, 0.5), "landmarks", variant=True
+    ),
+    "lmd_mouth_sum_256_legacy": Definition(
+        "the sum over the 20 points where lmd_mouth_mean_256 has their mean, as released scripts "
+        "have it: 20 times as much",
+        _lmd(MOUTH, 20.0),
+        "landmarks",
+        variant=True,
+    ),
+    "lmd_mouth_sum_128_legacy": Definition(
+        "lmd_mouth_sum_256_legacy in px at 128²: half of it",
+        _lmd(MOUTH, 10.0),
+        "landmarks",
+        variant=True,
+    ),
+    "lmd_all_mean_256": Definition(
+        "px at 256², mean distance of all 68 points, centroids removed",
+        _lmd(slice(None)),
+        "landmarks",
+        variant=True,
+    ),
+    "lip_correlation": Definition(
+        "Pearson correlation over a clip of the lip opening with the real one; null where the "
+        "lips of one of them never move",
+        _of_opening(lip_correlation),
+        "landmarks",
+    ),
+    "lip_variance_ratio": Definition(
+        "variance of the lip opening over a clip, generated/real",
+        _of_opening(lip_variance_ratio),
+        "landmarks",
+    ),
+}
+
+
+def _measured(on: str, *what: np.ndarray) -> dict[str, float | None]:
+    """Values of the metrics that look at frames, or at landmarks; None for an infinite one."""
+    values = {name: metric.of(*what) for name, metric in DEFINITIONS.items() if metric.on == on}
+    return {n: v if v is not None and np.isfinite(v) else None for n, v in values.items()}
+
+
 def pictures(
     frames: UInt8[np.ndarray, "n h w 3"], real: UInt8[np.ndarray, "n h w 3"]
 ) -> dict[str, float | None]:
-    """The metrics of one clip that look at pixels; None for an infinite one."""
-    both, greys = (frames, real), (grey(frames), grey(real))
-    values = {
-        "psnr_rgb": psnr_rgb(*both),
-        "psnr_grey": psnr_rgb(*greys),
-        "psnr_rgb_uint8_legacy": psnr_rgb_uint8_legacy(*both),
-        "psnr_grey_uint8_legacy": psnr_rgb_uint8_legacy(*greys),
-        "ssim_gaussian_rgb": ssim_gaussian_rgb(*both),
-        "ssim_gaussian_grey": ssim_gaussian_rgb(*greys),
-        "ssim_uniform_rgb": ssim_uniform_rgb(*both),
-        "ssim_uniform_grey": ssim_uniform_rgb(*greys),
-    }
-    return {name: value if np.isfinite(value) else None for name, value in values.items()}
+    """The metrics of one clip that look at pixels."""
+    return _measured("frames", frames, real)
 
 
 def lips(
@@ -195,19 +242,19 @@ def lips(
 
     `unmeasured_frames` counts the others. All None where no frame has both.
     """
-    from amie_core.data.alignment import lip_opening
-
     both = found & real_found
     values: dict[str, float | int | None] = {"unmeasured_frames": int((~both).sum())}
     if not both.any():
-        names = [name for name in DEFINITIONS if name.startswith(("lmd_", "lip_"))]
-        return values | dict.fromkeys(names)
-    points, real = points[both], real[both]
-    openings = lip_opening(points), lip_opening(real)
-    return values | lmds(points, real) | {
-        "lip_correlation": lip_correlation(*openings),
-        "lip_variance_ratio": lip_variance_ratio(*openings),
-    }
+        return values | {n: None for n, metric in DEFINITIONS.items() if metric.on == "landmarks"}
+    return values | _measured("landmarks", points[both], real[both])
+
+
+def lmds(
+    points: Float[np.ndarray, "n 68 2"], real: Float[np.ndarray, "n 68 2"]
+) -> dict[str, float | None]:
+    """Landmark distance in every variant."""
+    values = _measured("landmarks", points, real)
+    return {name: value for name, value in values.items() if name.startswith("lmd_")}
 
 
 def bootstrap_interval(

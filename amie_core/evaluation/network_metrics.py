@@ -60,7 +60,9 @@ class NetworkMetrics:
 
     def values(self) -> dict[str, dict[str, Any]]:
         """By metric: its definition, and its value by row, or why it was skipped."""
-        found = {name: {"definition": text} for name, text in DEFINITIONS.items()}
+        found: dict[str, dict[str, Any]] = {
+            name: {"definition": text} for name, text in DEFINITIONS.items()
+        }
         for name in ("lse_d", "lse_c"):
             found[name] |= {"skipped": syncnet.ABSENT} if self.net is None else {
                 "rows": {kind: _mean([clip[name] for clip in clips])

@@ -16,12 +16,12 @@ from jaxtyping import Bool, Float, UInt8
 from amie_core import files
 from amie_core.config import FACE_SIZE
 from amie_core.data import faces, store
+from amie_core.data.alignment import scale
 from amie_core.data.audio import windows
 from amie_core.data.store import PreparedClip
 from amie_core.errors import UserError
 from amie_core.evaluation import metrics
 from amie_core.files import workspace
-from amie_core.talking.talk import scale
 
 VERSION = 2  # of what is kept; raise it when a reference row or a metric changes
 ROWS = {
@@ -97,7 +97,8 @@ class NearestAudio:
         """Files; file and frame number of each candidate; mean and deviation; windows (n, 260)."""
         rows = self.rows if speaker is None else self.rows[self.rows["speaker"] == speaker]
         order = np.random.default_rng(self.seed).permutation(len(rows))
-        files, numbers, vectors, total = [], [], [], 0
+        files: list[str] = []
+        numbers, vectors, total = [], [], 0
         for file in rows["file"].iloc[order]:
             if total >= self.limit:
                 break
@@ -144,7 +145,8 @@ class References:
         """Reference of one clip, whose frames are at the model's size (UserError: damaged)."""
         kept = (self.folder / file).with_suffix(".npz")
         known = _read(kept)
-        if known is None:
+        every = metrics.DEFINITIONS.keys()  # a metric may have come since
+        if known is None or any(every - row.keys() for row in known.rows.values()):
             known = self._measure(clip, file)
             buffer = io.BytesIO()
             np.savez(buffer, points=known.real.points, found=known.real.found,
@@ -171,7 +173,7 @@ class References:
 def _read(path: Path) -> Reference | None:
     """What was kept of a clip; None where nothing usable was."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             rows: dict[str, Any] = json.loads(str(file["rows"]))
             return Reference(Measured(file["points"], file["found"]), rows)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile, EOFError):

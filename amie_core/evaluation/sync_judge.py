@@ -191,9 +191,10 @@ def judge_of(
 
     What is trained is kept there (None: in the workspace), and read the next time.
     """
-    key = {"version": VERSION, "size": size, "steps": steps, "data_digest": store.digest(data)}
+    digest = store.digest(data)
+    key = {"version": VERSION, "size": size, "steps": steps, "data_digest": digest}
     if kept is None:
-        name = f"{key['data_digest'][:16]}-{size}-{steps}-v{VERSION}.safetensors"
+        name = f"{digest[:16]}-{size}-{steps}-v{VERSION}.safetensors"
         kept = workspace() / "judges" / name
     if kept.is_file():
         tensors, meta = read_tensors(kept)

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int16, UInt8
 from torch import Tensor, nn
 
 from amie_core.config import SAMPLE_RATE
+from amie_core.data.alignment import scale
 from amie_core.data.store import PreparedClip
 from amie_core.errors import UserError
 
@@ -52,15 +53,15 @@ class SyncNet(nn.Module):
             *_block(conv(256, 256, 3, 1, 1), norm(256), pool(3, 2)),
             *_block(conv(256, 512, (5, 4)), norm(512)),
         )
-        conv, norm, pool = nn.Conv3d, nn.BatchNorm3d, nn.MaxPool3d
+        conv3, norm3, pool3 = nn.Conv3d, nn.BatchNorm3d, nn.MaxPool3d
         flat, near, half = (1, 3, 3), (0, 1, 1), (1, 2, 2)
         self.netcnnlip = nn.Sequential(
-            *_block(conv(3, 96, (5, 7, 7), half), norm(96), pool(flat, half)),
-            *_block(conv(96, 256, (1, 5, 5), half, near), norm(256), pool(flat, half, near)),
-            *_block(conv(256, 256, flat, 1, near), norm(256)),
-            *_block(conv(256, 256, flat, 1, near), norm(256)),
-            *_block(conv(256, 256, flat, 1, near), norm(256), pool(flat, half)),
-            *_block(conv(256, 512, (1, 6, 6)), norm(512)),
+            *_block(conv3(3, 96, (5, 7, 7), half), norm3(96), pool3(flat, half)),
+            *_block(conv3(96, 256, (1, 5, 5), half, near), norm3(256), pool3(flat, half, near)),
+            *_block(conv3(256, 256, flat, 1, near), norm3(256)),
+            *_block(conv3(256, 256, flat, 1, near), norm3(256)),
+            *_block(conv3(256, 256, flat, 1, near), norm3(256), pool3(flat, half)),
+            *_block(conv3(256, 512, (1, 6, 6)), norm3(512)),
         )
         self.netfcaud, self.netfclip = (
             nn.Sequential(nn.Linear(512, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Linear(512, 1024))
@@ -136,8 +137,6 @@ def lse(
     Sound beyond the clip's ends embeds as zeros, as in the published script. None where the clip
     is shorter than six frames.
     """
-    from amie_core.talking.talk import scale
-
     last = min(len(frames), len(audio) // 640) - SPAN
     if last < 1:
         return None

@@ -51,8 +51,12 @@ class Difference:
 
 def value(deposit: Deposit, metric: str, split: str) -> float | None:
     """A cell's mean over the clips that have a value."""
-    found = [clip[metric] for clip in deposit["splits"][split]["clips"]]
-    found = [v for v in found if v is not None]
+    return known_mean(deposit["splits"].get(split, {}).get("clips", []), metric)
+
+
+def known_mean(clips: Iterable[Mapping[str, Any]], metric: str) -> float | None:
+    """Mean of a metric over the clips that have a value; None where none has."""
+    found = [clip[metric] for clip in clips if clip.get(metric) is not None]
     return float(np.mean(found)) if found else None
 
 
@@ -75,6 +79,15 @@ def mean_interval(of: Sequence[float]) -> tuple[float, tuple[float, float] | Non
         return mean, None
     half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * np.std(of, ddof=1) / np.sqrt(n))
     return mean, (mean - half, mean + half)
+
+
+def with_interval(
+    mean: float, interval: tuple[float, float] | None, form: str, alone: str = ""
+) -> str:
+    """`29.88 [29.79, 29.97]`, in the format `form`; `alone` follows a mean without interval."""
+    if interval is None:
+        return f"{mean:{form}}{alone}"
+    return f"{mean:{form}} [{interval[0]:{form}}, {interval[1]:{form}}]"
 
 
 def difference(row: Mapping[int, float], against: Mapping[int, float]) -> Difference | None:
@@ -116,7 +129,9 @@ def table(cells: Sequence[Deposit], split: str | None = None) -> "pd.DataFrame":
             delta = difference(by_row[row], by_row[other]) if other in by_row else None
             name = PRINTED.get(metric)
             of_paper = getattr(printed[row], name) if name and row in printed else None
-            theirs = getattr(printed[other], name) if of_paper is not None and other else None
+            theirs = None
+            if name and other and of_paper is not None:
+                theirs = getattr(printed[other], name)
             lines.append({
                 "row": row, "label": LABELS[row], "metric": metric, "seeds": len(by_row[row]),
                 "mean": mean, **_ends("", interval), "against": other,
@@ -217,7 +232,8 @@ def statements(cells: Sequence[Deposit], split: str | None = None) -> "pd.DataFr
         evidence = []
         for row, against, expected in statement.comparisons:
             result = compare(cells, row, against, split)
-            deltas = [f"{METRICS[m][0].split(',')[0].rstrip(' ↑↓')} {_signed(d)}"
+            deltas = [f"{METRICS[m][0].split(',')[0].rstrip(' ↑↓')} "
+                      + with_interval(d.mean, d.interval, "+.3f", ", one seed")
                       for m, d in result["differences"].items()]  # fmt: skip
             evidence.append(f"{row} against {against}, said to be {expected}: "
                             f"{result['outcome']} ({'; '.join(deltas) or 'not run'})")  # fmt: skip
@@ -225,9 +241,3 @@ def statements(cells: Sequence[Deposit], split: str | None = None) -> "pd.DataFr
                       "here": verdict(statement, cells, split),
                       "evidence": " · ".join(evidence)})  # fmt: skip
     return pd.DataFrame(lines)
-
-
-def _signed(delta: Difference) -> str:
-    if delta.interval is None:
-        return f"{delta.mean:+.3f}, one seed"
-    return f"{delta.mean:+.3f} [{delta.interval[0]:+.3f}, {delta.interval[1]:+.3f}]"

@@ -183,13 +183,15 @@ def runs_say(cells: Sequence[Deposit]) -> dict[str, str]:
 
 def _places(cells: Sequence[Deposit], name: str, label: str, wanted: Sequence[str]) -> str:
     """The place of a method among the methods, unseen faces, by each column."""
-    from amie_core.experiments.comparison import CELLS, COLUMNS, by_seed
+    from amie_core.experiments.ablation import values
+    from amie_core.experiments.comparison import CELLS, COLUMNS
 
     parts = []
     for heading, (metric, *_) in COLUMNS.items():
         short = heading.split(",")[0].split(" ")[0]
-        means = {cell: float(np.mean(list(found.values()))) for cell in CELLS
-                 if (found := by_seed(cells, cell, metric, "test_unseen"))}  # fmt: skip
+        found = values(cells, metric, "test_unseen")
+        means = {cell: float(np.mean(list(found[cell].values()))) for cell in CELLS
+                 if cell in found}  # fmt: skip
         if short in wanted and name in means:
             order = sorted(means, key=lambda k: means[k], reverse="↑" in heading)
             parts.append(f"{order.index(name) + 1} of {len(order)} in {short}")

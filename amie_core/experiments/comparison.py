@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amie_core import files
 from amie_core.config import METHODS, PEERS
-from amie_core.experiments.ablation import METRICS, mean_interval
-from amie_core.experiments.tables import TITLES, clip_mean, origin
-from amie_core.files import figures_dir, write_whole
+from amie_core.experiments.ablation import METRICS, mean_interval, values, with_interval
+from amie_core.experiments.tables import reference_lines, save_paper_table
 from amie_core.paper import TABLE_1, TABLE_2, Score
 from amie_core.show import figures
 
@@ -75,17 +73,6 @@ def ledgers() -> "pd.DataFrame":
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("method")
 
 
-def by_seed(cells: Sequence[Deposit], name: str, metric: str, split: str) -> dict[int, float]:
-    """A cell's mean over clips, by seed; seeds without a value are left out."""
-    found = {}
-    for cell in cells:
-        clips = cell["splits"].get(split, {}).get("clips", []) if cell["name"] == name else []
-        known = [clip[metric] for clip in clips if clip.get(metric) is not None]
-        if known:
-            found[cell["seed"]] = float(np.mean(known))
-    return found
-
-
 def long(cells: Sequence[Deposit], split: str, metrics: Sequence[str] = ()) -> "pd.DataFrame":
     """A line a method and metric: row, label, metric, seeds, mean, low, high.
 
@@ -96,8 +83,9 @@ def long(cells: Sequence[Deposit], split: str, metrics: Sequence[str] = ()) -> "
 
     lines, run = [], {cell["name"] for cell in cells}
     for metric in metrics or METRICS:
+        by_method = values(cells, metric, split)
         for name, label in ((name, label) for name, label in CELLS.items() if name in run):
-            found = list(by_seed(cells, name, metric, split).values())
+            found = list(by_method.get(name, {}).values())
             mean, interval = mean_interval(found) if found else (None, None)
             low, high = interval or (None, None)
             lines.append({"row": name, "label": label, "metric": metric, "seeds": len(found),
@@ -122,7 +110,7 @@ def table(cells: Sequence[Deposit], real: Deposit, which: PaperTable, split: str
         line = {"seeds": ", ".join(map(str, seeds)) or "–"}
         for heading, (correct, legacy, field, digits) in COLUMNS.items():
             for kind, metric in (("correct", correct), ("legacy", legacy)):
-                found = list(by_seed(fitting, name, metric, split).values())
+                found = list(values(fitting, metric, split).get(name, {}).values())
                 missing = "not run" if fitting else f"needs {which.corpora[0].upper()}"
                 missing = "–" if any(cell["name"] == name for cell in fitting) else missing
                 line[f"{heading} · {kind}"] = _cell(found, digits) if found else missing
@@ -130,29 +118,20 @@ def table(cells: Sequence[Deposit], real: Deposit, which: PaperTable, split: str
             line[f"{heading} · paper"] = "–" if score is None else f"{score:.2f}"
         lines[label] = line
     if fitting:
-        lines |= reference_lines(real, split)
+        lines |= reference_lines(real, split, _columns())
     frame = pd.DataFrame.from_dict(lines, orient="index").fillna("")
     return frame.rename_axis(f"Table {which.number}")
 
 
-def reference_lines(real: Deposit, split: str) -> dict[str, dict[str, str]]:
-    """Copied frame, nearest sound, real frames by the same columns."""
-    lines = {}
-    for name, clips in real["rows"].get(split, {}).items():
-        line = {}
-        for heading, (correct, legacy, _, digits) in COLUMNS.items():
-            for kind, metric in (("correct", correct), ("legacy", legacy)):
-                line[f"{heading} · {kind}"] = clip_mean(clips, metric, digits)
-            line[f"{heading} · paper"] = ""
-        lines[name.replace("_", " ")] = line
-    return lines
+def _columns() -> dict[str, tuple[str, int]]:
+    """The columns that are measured here: heading -> metric, decimals."""
+    return {f"{heading} · {kind}": (metric, digits)
+            for heading, (correct, legacy, _, digits) in COLUMNS.items()
+            for kind, metric in (("correct", correct), ("legacy", legacy))}  # fmt: skip
 
 
-def _cell(values: Sequence[float], digits: int) -> str:
-    mean, interval = mean_interval(values)
-    if interval is None:
-        return f"{mean:.{digits}f} (one seed)"
-    return f"{mean:.{digits}f} [{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
+def _cell(seeds: Sequence[float], digits: int) -> str:
+    return with_interval(*mean_interval(seeds), f".{digits}f", " (one seed)")
 
 
 def orders(cells: Sequence[Deposit], which: PaperTable, split: str) -> "pd.DataFrame":
@@ -164,9 +143,9 @@ def orders(cells: Sequence[Deposit], which: PaperTable, split: str) -> "pd.DataF
         sign = -1 if "↑" in heading else 1
         ranked = {}
         for kind, metric in (("correct", correct), ("legacy", legacy)):
-            means = {label: np.mean(list(found.values())) for name, label in CELLS.items()
-                     if (found := by_seed(cells, name, metric, split))}  # fmt: skip
-            ranked[kind] = means
+            found = values(cells, metric, split)
+            ranked[kind] = {label: np.mean(list(found[name].values()))
+                            for name, label in CELLS.items() if name in found}  # fmt: skip
         ranked["paper"] = {score.method: getattr(score, field) for score in which.printed
                            if getattr(score, field) is not None}  # fmt: skip
         lines[heading] = {
@@ -189,51 +168,32 @@ def lips(cells: Sequence[Deposit], real: Deposit, split: str) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    names = {name: METRICS[name][0] for name in ("lip_correlation", "lip_variance_ratio",
-                                                 "sync_auc")}  # fmt: skip
+    columns = {METRICS[metric][0]: (metric, 2)
+               for metric in ("lip_correlation", "lip_variance_ratio", "sync_auc")}  # fmt: skip
     lines: dict[str, dict[str, str]] = {}
     for name, label in CELLS.items():
-        line = {heading: _cell(list(found.values()), 2) if found else "–"
-                for metric, heading in names.items()
-                for found in [by_seed(cells, name, metric, split)]}  # fmt: skip
-        apart = [c["distances"]["lips"]["frechet"]["value"] for c in cells if c["name"] == name]
-        if split == "test_seen":
-            line["Fréchet distance of φ, lips ↓"] = _cell(apart, 1) if apart else "–"
-        lines[label] = line
-    for name, clips in real["rows"].get(split, {}).items():
-        line = {heading: clip_mean(clips, metric, 2) for metric, heading in names.items()}
-        if name == "real_frames" and real["judge"][split]["auc"] is not None:
-            line[names["sync_auc"]] = f"{real['judge'][split]['auc']:.2f}"
-        key = {"real_frames": "floor", "copied_identity": "copied_identity"}.get(name)
-        if split == "test_seen":
-            heading = "Fréchet distance of φ, lips ↓"
-            value = real["distances"][key]["lips"]["frechet"]["value"] if key else None
-            line[heading] = "–" if value is None else f"{value:.1f}"
-        lines[name.replace("_", " ")] = line
+        by_method = {h: values(cells, metric, split) for h, (metric, _) in columns.items()}
+        lines[label] = {heading: _cell(list(found[name].values()), 2) if name in found else "–"
+                        for heading, found in by_method.items()}  # fmt: skip
+    lines |= reference_lines(real, split, columns)
+    if split == "test_seen":
+        known = {name.replace("_", " "): "–" for name in real["rows"].get(split, {})}
+        for name, key in (("real frames", "floor"), ("copied identity", "copied_identity")):
+            known[name] = f"{real['distances'][key]['lips']['frechet']['value']:.1f}"
+        for name, label in CELLS.items():
+            apart = [c["distances"]["lips"]["frechet"]["value"] for c in cells if c["name"] == name]
+            known[label] = _cell(apart, 1) if apart else "–"
+        for name, line in lines.items():
+            line["Fréchet distance of φ, lips ↓"] = known[name]
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis(split)
 
 
 def save(found: Sequence[Deposit], real: Deposit, provenance: Mapping[str, Any]) -> None:
-    """Write table1 and table2 to figures/: Markdown, CSV, provenance. Smoke's carry its name."""
-    import pandas as pd
-
+    """Write table1 and table2 to figures/."""
     for number, which in TABLE.items():
-        parts, frames = [f"# Table {number} ({origin(provenance)})\n"], []
-        for split in which.splits:
-            shown = table(found, real, which, split)
-            frames.append(shown.assign(split=split))
-            parts.append(f"## {TITLES[split]} (`{split}`)\n\n{markdown(shown)}\n")
-            if provenance["corpus"] in which.corpora:
-                parts.append(f"{markdown(lips(found, real, split))}\n")
-        suffix = "_smoke" if provenance["profile"] == "smoke" else ""
-        target = figures_dir() / f"table{number}{suffix}"
-        write_whole(target.with_suffix(".md"), "\n".join([*parts, LEGEND, ""]).encode())
-        write_whole(target.with_suffix(".csv"), pd.concat(frames).to_csv().encode())
-        files.write_json(target.with_suffix(".json"), dict(provenance))
-
-
-def markdown(shown: "pd.DataFrame") -> str:
-    """A table of strings as Markdown."""
-    rows = zip(shown.index, shown.fillna("").values.tolist(), strict=True)
-    heading = [shown.index.name or "", *shown.columns]
-    return figures.markdown([heading, *([name, *row] for name, row in rows)])
+        shown = {split: table(found, real, which, split) for split in which.splits}
+        words = {split: [figures.markdown(frame)] for split, frame in shown.items()}
+        if provenance["corpus"] in which.corpora:
+            for split, said in words.items():
+                said.append(figures.markdown(lips(found, real, split)))
+        save_paper_table(number, f"Table {number}", shown, provenance, words, [LEGEND])

@@ -2,25 +2,24 @@
 
 import ast
 import dataclasses
-import os
+import hashlib
+import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-from jaxtyping import Float, UInt8
-
+from amie_core import machine
 from amie_core.config import PROFILES, Profile, run_key
 from amie_core.data.raw_clip import Source
-from amie_core.data.store import PreparedClip
 from amie_core.errors import UserError
-from amie_core.files import commit, workspace
+from amie_core.files import alone, commit, workspace
 
 if TYPE_CHECKING:
-
     from amie_core.model import Generator
 
+ASKED = ("davs", "atvgnet", "ours")  # the methods of the paper's Table 4
 INJECTED = "# Parameters"  # first line of the cell that papermill puts behind the parameters cell
 
 
@@ -63,7 +62,8 @@ class Settings:
         for field in dataclasses.fields(cls):
             value = values.get(field.name, field.default)
             if type(value) is not field.type:
-                raise UserError(f"{field.name} must be {field.type.__name__}, it is {value!r}")
+                wanted = getattr(field.type, "__name__", field.type)
+                raise UserError(f"{field.name} must be {wanted}, it is {value!r}")
         return cls(**values)
 
     def __post_init__(self) -> None:
@@ -129,10 +129,11 @@ def prepared(settings: Settings) -> Path:
     scale = settings.scale
     root = Path(settings.data).resolve() if settings.data else None
     out = prepared_folder(settings)
-    prepare(
-        settings.corpus, root, out, mfcc_rate=scale.mfcc_rate,
-        identities=scale.identities, utterances=scale.utterances,
-    )  # fmt: skip
+    with alone(out):
+        prepare(
+            settings.corpus, root, out, mfcc_rate=scale.mfcc_rate,
+            identities=scale.identities, utterances=scale.utterances,
+        )  # fmt: skip
     return out
 
 
@@ -144,7 +145,8 @@ def trained(settings: Settings) -> Path:
     data = prepared(settings)
     key = run_key(settings.scale, settings.seed, digest(data))
     out = workspace() / "runs" / f"{settings.profile}-ours-{settings.seed}-{key}"
-    train(settings.scale, data, out, seed=settings.seed)
+    with alone(out):
+        train(settings.scale, data, out, seed=settings.seed)
     return out
 
 
@@ -157,7 +159,51 @@ def deposited(settings: TableSettings, names: Sequence[str] = ()) -> list[dict[s
 
     data = prepared(settings) if settings.trains else None
     wanted = cells.planned(settings.profile, list(names), settings.seeds or None)
-    return run_cell.make_all(wanted, data, workers=os.cpu_count() or 1)
+    return run_cell.make_all(wanted, data, workers=machine.cores())
+
+
+def compared(settings: Settings) -> list[str]:
+    """What a study of these settings compares, in words that `study.sample` takes.
+
+    The three methods of the paper's Table 4 where all were trained as cells (notebook 06); else
+    two reference rows and the run of notebook 03.
+    """
+    from amie_core.experiments import cells
+
+    data = prepared(settings)
+    runs = {
+        name: cells.run_folder(cells.Cell(settings.profile, name, settings.seed), data)
+        for name in ASKED
+    }
+    if all((run / "done.json").exists() for run in runs.values()):
+        return [f"{name}={run}" for name, run in runs.items()]
+    return ["copied_identity", "nearest_audio", f"ours={trained(settings)}"]
+
+
+def ballot(
+    settings: Settings, split: str = "test_seen", trials: int = 12
+) -> tuple[Path, dict[str, Any]]:
+    """A ballot folder of these settings in the workspace, and its key; made where it is not there.
+
+    `trials`: at most, as many as the split has clips.
+    """
+    from amie_core.data.store import clips, digest
+    from amie_core.study.sample import read_ballot, read_key, sample
+
+    words, data = compared(settings), prepared(settings)
+    trials = min(trials, len(clips(data, split)))
+    asked = json.dumps([words, digest(data), split, trials, settings.seed])
+    name = f"{settings.profile}-{hashlib.sha256(asked.encode()).hexdigest()[:12]}"
+    folder = workspace() / "study" / name
+    key = folder.with_name(f"{name}.key.json")
+    with alone(folder):
+        if not (folder.is_dir() and key.is_file()):
+            shutil.rmtree(folder, ignore_errors=True)  # without its key a ballot is worth nothing
+            key.unlink(missing_ok=True)
+            sample(words, data, split, folder, key, trials=trials, size=160, seed=settings.seed)
+    if read_ballot(folder)["study"] != read_key(key)["study"]:
+        raise UserError(f"{key} is not the key of {folder}: remove both and run this again")
+    return folder, read_key(key)
 
 
 def provenance_of(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -188,8 +234,6 @@ def provenance(settings: Settings, split: str = "", **more: Any) -> dict[str, An
     }
 
 
-
-
 def untrained(settings: Settings) -> "Generator":
     """G of these settings before its first step."""
     import torch
@@ -198,34 +242,3 @@ def untrained(settings: Settings) -> "Generator":
 
     torch.manual_seed(settings.seed)
     return Generator(settings.scale.model).eval()
-
-
-def worn_masks(
-    run: Path, clip: PreparedClip, rate: float, count: int = 6
-) -> tuple[UInt8[np.ndarray, "n s s 3"], Float[np.ndarray, "n s s"]]:
-    """The first `count` frames of a clip generated as in training at attention `rate`.
-
-    Returns the frames and the masks that the identity face wore: the coarse one, then those
-    predicted from the mask before and the face just generated (sec. 3.3). `clip` has the size of
-    the run's networks.
-    """
-    import torch
-
-    from amie_core.data.audio import windows
-    from amie_core.model.attention import coarse_coverage, mask_of
-    from amie_core.training.checkpoint import load_fine_mask, load_generator
-
-    generator, predictor = load_generator(run)[0], load_fine_mask(run)
-    face = torch.from_numpy(clip.frames[:1].copy()).permute(0, 3, 1, 2).float().div(255)
-    heard = torch.from_numpy(windows(clip.mfcc, len(clip.frames))[:count].copy())
-    coarse = coarse_coverage(torch.tensor([clip.lip_box]), face.shape[-1])
-    coverage, previous, frames, masks = coarse, face, [], []
-    with torch.inference_mode():
-        for window in heard:
-            masks.append(mask_of(coverage, rate))
-            code = generator.identity(face, torch.tensor([clip.lip_box]), masks[-1])
-            previous = generator(code, window[None], previous).clamp(0, 1)
-            frames.append(previous)
-            coverage, _ = predictor(coverage, previous, coarse)
-    pictures = torch.cat(frames).mul(255).round().byte().permute(0, 2, 3, 1)
-    return pictures.numpy(), torch.cat(masks)[:, 0].numpy()

@@ -1,13 +1,12 @@
 """The figures of notebooks 04 and 05, drawn from deposited cells. Each returns a figure."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from matplotlib import rc_context
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
@@ -16,48 +15,71 @@ from amie_core.paper import TABLE_1, TABLE_3
 from amie_core.show.figures import MARKERS, PALETTE, STYLE, Frame, figure
 
 Points = Float[np.ndarray, "n 2"]
+LOOKS = tuple(zip(PALETTE, MARKERS, strict=True))
 CHI_SQUARE_95 = 5.991  # 95 % quantile with two degrees of freedom
 DISTANCES = {
     "frechet": "Fréchet distance", "sliced_wasserstein": "sliced Wasserstein", "mmd": "MMD²",
 }  # fmt: skip
 
 
-def ellipse_95(points: Points) -> tuple[np.ndarray, float, float, float]:
+def ellipse_95(points: Points) -> tuple[tuple[float, float], float, float, float]:
     """Centre, full width, full height and angle (degrees) of a Gaussian's 95 % ellipse."""
     values, vectors = np.linalg.eigh(np.cov(points, rowvar=False))
     width, height = 2 * np.sqrt(CHI_SQUARE_95 * values[::-1].clip(0))
     angle = float(np.degrees(np.arctan2(vectors[1, 1], vectors[0, 1])))
-    return points.mean(0), float(width), float(height), angle
+    x, y = points.mean(0).tolist()
+    return (x, y), float(width), float(height), angle
 
 
-def _cloud(axes: Axes, points: Points, order: int, name: str, outline: bool = True) -> None:
-    colour = PALETTE[order]
-    axes.plot(*points.T, MARKERS[order], color=colour, markersize=2, alpha=0.35, label=name,
-              markeredgewidth=0)  # fmt: skip
-    if outline:
-        centre, width, height, angle = ellipse_95(points)
-        axes.add_patch(Ellipse(centre, width, height, angle=angle, fill=False, linewidth=1.4,
-                               edgecolor=colour))  # fmt: skip
+class View(NamedTuple):
+    """Frames on two principal components of real ones; the components' shares of the variance."""
+
+    real: Points
+    generated: Mapping[str, Points]
+    explained: Sequence[float]
+
+
+def views(real: Mapping[str, Any], generated: Mapping[str, Mapping[str, Any]]) -> dict[str, View]:
+    """What deposits hold for Fig. 3: whole frames, and lips where all of them have these.
+
+    real: content of `real.json`; generated: a cell's deposit by the method's name.
+    """
+    found = {}
+    for title, kind in (("whole frames", ""), ("lips, less the clip's mean", "lip_")):
+        if all(f"{kind}projection" in of for of in (real, *generated.values())):
+            points = {name: np.array(of[f"{kind}projection"]) for name, of in generated.items()}
+            found[title] = View(
+                np.array(real[f"{kind}projection"]), points, real[f"{kind}explained"]
+            )
+    return found
 
 
 @rc_context(STYLE)
-def distributions(
-    real: Points, generated: Mapping[str, Points], explained: Sequence[float]
-) -> Figure:
-    """Fig. 3 twice: all clouds with 95 % ellipses; then each against real, as the paper has it."""
-    fig = figure(7.2, 2.6)
-    panels = fig.subplots(1, 1 + len(generated), sharex=True, sharey=True)
-    _cloud(panels[0], real, 6, "real")
-    for order, (name, points) in enumerate(generated.items()):
-        _cloud(panels[0], points, order, name)
-        axes = panels[1 + order]
-        _cloud(axes, real, 6, "real", outline=False)
-        _cloud(axes, points, order, name, outline=False)
-        axes.set_title(f"the paper's style: {name}")
-        axes.set_xlabel(f"component 1 ({explained[0]:.0%})")
-    panels[0].set(title="95 % ellipses", xlabel=f"component 1 ({explained[0]:.0%})",
-                  ylabel=f"component 2 ({explained[1]:.0%})")  # fmt: skip
-    panels[0].legend(frameon=False, fontsize=7, markerscale=3)
+def distributions(of: Mapping[str, View]) -> Figure:
+    """Fig. 3: a line a view, a panel a method before the real frames, in grey.
+
+    Lips are one cloud and get 95 % ellipses; whole frames are a cloud a clip.
+    """
+    width = max(len(view.generated) for view in of.values())
+    fig = figure(6.6, 0.2 + 2.7 * len(of))
+    grid = fig.subplots(len(of), width, sharex="row", sharey="row", squeeze=False)
+    for line, (title, view) in zip(grid, of.items(), strict=True):
+        for order, (axes, (name, points)) in enumerate(
+            zip(line, view.generated.items(), strict=True)
+        ):
+            clouds = {"real": (view.real, "0.6", "x"), name: (points, *LOOKS[order])}
+            for label, (cloud, colour, marker) in clouds.items():
+                axes.plot(*cloud.T, marker, color=colour, markersize=3, alpha=0.7, label=label)
+                if title.startswith("lips"):
+                    centre, *sides, angle = ellipse_95(cloud)
+                    edge = "0.3" if label == "real" else colour
+                    axes.add_patch(Ellipse(centre, *sides, angle=angle, fill=False,
+                                           edgecolor=edge, linewidth=1.4))  # fmt: skip
+            share = points.var(0).sum() / view.real.var(0).sum()
+            axes.set(title=f"{name}, {title}\n{share:.0%} of the real variance",
+                     xlabel=f"component 1 ({view.explained[0]:.0%})")  # fmt: skip
+            axes.legend(fontsize=7, markerscale=1.6, loc="upper right", edgecolor="none")
+        line[0].set_ylabel(f"component 2 ({view.explained[1]:.0%})")
     return fig
 
 
@@ -65,7 +87,7 @@ def distributions(
 def distances(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     """Distances from the real clips: a panel a space and distance, a line a row, a dot a seed.
 
-    rows: name -> one result of `Yardstick.distances` a seed; bars are intervals over clips.
+    rows: name -> one result of `RealClips.distances` a seed; bars are intervals over clips.
     """
     spaces = list(next(iter(rows.values()))[0])
     fig = figure(7.2, 1.2 + 0.36 * len(rows) * len(DISTANCES))

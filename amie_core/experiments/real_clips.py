@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+import torch
+from jaxtyping import Float, Int, UInt8
 
 from amie_core import files
 from amie_core.config import Profile
@@ -22,6 +23,7 @@ from amie_core.evaluation.distances import SPACES, Features
 from amie_core.evaluation.evaluate import at_most
 from amie_core.evaluation.reference_rows import ROWS, References
 from amie_core.evaluation.sync_judge import Judgement
+from amie_core.losses import crop_lips
 from amie_core.perceptual import Phi
 
 SPLITS = ("test_seen", "test_unseen", "test")  # LRW has the last alone
@@ -95,7 +97,8 @@ class RealClips:
                 return [{s: file[f"{s}{k}"] for s in SPACES} for k in range(len(self.seen))]
         found = [distances.features(self.phi, c, c.frames, distances.REAL) for c in self.seen]
         buffer = io.BytesIO()
-        np.savez(buffer, **{f"{s}{k}": v for k, clip in enumerate(found) for s, v in clip.items()})
+        named = {f"{s}{k}": v for k, clip in enumerate(found) for s, v in clip.items()}
+        np.savez(buffer, **named)  # type: ignore[arg-type]  # no array is named allow_pickle
         files.write_whole(kept, buffer.getvalue())
         return found
 
@@ -117,12 +120,25 @@ class RealClips:
         """scikit-learn's PCA to two components, fitted on real test frames only."""
         from sklearn.decomposition import PCA
 
-        pixels = _pixels([clip.frames for clip in self.seen], 2 * PLOTTED)
-        return PCA(2, svd_solver="randomized", random_state=0).fit(pixels)
+        rows = pixels([clip.frames for clip in self.seen], 2 * PLOTTED)
+        return PCA(2, svd_solver="randomized", random_state=0).fit(rows)
 
     def project(self, made: list[Frames]) -> list[list[float]]:
         """Real test frames' first two components of PLOTTED frames, the same for every cell."""
-        return np.round(self.pca.transform(_pixels(made, PLOTTED)), 3).tolist()
+        return np.round(self.pca.transform(pixels(made, PLOTTED)), 3).tolist()
+
+    @cached_property
+    def lip_pca(self) -> Any:
+        """The same of lip movements of real test frames: it knows nothing of who is speaking."""
+        from sklearn.decomposition import PCA
+
+        rows = lip_movements([clip.frames for clip in self.seen], self.seen, 2 * PLOTTED)
+        return PCA(2, svd_solver="randomized", random_state=0).fit(rows)
+
+    def project_lips(self, made: list[Frames]) -> list[list[float]]:
+        """The first two components of the lip movements of the frames that `project` takes."""
+        moved = lip_movements(made, self.seen, PLOTTED)
+        return np.round(self.lip_pca.transform(moved), 3).tolist()
 
     def describe(self) -> dict[str, Any]:
         """What stands in real.json."""
@@ -147,6 +163,8 @@ class RealClips:
             },
             "explained": [float(share) for share in self.pca.explained_variance_ratio_],
             "projection": self.project([clip.frames for clip in self.seen]),
+            "lip_explained": [float(share) for share in self.lip_pca.explained_variance_ratio_],
+            "lip_projection": self.project_lips([clip.frames for clip in self.seen]),
             "shown": {
                 "speaker": self.seen[self.shown].speaker,
                 "utterance": self.seen[self.shown].utterance,
@@ -155,8 +173,29 @@ class RealClips:
         }  # fmt: skip
 
 
-def _pixels(clips: list[Frames], most: int) -> np.ndarray:
+def pixels(clips: list[Frames], most: int) -> Float[np.ndarray, "rows d"]:
     """At most so many frames (frame 0 of each clip left out), spread evenly, as rows in [0, 1]."""
     every = np.concatenate([frames[1:] for frames in clips])
-    chosen = np.linspace(0, len(every) - 1, min(most, len(every))).round().astype(int)
-    return every[chosen].reshape(len(chosen), -1).astype(np.float32) / 255
+    return every[_spread(len(every), most)].reshape(-1, every[0].size).astype(np.float32) / 255
+
+
+def lip_movements(
+    made: list[Frames], of: list[PreparedClip], most: int
+) -> Float[np.ndarray, "rows d"]:
+    """The lip crops of the frames that `pixels` takes, each less the mean crop of its own clip.
+
+    made: real or generated for the clips `of`, whose lip boxes cut them.
+    """
+    every = []
+    for frames, clip in zip(made, of, strict=True):
+        box = torch.tensor([clip.lip_box]).expand(len(frames) - 1, 4)
+        lips = crop_lips(torch.from_numpy(frames[1:].copy()).permute(0, 3, 1, 2), box)
+        rows = lips.flatten(1).float().div(255)
+        every.append((rows - rows.mean(0)).numpy())
+    joined = np.concatenate(every)
+    return joined[_spread(len(joined), most)]
+
+
+def _spread(count: int, most: int) -> Int[np.ndarray, " n"]:
+    """At most so many indices, spread evenly."""
+    return np.linspace(0, count - 1, min(most, count)).round().astype(int)

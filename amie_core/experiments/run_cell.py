@@ -14,11 +14,16 @@ import numpy as np
 from jaxtyping import UInt8
 
 from amie_core import machine
+from amie_core.data.alignment import lip_box
+from amie_core.data.audio import windows
+from amie_core.data.store import PreparedClip
 from amie_core.errors import UserError
 from amie_core.evaluation.evaluate import Evaluation
 from amie_core.experiments.cells import JUDGE, REAL, STRIP, Cell, deposits, read, run_folder
 from amie_core.experiments.real_clips import RealClips
-from amie_core.files import workspace, write_json, write_whole
+from amie_core.files import alone, workspace, write_json, write_whole
+from amie_core.model.talker import generate
+from amie_core.training.checkpoint import load_generator
 from amie_core.training.loop import train
 
 
@@ -28,10 +33,15 @@ def make(cell: Cell, data: str | Path, *, progress: bool = True) -> dict[str, An
     known = read(cell, data)
     if known is not None:
         return known
-    done = train(cell.settings, data, run_folder(cell, data), row=cell.row, method=cell.method,
-                 seed=cell.seed, progress=progress)  # fmt: skip
-    result = measure_cell(cell, data, done, progress=progress)
-    write_json(cell.deposit, result)
+    run = run_folder(cell, data)
+    with alone(run):
+        known = read(cell, data)  # another process may have made it meanwhile
+        if known is not None:
+            return known
+        done = train(cell.settings, data, run, row=cell.row, method=cell.method, seed=cell.seed,
+                     progress=progress)  # fmt: skip
+        result = measure_cell(cell, data, done, progress=progress)
+        write_json(cell.deposit, result)
     return result
 
 
@@ -41,8 +51,9 @@ def measure_cell(
     """Everything that tables and figures need of a trained cell; writes its strip of frames."""
     settings, run = cell.settings, run_folder(cell, data)
     folder = deposits(cell.profile)
-    real = RealClips(data, settings, kept=folder / JUDGE, progress=progress)
-    _describe(real, folder)
+    with alone(folder / REAL):  # the same for all cells: measured once, the others wait for it
+        real = RealClips(data, settings, kept=folder / JUDGE, progress=progress)
+        _describe(real, folder)
     made: dict[str, list[np.ndarray]] = {split: [] for split in real.splits}
     splits = {}
     for split in real.splits:
@@ -63,8 +74,21 @@ def measure_cell(
         "commit": found["commit"]["training"], "image_size": settings.model.image_size,
         "training": done, "machine": machine.processor(),
         "splits": splits, "distances": real.distances(seen),
-        "projection": real.project(seen),
+        "projection": real.project(seen), "lip_projection": real.project_lips(seen),
     }  # fmt: skip
+
+
+def generated(cell: Cell, data: Path, clips: list[PreparedClip]) -> list[np.ndarray] | None:
+    """What a cell's run makes of these clips, as it was measured; None where the run is not here.
+
+    A deposit outlives its run.
+    """
+    run = run_folder(cell, data)
+    if not (run / "done.json").is_file():
+        return None
+    talker, _ = load_generator(run)
+    return [generate(talker, clip.frames[0], windows(clip.mfcc, len(clip.frames)),
+                     lip_box(clip.landmarks[:1])) for clip in clips]  # fmt: skip
 
 
 def _describe(real: RealClips, folder: Path) -> None:

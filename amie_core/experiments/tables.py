@@ -6,10 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from amie_core import files
 from amie_core.experiments import ablation
-from amie_core.experiments.ablation import LABELS, METRICS, Deposit
-from amie_core.files import figures_dir, write_whole
+from amie_core.experiments.ablation import LABELS, METRICS, Deposit, known_mean, with_interval
 from amie_core.show import figures
 
 TITLES = {
@@ -19,18 +17,80 @@ TITLES = {
 }
 LEGEND = (
     "Means over seeds, [95 % interval, Student's t], (paired difference to the row that the paper "
-    "compares with), the paper's value on LRW (and difference).\n"
+    "compares with), the paper's value on LRW (and difference)."
 )
+# Heading of Table 3 -> metric, decimals.
+COLUMNS = {heading: (metric, 3) for metric, (heading, _) in METRICS.items()}
+
+
+def save_paper_table(
+    number: int,
+    title: str,
+    splits: Mapping[str, pd.DataFrame],
+    provenance: Mapping[str, Any],
+    paragraphs: Mapping[str, Sequence[str]],
+    notes: Sequence[str],
+) -> None:
+    """Write tableN to figures/: Markdown with a section a split, CSV of all splits, provenance.
+
+    splits: what the CSV holds of each; paragraphs: what the Markdown says of each; notes: what
+    stands under them. The profile is in the name, but for GRID's.
+    """
+    profile, text = provenance["profile"], [f"# {title} ({origin(provenance)})"]
+    for split, said in paragraphs.items():
+        text += [f"## {TITLES[split]} (`{split}`)", *said]
+    every = pd.concat([table.assign(split=split) for split, table in splits.items()])
+    name = f"table{number}" if profile == "grid" else f"table{number}_{profile}"
+    figures.write_table(every, name, dict(provenance), [*text, *notes], indent=1)
+
+
+def origin(provenance: Mapping[str, Any]) -> str:
+    """Where a table of cells comes from, in a line under its title."""
+    seeds = ", ".join(map(str, provenance["seeds"]))
+    return (f"profile {provenance['profile']}, corpus {provenance['corpus']}, seeds {seeds}, "
+            f"{provenance['steps']} steps, {provenance['size']} px, {provenance['runs']} runs, "
+            f"{provenance['hours']} hours, {'; '.join(provenance['machine'])}, "
+            f"code {', '.join(provenance['commit'])}")  # fmt: skip
+
+
+def clip_mean(clips: Sequence[Mapping[str, Any]], metric: str, digits: int) -> str:
+    """Mean of a metric over the clips that have a value, as text."""
+    mean = known_mean(clips, metric)
+    return "–" if mean is None else f"{mean:.{digits}f}"
+
+
+def reference_lines(
+    real: Deposit, split: str, columns: Mapping[str, tuple[str, int]]
+) -> dict[str, dict[str, str]]:
+    """Copied frame, nearest sound, real frames: their means. columns: heading -> metric, decimals.
+
+    The sync judge has heard real frames alone.
+    """
+    lines = {}
+    for name, clips in real["rows"].get(split, {}).items():
+        line = {heading: clip_mean(clips, *column) for heading, column in columns.items()}
+        for heading, (metric, digits) in columns.items():
+            if metric == "sync_auc" and name == "real_frames":
+                line[heading] = clip_mean([{metric: real["judge"][split]["auc"]}], metric, digits)
+        lines[name.replace("_", " ")] = line
+    return lines
+
+
+def table_3(table: pd.DataFrame, real: Deposit, split: str) -> pd.DataFrame:
+    """Table 3 in words: a line a row, a column a metric; below, what the real clips score."""
+    lines: dict[str, dict[str, str]] = {}
+    for row, part in table.groupby("row", sort=False):
+        line = {METRICS[cell["metric"]][0]: _cell(cell) for cell in part.to_dict("records")}
+        name = f"{part['label'].iloc[0]} [{row}]"
+        lines[name] = {"seeds": str(part["seeds"].max()), **line}
+    lines |= reference_lines(real, split, COLUMNS)
+    frame = pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
+    return frame.reindex(columns=["seeds", *COLUMNS]).fillna("")
 
 
 def styled(table: pd.DataFrame, real: Deposit, split: str) -> str:
-    """Table 3 as HTML: a line a row, a column a metric; below, what the real clips score."""
-    lines: dict[str, dict[str, str]] = {}
-    for cell in table.to_dict("records"):
-        heading = METRICS[cell["metric"]][0]
-        lines.setdefault(f"{cell['label']} [{cell['row']}]", {})[heading] = _cell(cell)
-    lines |= reference_lines(real, split)
-    frame = pd.DataFrame.from_dict(lines, orient="index")
+    """Table 3 as HTML, our row in bold."""
+    frame = table_3(table, real, split).rename_axis(None)
     style = frame.style.set_uuid("table3").set_table_styles(
         [{"selector": "td", "props": "white-space: pre-line; text-align: right"}]
     )
@@ -40,9 +100,8 @@ def styled(table: pd.DataFrame, real: Deposit, split: str) -> str:
 
 def _cell(cell: Mapping[str, Any]) -> str:
     """One cell: mean with interval, paired difference, the paper's value and difference."""
-    text = f"{cell['mean']:.3f}"
-    if _known(cell["low"]):
-        text += f" [{cell['low']:.3f}, {cell['high']:.3f}]"
+    interval = (cell["low"], cell["high"]) if _known(cell["low"]) else None
+    text = with_interval(cell["mean"], interval, ".3f")
     if _known(cell["difference"]):
         text += f"\n({cell['difference']:+.3f} to {cell['against']})"
     if _known(cell["paper"]):
@@ -56,68 +115,15 @@ def _known(number: float | None) -> bool:
     return number is not None and not np.isnan(number)
 
 
-def clip_mean(clips: Sequence[Mapping[str, Any]], metric: str, digits: int) -> str:
-    """Mean of a metric over the clips that have a value, as text."""
-    found = [clip[metric] for clip in clips if clip.get(metric) is not None]
-    return f"{np.mean(found):.{digits}f}" if found else "–"
-
-
-def reference_lines(real: Deposit, split: str) -> dict[str, dict[str, str]]:
-    """Copied frame, nearest sound, real frames: their means, by heading."""
-    lines = {}
-    for name, clips in real["rows"][split].items():
-        line = {}
-        for metric, (heading, _) in METRICS.items():
-            line[heading] = clip_mean(clips, metric, 3)
-        if name == "real_frames" and real["judge"][split]["auc"] is not None:
-            line[METRICS["sync_auc"][0]] = f"{real['judge'][split]['auc']:.3f}"
-        lines[name.replace("_", " ")] = line
-    return lines
-
-
-def markdown(table: pd.DataFrame, real: Deposit, split: str) -> str:
-    """Table 3 as Markdown, a line a row."""
-    headings = [METRICS[m][0] for m in dict.fromkeys(table["metric"])]
-    lines = [["row", "seeds", *headings]]
-    for row, part in table.groupby("row", sort=False):
-        name = f"{part['label'].iloc[0]} [{row}]"
-        cells = [_cell(cell).replace("\n", "<br>") for cell in part.to_dict("records")]
-        lines.append([name, str(part["seeds"].max()), *cells])
-    for name, values_ in reference_lines(real, split).items():
-        lines.append([name, "", *(values_[heading] for heading in headings)])
-    return figures.markdown(lines)
-
-
 def save_table_3(found: Sequence[Deposit], real: Deposit, provenance: Mapping[str, Any]) -> None:
-    """Write table3 to figures/: Markdown with both splits and the claims, CSV, provenance.
-
-    The profile is in the name, but for GRID's.
-    """
-    profile = provenance["profile"]
-    name = "table3" if profile == "grid" else f"table3_{profile}"
-    parts = [f"# Table 3: the ablation ({origin(provenance)})\n"]
-    frames = []
-    for split in found[0]["splits"]:
-        table, title = ablation.table(found, split), TITLES[split]
-        frames.append(table.assign(split=split))
-        parts.append(f"## {title} (`{split}`)\n\n{markdown(table, real, split)}\n")
-    parts.append(LEGEND)
-    parts.append(f"## The paper's five claims\n\n{ablation.RULE}\n")
-    claims = ablation.statements(found)
-    parts.append(figures.markdown([list(claims.columns), *claims.values.tolist()]) + "\n")
-    target = figures_dir() / name
-    write_whole(target.with_suffix(".md"), "\n".join(parts).encode())
-    write_whole(target.with_suffix(".csv"), pd.concat(frames).to_csv(index=False).encode())
-    files.write_json(target.with_suffix(".json"), dict(provenance))
-
-
-def origin(provenance: Mapping[str, Any]) -> str:
-    """Where a table of cells comes from, in a line under its title."""
-    seeds = ", ".join(map(str, provenance["seeds"]))
-    return (f"profile {provenance['profile']}, corpus {provenance['corpus']}, seeds {seeds}, "
-            f"{provenance['steps']} steps, {provenance['size']} px, {provenance['runs']} runs, "
-            f"{provenance['hours']} hours, {'; '.join(provenance['machine'])}, "
-            f"code {', '.join(provenance['commit'])}")  # fmt: skip
+    """Write table3 to figures/, with all splits and the claims."""
+    frames = {split: ablation.table(found, split) for split in found[0]["splits"]}
+    words = {split: [figures.markdown(table_3(frame, real, split))]
+             for split, frame in frames.items()}  # fmt: skip
+    claims = figures.markdown(ablation.statements(found).set_index("claim"))
+    notes = [LEGEND, "## The paper's five claims", ablation.RULE, claims]
+    rows = {split: frame.set_index("row") for split, frame in frames.items()}
+    save_paper_table(3, "Table 3: the ablation", rows, provenance, words, notes)
 
 
 def distances(found: Sequence[Deposit], real: Deposit) -> pd.DataFrame:
@@ -137,8 +143,7 @@ def distances(found: Sequence[Deposit], real: Deposit) -> pd.DataFrame:
                 **{name.replace("_", " "): f"{value:.3g}" for name, value in fixed.items()},
                 "MINE (c)": f"{np.mean(list(by['c'].values())):.3g}",
                 "AMIE (ours)": f"{np.mean(list(by['ours'].values())):.3g}",
-                "AMIE − MINE": "–" if delta is None else f"{delta.mean:+.3g}" + (
-                    "" if delta.interval is None
-                    else f" [{delta.interval[0]:+.3g}, {delta.interval[1]:+.3g}]"),
+                "AMIE − MINE": "–" if delta is None
+                else with_interval(delta.mean, delta.interval, "+.3g"),
             })  # fmt: skip
     return pd.DataFrame(lines).set_index(["features", "distance"])

@@ -58,7 +58,8 @@ class FineMask(nn.Module):
             nn.LeakyReLU(0.2),
             nn.Conv2d(width, 1, 5, 1, 2),
         )
-        nn.init.constant_(self.layers[-1].bias, -3.0)  # lips are a twentieth of the picture
+        bias = self.layers[-1].get_parameter("bias")
+        nn.init.constant_(bias, -3.0)  # lips are a twentieth of the picture
 
     def forward(
         self,

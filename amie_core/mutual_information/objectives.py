@@ -75,6 +75,9 @@ class EmaDv(nn.Module):
     where the gradient is the plain one too.
     """
 
+    log_mean: Tensor
+    updates: Tensor
+
     def __init__(self, decay: float = 0.99) -> None:
         super().__init__()
         if not 0 <= decay < 1:

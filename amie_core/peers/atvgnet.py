@@ -137,6 +137,9 @@ def _landmarks(face: Float[Tensor, "1 3 s s"]) -> Float[Tensor, "1 68 2"]:
 class AtvgnetNetworks(Networks):
     """The generator and D."""
 
+    generator: Atvgnet
+    averaged: Atvgnet
+
     def __init__(self, profile: Profile) -> None:
         super().__init__()
         self.generator = Atvgnet(profile.model, profile.train.unroll)
@@ -153,6 +156,8 @@ class AtvgnetNetworks(Networks):
 
 class AtvgnetStep(MethodStep):
     """D with its regression, then AT-net and VG-net."""
+
+    networks: AtvgnetNetworks
 
     def __init__(
         self, profile: Profile, networks: AtvgnetNetworks, fabric: Fabric, seed: int

@@ -94,6 +94,9 @@ class Davs(WindowTalker):
 class DavsNetworks(Networks):
     """The generator, the video's speech encoder, classifiers, their adversaries, D."""
 
+    generator: Davs
+    averaged: Davs
+
     def __init__(self, profile: Profile) -> None:
         super().__init__()
         config = profile.model
@@ -114,6 +117,8 @@ def _classifier(inputs: int, classes: int) -> nn.Sequential:
 
 class DavsStep(MethodStep):
     """D, then the adversaries, then encoders, decoder and classifiers."""
+
+    networks: DavsNetworks
 
     def __init__(self, profile: Profile, networks: DavsNetworks, fabric: Fabric, seed: int) -> None:
         super().__init__(profile, networks, fabric, seed)

@@ -156,6 +156,9 @@ class LipDiscriminator(nn.Module):
 class GlanceNetworks(Networks):
     """The generator, D, the correlation's two encoders."""
 
+    generator: Glance
+    averaged: Glance
+
     def __init__(self, profile: Profile) -> None:
         super().__init__()
         self.generator = Glance(profile.model, profile.train.unroll)
@@ -166,6 +169,8 @@ class GlanceNetworks(Networks):
 
 class GlanceStep(MethodStep):
     """D on three streams, the correlation on real blocks, then the generator."""
+
+    networks: GlanceNetworks
 
     def __init__(
         self, profile: Profile, networks: GlanceNetworks, fabric: Fabric, seed: int
@@ -179,7 +184,8 @@ class GlanceStep(MethodStep):
         self.phi = None
         if profile.loss.perceptual > 0:
             phi = fabric.to_device(Phi(profile.loss.phi_layer))
-            self.phi = phi.to(memory_format=torch.channels_last)
+            # torch's stub of Module.to lacks this form
+            self.phi = phi.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def update(self, batch: Batch, step: int, random: np.random.Generator) -> dict[str, Tensor]:
         """One step of all three."""

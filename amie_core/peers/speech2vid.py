@@ -44,9 +44,8 @@ class Deblur(nn.Module):
         for a, b in zip(widths, widths[1:], strict=False):
             layers += [nn.Conv2d(a, b, 3, 1, 1), nn.LeakyReLU(0.2, inplace=True)]
         self.layers = nn.Sequential(*layers[:-1])
-        last = layers[-2]
-        nn.init.zeros_(last.weight)  # before its training it adds nothing
-        nn.init.zeros_(last.bias)
+        for last in layers[-2].parameters():
+            nn.init.zeros_(last)  # before its training it adds nothing
 
     def forward(self, frames: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 3 s s"]:
         """The residual."""
@@ -88,6 +87,9 @@ class Speech2Vid(WindowTalker):
 class Speech2VidNetworks(Networks):
     """There is nothing but the generator."""
 
+    generator: Speech2Vid
+    averaged: Speech2Vid
+
     def __init__(self, profile: Profile) -> None:
         super().__init__()
         self.generator = Speech2Vid(profile.model)
@@ -96,6 +98,8 @@ class Speech2VidNetworks(Networks):
 
 class Speech2VidStep(MethodStep):
     """L1: first the network, then the deblurring on what the network makes."""
+
+    networks: Speech2VidNetworks
 
     def __init__(
         self, profile: Profile, networks: Speech2VidNetworks, fabric: Fabric, seed: int

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -20,13 +20,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from amie_core.files import figures_dir
+from amie_core.files import figures_dir, write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 # Okabe and Ito's colours, told apart in greyscale by the markers beside them.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
-STYLE = {
+STYLE: "dict[RcKeyType, Any]" = {
     "svg.hashsalt": "amie",  # else the ids in an SVG change with every call
     "font.size": 8,
     "axes.spines.top": False,
@@ -130,7 +133,7 @@ def clip_html(
 
     if isinstance(clip, Path):
         raw = read_video(clip)
-        clip, audio = list(raw.frames), raw.audio
+        clip, audio = [frame for frame in raw.frames if frame is not None], raw.audio
     small = [cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA) for frame in clip]
     with TemporaryDirectory() as folder:
         file = Path(folder) / "clip.mp4"
@@ -181,20 +184,32 @@ def save_figure(
     return picture(np.asarray(Image.open(buffer).convert("RGB")), alt, colours=96)
 
 
-def markdown(lines: Sequence[Sequence[Any]]) -> str:
-    """Lines of cells as a Markdown table, the first its heading."""
-    ruled = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in ruled)
+def markdown(table: Any) -> str:
+    """A pandas table as Markdown, its index the first column; a line break becomes <br>."""
+    rows = zip(table.index, table.values.tolist(), strict=True)
+    lines = [[table.index.name or "", *table.columns], *([name, *row] for name, row in rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    cells = ([str(cell).replace("\n", "<br>") for cell in line] for line in lines)
+    return "\n".join("| " + " | ".join(line) + " |" for line in cells)
+
+
+def write_table(
+    table: Any, name: str, provenance: dict[str, Any], paragraphs: Sequence[str], indent: int = 2
+) -> None:
+    """Every table in figures/: NAME.csv of a pandas table, NAME.md of paragraphs, NAME.json.
+
+    indent: of the JSON, which holds the provenance.
+    """
+    target = figures_dir() / name
+    write_whole(target.with_suffix(".csv"), table.to_csv().encode())
+    write_whole(target.with_suffix(".md"), ("\n\n".join(paragraphs) + "\n").encode())
+    about = json.dumps(provenance, indent=indent) + "\n"
+    write_whole(target.with_suffix(".json"), about.encode())
 
 
 def save_table(table: Any, name: str, provenance: dict[str, Any]) -> Shown:
     """Write a pandas table as NAME_PROFILE.csv, .md and .json to figures/, and show it."""
-    target = figures_dir() / f"{name}_{provenance['profile']}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(target.with_suffix(".csv"))
-    rows = zip(table.index, table.values.tolist(), strict=True)
-    text = markdown([[table.index.name or "", *table.columns], *([i, *row] for i, row in rows)])
-    target.with_suffix(".md").write_text(f"{text}\n\n{caption(provenance)}\n")
-    target.with_suffix(".json").write_text(json.dumps(provenance, indent=2) + "\n")
-    below = f"<p>{caption(provenance)}</p>"
-    return Shown(f"table {name}", [("text/html", table.to_html(border=0) + below)])
+    below = caption(provenance)
+    write_table(table, f"{name}_{provenance['profile']}", provenance, [markdown(table), below])
+    html = f"{table.to_html(border=0)}<p>{below}</p>"
+    return Shown(f"table {name}", [("text/html", html)])

@@ -1,4 +1,4 @@
-"""Plots of what preparation does: alignment, MFCC windows, lip opening."""
+"""Plots of what preparation does: alignment, landmarks, MFCC and its windows, lip opening."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +11,8 @@ from matplotlib.patches import Rectangle
 
 from amie_core.config import WINDOW
 from amie_core.data.audio import BEFORE, HOPS
-from amie_core.show.figures import MARKERS, PALETTE, STYLE, Frame, draw_frame, figure
+from amie_core.data.landmarks_fan import WEIGHTS
+from amie_core.show.figures import MARKERS, PALETTE, STYLE, Frame, Shown, draw_frame, figure
 
 Points = Float[np.ndarray, "68 2"]
 # The 68 points as lines: jaw, brows, nose, eyes, outer and inner lips.
@@ -53,6 +54,106 @@ def alignment(
     top, bottom, left, right = lip_box
     draw_frame(three, aligned[top:bottom, left:right], "lip box: 80×128 px")
     return fig
+
+
+@rc_context(STYLE)
+def landmark_finders(raw: Frame, found: Mapping[str, Points]) -> Figure:
+    """The 68 points of each finder on the same raw frame: the face, and its mouth enlarged."""
+    fig = figure(7.0, 2.8)
+    every = np.concatenate(list(found.values()))
+    mouths = np.concatenate([points[48:] for points in found.values()])
+    for axes, points, title in zip(
+        fig.subplots(1, 2), (every, mouths), ("68 points", "lips, enlarged"), strict=True
+    ):
+        draw_frame(axes, raw, title)
+        middle, half = (points.min(0) + points.max(0)) / 2, 0.6 * np.ptp(points, axis=0).max()
+        axes.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] + half,
+                 middle[1] - half))  # fmt: skip
+        for (name, its), colour, style in zip(
+            found.items(), (PALETTE[5], PALETTE[1], PALETTE[6]), ("-", "--", ":"), strict=False
+        ):
+            for stroke in STROKES:
+                (line,) = axes.plot(*its[list(stroke)].T, style, color=colour, linewidth=1.2)
+            line.set_label(name)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return fig
+
+
+def landmark_note(found: Mapping[str, Points]) -> Shown:
+    """How far the points of others lie from the first's; what to do where face-alignment is not."""
+    (first, mine), *others = found.items()
+    eyes = np.linalg.norm(mine[42:48].mean(0) - mine[36:42].mean(0))
+    told = []
+    for name, its in others:
+        apart = np.linalg.norm(mine - its, axis=1) / eyes
+        told.append(
+            f"{first} and {name} lie {apart.mean():.1%} of the distance between the eyes apart, "
+            f"mean of 68 points; at the lips {apart[48:].mean():.1%}."
+        )
+    if "face-alignment" not in found:
+        told.append(
+            f"face-alignment is not shown: its files {' and '.join(WEIGHTS)} "
+            "are not in the torch hub cache (<code>torch.hub.get_dir()</code>, in checkpoints). Put "
+            "them there and run this cell again; nothing else needs them."
+        )
+    text = "".join(f"<p>{line[0].upper()}{line[1:]}</p>" for line in told)
+    return Shown("how far landmark finders lie apart", [("text/html", text)])
+
+
+@rc_context(STYLE)
+def one_cepstrum(
+    curves: Mapping[str, Float[np.ndarray, "_ 13"]],
+    compared: Bool[np.ndarray, " hops"],
+    cepstrum: int = 1,
+) -> Figure:
+    """One cepstrum of a clip as several codes compute it, and their difference from the first.
+
+    compared: hops in which they mean the same; the others are shaded.
+    """
+    fig = figure(7.0, 3.0)
+    above, below = fig.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    seconds = np.arange(-BEFORE, len(compared) - BEFORE) / 100
+    (first, ours), *_ = curves.items()
+    looks = ((PALETTE[5], "-", 3.5), (PALETTE[3], "--", 1.4), (PALETTE[6], ":", 1.8))
+    for (name, rows), (colour, style, width) in zip(curves.items(), looks, strict=False):
+        line = {"color": colour, "linestyle": style, "linewidth": width}
+        above.plot(seconds, rows[: len(seconds), cepstrum], label=name, **line)
+        if name != first:
+            apart = np.abs(rows[: len(seconds), cepstrum] - ours[: len(seconds), cepstrum])
+            below.plot(seconds, np.where(compared, apart, np.nan), **line)
+    for axes in (above, below):
+        axes.fill_between(seconds, 0, 1, where=~compared, color="0.92", step="mid",
+                          transform=axes.get_xaxis_transform())  # fmt: skip
+    above.set(ylabel=f"cepstrum {cepstrum}")
+    above.set_title("one cepstrum by each code; grey: not compared", loc="left")
+    above.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 0.97))
+    below.set(xlabel="s", ylabel=f"difference\nfrom {first}")
+    return fig
+
+
+def cepstra_note(
+    curves: Mapping[str, Float[np.ndarray, "_ 13"]],
+    compared: Bool[np.ndarray, " hops"],
+    failed: str = "",
+) -> Shown:
+    """The greatest difference of each code from the first, over all 13 cepstra.
+
+    failed: the name of the error that keeps torchaudio from being imported.
+    """
+    ours, *_ = curves.values()
+    span = np.ptp(ours[compared])
+    told = [
+        f"{name}: {np.abs(rows[: len(compared)] - ours[: len(compared)])[compared].max():.1e}"
+        for name, rows in list(curves.items())[1:]
+    ]
+    text = f"Greatest difference from ours, of values that span {span:.0f}: {', '.join(told)}."
+    if failed:
+        text += (
+            f" torchaudio is not among them: it does not import here ({failed}), as is usual "
+            "beside a torch for the CPU alone; nothing else needs it."
+        )
+    alt = "the greatest difference of each library from ours"
+    return Shown(alt, [("text/html", f"<p>{text}</p>")])
 
 
 @rc_context(STYLE)

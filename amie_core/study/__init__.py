@@ -1,9 +1,9 @@
 """A user study like the paper's (sec. 4.5, Table 4): sample, ballot, analysis.
 
 The order of things: `sample.sample` makes a ballot folder and, apart from it, its key; people
-answer in a browser (`static/`) or in JupyterLab (`widget.Ballot`) and each sends one CSV;
-`analysis.analyse` reads key and CSVs. `raters.simulate` makes answers of simulated raters, which
-are marked as such and never analysed together with people's.
+answer in a browser, on the folder's own page (`static/`; `page.show` puts it into a notebook), and
+each saves one CSV; `analysis.analyse` reads key and CSVs. `simulate.simulate` makes answers of
+simulated raters, which are marked as such and never analysed together with people's.
 """
 
 # The paper's two questions, in its words (sec. 4.5).

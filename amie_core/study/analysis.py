@@ -122,14 +122,15 @@ def _question(
         raise UserError(f"no answer to the question {question!r} can be used")
     offered = (counts.sum((0, 2))[:, None] * members).sum(0)
     logs = statistics.strengths(members, counts.sum(0, keepdims=True))[0]
-    clustered = spread = [None] * len(methods)
+    clustered: list[tuple[float, float] | None] = [None] * len(methods)
+    spread = clustered
     if len(raters) >= FEWEST:
         weights = statistics.resample(len(raters), draws, seed)
         sampled = np.einsum("dr,rsm->dsm", weights, counts)
         with np.errstate(invalid="ignore"):
             shares = sampled.sum(1) / sampled.sum((1, 2))[:, None]
-        clustered = statistics.interval(shares)
-        spread = statistics.interval(statistics.strengths(members, sampled))
+        clustered = [*statistics.interval(shares)]
+        spread = [*statistics.interval(statistics.strengths(members, sampled))]
     # Agreement is on which clip of a trial, by its place before rotation: balanced over methods, so
     # that a preference for one method in all trials counts as agreement.
     units = defaultdict(list)

@@ -13,6 +13,7 @@ import pandas as pd
 from jaxtyping import Int
 
 MAIN, REAL, SHIFT = "main", "real", "shift"
+Form = list[tuple[int, int]]  # (trial, rotation), one place after the other
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ def main_trials(
     as a greedy choice gets. `speakers`: of each clip.
     """
     sets = list(combinations(methods, choices))
-    used, met, seen = Counter(), Counter(), Counter()
+    used: Counter[tuple[str, ...]] = Counter()
+    met: Counter[tuple[tuple[str, ...], str]] = Counter()
+    seen: Counter[str] = Counter()
     stood: Counter[tuple[str, int]] = Counter()
     trials = []
     for clip, speaker in zip(clips, speakers, strict=True):
@@ -111,8 +114,8 @@ def latin_square(n: int) -> Int[np.ndarray, "_ n"]:
     return square if n % 2 == 0 else np.concatenate([square, square[:, ::-1]])
 
 
-def forms(kinds: list[str], choices: int, repeats: int) -> list[list[tuple[int, int]]]:
-    """The forms of a ballot: each a list of (trial, rotation), one place after the other.
+def forms(kinds: list[str], choices: int, repeats: int) -> list[Form]:
+    """The forms of a ballot: which trial comes at which place, and how far it is turned.
 
     Rotation r shows clip (position + r) mod choices. Over all forms each trial takes each place
     and each rotation equally often. The `repeats` main trials that come first are shown again at

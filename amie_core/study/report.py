@@ -1,5 +1,6 @@
-"""Table 4 beside the paper's, the figure of a study, and what the paper's own could have shown."""
+"""Table 4 beside the paper's, figures of a study, and what the paper's own could have shown."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,14 @@ import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
 
 from amie_core import paper
 from amie_core.errors import UserError
 from amie_core.show.figures import MARKERS, PALETTE, STYLE, figure
 from amie_core.study import statistics
 from amie_core.study.analysis import analyse, span
+from amie_core.study.plan import Form, Trial, latin_square, shown
 
 NOT_RUN = "no study has been run"
 # The paper's rows by the names that runs of these methods have in a study.
@@ -64,6 +67,44 @@ def shares(result: dict[str, Any]) -> pd.DataFrame:
             })  # fmt: skip
     index = pd.MultiIndex.from_product([[result["source"]], range(1, len(rows) + 1)])
     return pd.DataFrame(rows, index=index)
+
+
+@rc_context(STYLE)
+def sampling(methods: Sequence[str], trials: Sequence[Trial], forms: Sequence[Form]) -> Figure:
+    """The design: a line a form, a place a trial with its clips from left to right.
+
+    Each place says the trial's number and, by colour and letter, whose clip stands at A, B, …; what
+    no method made is grey. Drawn are the forms of one Latin square: those after it are the same
+    orders with the clips turned on.
+    """
+    colours = dict(zip(methods, PALETTE, strict=False))
+    drawn, places = forms[: len(latin_square(len(trials)))], len(forms[0])
+    choices = len(trials[0].methods)
+    gap = 1.2 if len(trials) <= 10 else 1.8  # for the trial's number
+    lefts = [(choices + gap) * place + gap * (place >= len(trials)) / 2 for place in range(places)]
+    fig = figure(7.0, 0.9 + 0.19 * len(drawn))
+    axes = fig.subplots()
+    for row, form in enumerate(drawn):
+        for place, (number, turn) in enumerate(form):
+            left = lefts[place]
+            axes.text(left - 0.08, row, str(number), ha="right", va="center", fontsize=5.5)
+            for at, name in enumerate(shown(list(trials[number].methods), turn)):
+                face = colours.get(name, "0.45" if name == "real" else "0.8")
+                axes.add_patch(Rectangle((left + at, row - 0.42), 0.94, 0.84, color=face))
+                mark = name[0] if name in colours else "R" if name == "real" else name[-1]
+                ink = "white" if name == "real" or face == PALETTE[0] else "black"
+                axes.text(left + at + 0.47, row, mark, ha="center", va="center", fontsize=5.5,
+                          color=ink)  # fmt: skip
+    axes.set(xlim=(-1, lefts[-1] + choices), ylim=(len(drawn) - 0.4, -0.6), ylabel="form",
+             yticks=range(len(drawn)), xlabel="place")  # fmt: skip
+    axes.set_xticks([left + choices / 2 for left in lefts], [*map(str, range(1, places + 1))])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    said = [Patch(color=colours[name], label=f"{name[0]}  {name}") for name in methods]
+    said += [Patch(color="0.45", label="R  the real clip"),
+             Patch(color="0.8", label="0  the real clip,  1, 2  its sound moved")]  # fmt: skip
+    fig.legend(handles=said, loc="outside upper left", ncols=len(said), frameon=False, fontsize=6.5)
+    return fig
 
 
 @rc_context(STYLE)
@@ -137,14 +178,15 @@ def unblinded(key: dict[str, Any], folder: Path) -> dict[str, list[np.ndarray]]:
     trial = next(trial for trial in key["trials"].values() if trial["kind"] == "main")
     named = {"real": trial["reference"]} | {m: clip for clip, m in trial["clips"].items()}
     return {
-        method.replace("_", "\n"): list(read_video(folder / "clips" / f"{clip}.mp4").frames)
+        method.replace("_", "\n"): [frame for frame in video.frames if frame is not None]
         for method, clip in named.items()
+        for video in (read_video(folder / "clips" / f"{clip}.mp4"),)
     }
 
 
-def people(key: dict[str, Any], folder: Path) -> dict[str, Any] | None:
-    """The analysis of people's answers in a folder; None where nobody's can be counted."""
+def people(key: dict[str, Any], files: Iterable[Path]) -> dict[str, Any] | None:
+    """The analysis of people's answers in these files; None where nobody's can be counted."""
     try:
-        return analyse(key, [folder])
+        return analyse(key, files)
     except UserError:
         return None

@@ -14,7 +14,7 @@ from amie_core.errors import UserError
 from amie_core.machine import progress_bar
 from amie_core.study import QUESTIONS, clips, plan
 from amie_core.study.analysis import RULE
-from amie_core.study.clips import Method, open_methods
+from amie_core.study.methods import Method, open_methods
 from amie_core.study.plan import REAL, SHIFT, Trial
 from amie_core.study.statistics import statement
 

@@ -1,4 +1,8 @@
-"""Intervals of shares, strengths from choices, agreement between raters. Knows nothing of faces."""
+"""What answers can and do show: intervals, strengths, agreement, and the size of a study.
+
+Knows nothing of faces. Intervals of shares and strengths of methods from choices, Krippendorff's
+alpha between raters; and before anybody is asked, what so many raters and trials can find.
+"""
 
 import math
 from collections.abc import Sequence
@@ -6,10 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.optimize import brentq
-from scipy.stats import binom, norm
+from scipy.stats import binom, binomtest, norm
 
 CONFIDENCE = 0.95
 PRIOR = 0.5  # votes that each side of every pair gets beforehand, so that no strength is infinite
+SIGNIFICANCE, POWER = 0.05, 0.8  # two-sided level, chance to find a difference that is there
+CLUSTERING = 0.1  # assumed correlation between answers of one rater, beyond the methods' strengths
 
 
 def wilson(votes: int, of: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -18,11 +24,8 @@ def wilson(votes: int, of: int, confidence: float = CONFIDENCE) -> tuple[float, 
         raise ValueError(f"{votes} votes of {of}")
     if of == 0:
         return 0.0, 1.0
-    z = norm.ppf((1 + confidence) / 2)
-    share, weight = votes / of, z**2 / of
-    centre = (share + weight / 2) / (1 + weight)
-    half = z * math.sqrt(share * (1 - share) / of + weight / (4 * of)) / (1 + weight)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    found = binomtest(votes, of).proportion_ci(confidence, method="wilson")
+    return float(found.low), float(found.high)
 
 
 def strengths(
@@ -82,6 +85,7 @@ def alpha(units: Sequence[Sequence[str]]) -> float | None:
     1 is full agreement, 0 what chance gives. None where fewer than two answers can be compared or
     all answers are the same (nothing can disagree then).
     """
+    # By hand: the package `krippendorff` is under the GPL, this code under the MIT licence.
     units = [unit for unit in units if len(unit) > 1]
     names = sorted({answer for unit in units for answer in unit})
     if len(names) < 2:
@@ -97,12 +101,6 @@ def alpha(units: Sequence[Sequence[str]]) -> float | None:
     return float(1 - observed / expected)
 
 
-ALPHA, POWER = 0.05, 0.8  # two-sided level, chance to find a difference that is there
-
-
-CLUSTERING = 0.1  # assumed correlation between answers of one rater, beyond the methods' strengths
-
-
 def head_to_head(better: float, worse: float) -> float:
     """The share of the better of two methods in the votes of both."""
     return better / (better + worse)
@@ -113,17 +111,17 @@ def design_effect(trials: int, clustering: float = CLUSTERING) -> float:
     return 1 + (trials - 1) * clustering
 
 
-def power(share: float, votes: int, alpha: float = ALPHA) -> float:
+def power(share: float, votes: int, level: float = SIGNIFICANCE) -> float:
     """The chance that an exact two-sided binomial test against 1/2 finds this share."""
-    return float(_power(share, np.array([votes]), alpha)[0])
+    return float(_power(share, np.array([votes]), level)[0])
 
 
-def _power(share: float, votes: np.ndarray, alpha: float) -> np.ndarray:
-    least = binom.isf(alpha / 2, votes, 0.5) + 1  # the fewest votes that are significant
+def _power(share: float, votes: np.ndarray, level: float) -> np.ndarray:
+    least = binom.isf(level / 2, votes, 0.5) + 1  # the fewest votes that are significant
     return binom.sf(least - 1, votes, share) + binom.cdf(votes - least, votes, share)
 
 
-def votes_needed(share: float, alpha: float = ALPHA, aim: float = POWER) -> int:
+def votes_needed(share: float, level: float = SIGNIFICANCE, aim: float = POWER) -> int:
     """Independent votes for the two methods from which on the test has power `aim`.
 
     The exact test's power moves in steps: this is one more than the last number that falls short.
@@ -131,10 +129,10 @@ def votes_needed(share: float, alpha: float = ALPHA, aim: float = POWER) -> int:
     """
     if not 0 < share < 1 or abs(share - 0.5) < 0.001:
         raise ValueError(f"share {share}: between 0 and 1, not 1/2")
-    spread = norm.isf(alpha / 2) * 0.5 + norm.isf(1 - aim) * math.sqrt(share * (1 - share))
+    spread = norm.isf(level / 2) * 0.5 + norm.isf(1 - aim) * math.sqrt(share * (1 - share))
     about = (spread / (share - 0.5)) ** 2  # Fleiss's normal approximation: where to look
     votes = np.arange(1, int(1.5 * about) + 40)
-    return int(votes[_power(share, votes, alpha) < aim].max()) + 1
+    return int(votes[_power(share, votes, level) < aim].max()) + 1
 
 
 def raters_needed(
@@ -169,6 +167,6 @@ def statement(raters: int, trials: int, *, kept: float = 1.0) -> str:
     need = [f"{raters_needed(s, trials, kept=kept)} for {s:.0%}" for s in (0.6, 0.7)]
     return (
         f"{raters} raters with {trials} trials each find a head-to-head share of {least:.1%} or "
-        f"more (two-sided level {ALPHA:.0%}, power {POWER:.0%}, correlation {CLUSTERING} within a "
-        f"rater); raters needed: {', '.join(need)}"
+        f"more (two-sided level {SIGNIFICANCE:.0%}, power {POWER:.0%}, correlation {CLUSTERING} "
+        f"within a rater); raters needed: {', '.join(need)}"
     )

@@ -93,7 +93,8 @@ class Canvas:
         if flow is not None:
             at = self.grid + self._enlarge(flow) @ self.turn.T
             coarse, detail = (
-                cv2.remap(part, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+                # Both coordinates in one map leave the second empty, which cv2's stubs do not know.
+                cv2.remap(part, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
                 for part in (coarse, detail)
             )
         # Where much is repainted, as in an opened mouth, what was there must not shine through.

@@ -53,6 +53,8 @@ def movement(
 
     A sum of cones, one a landmark, through the landmarks' own moves: smooth, and nothing folds.
     """
+    # scipy's RBFInterpolator (kernel "linear", degree -1, smoothing -1e-3) gives the same to the
+    # last bit, but importing it costs more time than `talk` has before its first frame.
     step = FACE_SIZE // 4
     sides = range(0, FACE_SIZE + 1, step)
     edge = np.array([(x, y) for x in sides for y in sides if {x, y} & {0, FACE_SIZE}])
@@ -87,7 +89,7 @@ def close_lips(
     where = region(torch.tensor([mouth]), FACE_SIZE)[0, 0].numpy()
     flow = movement(points, new) * (where[..., None] * 2 / FACE_SIZE)
     aligned = warp(image, matrix)
-    seam = np.zeros((FACE_SIZE, FACE_SIZE), np.float32)
+    seam: np.ndarray = np.zeros((FACE_SIZE, FACE_SIZE), np.float32)
     cv2.fillPoly(seam, [new[60:68].round().astype(np.int32)], 1.0)
     seam = cv2.GaussianBlur(cv2.dilate(seam, np.ones((3, 1))), (0, 0), 1.0)[..., None]
     lips = np.zeros((FACE_SIZE, FACE_SIZE), np.uint8)

@@ -89,9 +89,9 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as image:
-            image.load()
-            image = ImageOps.exif_transpose(image)
+        with Image.open(path) as file:
+            file.load()
+            image: Image.Image = ImageOps.exif_transpose(file)
             if image.mode.startswith("I") or image.mode == "F":  # 16 bits or more a pixel
                 deep = np.asarray(image, np.float64)
                 deep = deep * (255 / max(deep.max(), 255.0))

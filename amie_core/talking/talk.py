@@ -51,7 +51,7 @@ def talk(
 
     The face is found and aligned, open lips are closed (unless `keep_smile`), and it is generated
     at the model's own size, each frame from the model's last one. What the model changes is laid
-    over the picture, `movement` times as large, at the picture's own resolution (compose.whole);
+    over the picture, `movement` times as large, at the picture's own resolution (canvas.whole);
     with `size`, over the aligned face at size² px; `crop` gives the model's bare picture at size²
     px (256). 25 frames/s, H.264 + AAC, as long as the sound of `audio` (any audio or video file);
     the file's metadata say that it is synthetic. `checkpoint`: a run folder or a .safetensors
@@ -115,10 +115,14 @@ def picture_frames(
         if size is None
         else canvas.face_alone(still.picture, still.matrix, size)
     )
-    canvas = canvas.Canvas(*shown, seen, still.lip_box)
-    height, width = canvas.picture.shape[:2]
+    laid = canvas.Canvas(*shown, seen, still.lip_box)
+    height, width = laid.picture.shape[:2]
+
+    def larger(values: "torch.Tensor") -> np.ndarray:
+        return movement * array(values)
+
     return (width, height), (
-        canvas.frame(*(None if part is None else movement * array(part) for part in made))
+        laid.frame(larger(made.colours), None if made.flow is None else larger(made.flow))
         for _, made in changes
     )
 
@@ -150,7 +154,7 @@ def _expected(audio: Path) -> int | None:
     try:
         with av.open(str(audio)) as container:
             stream = next(iter(container.streams.audio), None)
-            if stream is not None and stream.duration:
+            if stream is not None and stream.duration and stream.time_base:
                 return round(float(stream.duration * stream.time_base) * FPS)
     except (OSError, ValueError):
         pass  # what cannot be read is reported by the one who reads it

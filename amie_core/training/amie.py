@@ -19,6 +19,9 @@ from amie_core.training.windows import Batch
 class Amie(Networks):
     """G, the fine mask, D and T."""
 
+    generator: Generator
+    averaged: Generator
+
     def __init__(self, profile: Profile) -> None:
         super().__init__()
         self.generator = Generator(profile.model)
@@ -35,32 +38,35 @@ class Amie(Networks):
 
 
 def roll(
-    amie: Amie, batch: Batch, rate: float
+    generator: Generator,
+    fine_mask: FineMask,
+    identity: Float[Tensor, "b 3 s s"],
+    before: Float[Tensor, "b 3 s s"],
+    windows: Float[Tensor, "b k 20 13"],
+    lip_boxes: Int[Tensor, "b 4"],
+    rate: float,
 ) -> tuple[Float[Tensor, "b k 3 s s"], Float[Tensor, "b k 1 h h"], Float[Tensor, "b k 1 s s"]]:
-    """Generate each window frame by frame under dynamic attention (sec. 3.3).
+    """Generate k frames one after the other under dynamic attention (sec. 3.3).
 
-    Frame 0 wears the coarse mask, frame i the mask that `FineMask` predicts from the mask before
+    Frame 0 wears the coarse mask, frame i the mask that `fine_mask` predicts from the mask before
     it and the face just generated. f̂_{i−1} is detached, so is the mask's own past: gradients
-    reach the predictor through the frame that wears its mask.
+    reach the predictor through the frame that wears its mask. before: f̂_{i−1} of frame 0.
     Returns the frames, the predicted coverage's logits and the masks as worn.
     """
-    b, k = batch.frames.shape[:2]
-    size = batch.frames.shape[-1]
-    windows = batch.windows.flatten(0, 1)
-    audio = amie.generator.audio(windows).unflatten(0, (b, k))
-    coarse = coarse_coverage(batch.lip_boxes, size)
-    coverage, previous = coarse, batch.before
-    face, boxes = batch.identity, batch.lip_boxes
-    code = amie.generator.identity(face, boxes) if rate == 1.0 else None
+    b, k = windows.shape[:2]
+    audio = generator.audio(windows.flatten(0, 1)).unflatten(0, (b, k))
+    coarse = coarse_coverage(lip_boxes, identity.shape[-1])
+    coverage, previous = coarse, before
+    code = generator.identity(identity, lip_boxes) if rate == 1.0 else None
     frames, logits, masks = [], [], []
     for i in range(k):
         mask = mask_of(coverage, rate)
         # At rate 1 the mask is all ones and the identity is encoded once, as at inference.
-        worn = code or amie.generator.identity(face, boxes, mask)
-        frame = amie.generator.decode(worn, audio[:, i], previous)
+        worn = code or generator.identity(identity, lip_boxes, mask)
+        frame = generator.decode(worn, audio[:, i], previous)
         previous = frame.detach().clamp(0, 1)
         masks.append(mask)
-        coverage, logit = amie.fine_mask(coverage.detach(), previous, coarse)
+        coverage, logit = fine_mask(coverage.detach(), previous, coarse)
         frames.append(frame)
         logits.append(logit)
     return torch.stack(frames, 1), torch.stack(logits, 1), torch.stack(masks, 1)
@@ -86,7 +92,8 @@ class AmieStep(MethodStep):
         self.phi = None
         if profile.loss.perceptual > 0:
             phi = fabric.to_device(Phi(profile.loss.phi_layer))
-            self.phi = phi.to(memory_format=torch.channels_last)
+            # torch's stub of Module.to lacks this form
+            self.phi = phi.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if t.compile:
             g, critic = amie.generator, amie.critic
             for module in (g.identity_encoder, g.image_encoder, g.decoder, critic.image_encoder,
@@ -102,7 +109,10 @@ class AmieStep(MethodStep):
             np.sort(random.choice(t.unroll, min(t.judged, t.unroll), replace=False))
         )
         with self.fabric.autocast():
-            frames, logits, _ = roll(self.amie, batch, rate)
+            frames, logits, _ = roll(
+                self.amie.generator, self.amie.fine_mask, batch.identity, batch.before,
+                batch.windows, batch.lip_boxes, rate,
+            )  # fmt: skip
         frames = frames.float()
         seen = _Judged(batch, frames, judged)
         log = {"rate": torch.tensor(rate)}

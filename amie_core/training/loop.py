@@ -125,7 +125,7 @@ class _Run:
         method = method_of(identity["method"])
         self.networks = method.networks(settings)
         self.networks.fit(self.windows)
-        self.networks = fabric.to_device(self.networks)
+        fabric.to_device(self.networks)
         checkpoint.channels_last(self.networks)
         self.step = method.step(settings, self.networks, fabric, identity["seed"])
         self.done, self.seconds, self.waited = 0, 0.0, 0.0

@@ -8,7 +8,7 @@ import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from jaxtyping import Float
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from amie_core.config import METHODS, ModelConfig, Profile
+from amie_core.config import PEERS, ModelConfig, Profile
 from amie_core.errors import UserError
 from amie_core.machine import fast_bf16
 from amie_core.model.talker import Talker
@@ -41,8 +41,8 @@ class Networks(nn.Module):
         """Give all audio inputs the corpus's mean and deviation of the cepstra."""
         for module in self.modules():
             if isinstance(getattr(module, "std", None), Tensor):
-                module.mean.copy_(mean)
-                module.std.copy_(std)
+                module.get_buffer("mean").copy_(mean)
+                module.get_buffer("std").copy_(std)
 
     def shipped(self) -> dict[str, Tensor]:
         """What the small checkpoint holds, by name."""
@@ -111,7 +111,7 @@ class MethodStep:
         parameters = [p for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
         if self.fabric.world_size > 1:
             flat = torch.cat([p.grad.flatten() for p in parameters])
-            flat = self.fabric.all_reduce(flat, reduce_op="mean")
+            flat = cast(Tensor, self.fabric.all_reduce(flat, reduce_op="mean"))
             for p, mean in zip(
                 parameters, flat.split([p.numel() for p in parameters]), strict=True
             ):
@@ -150,9 +150,20 @@ def launch_fabric(settings: Profile, devices: int) -> Fabric:
     return made
 
 
+def _of_module(name: str) -> Callable[[], Method]:
+    """Gives a module's METHOD; imports it only then."""
+    return lambda: import_module(name).METHOD
+
+
+# What makes a method, by its name; config.METHODS has the name that tables give it.
+MAKERS: dict[str, Callable[[], Method]] = {
+    "amie": _of_module("amie_core.training.amie"),
+    **{name: _of_module(f"amie_core.peers.{name}") for name in PEERS},
+}
+
+
 def method_of(name: str) -> Method:
-    """The method of that name (UserError when there is none); imported only when asked for."""
-    if name not in METHODS:
-        raise UserError(f"unknown method {name!r}: choose one of {', '.join(METHODS)}")
-    module = "amie_core.training.amie" if name == "amie" else f"amie_core.peers.{name}"
-    return import_module(module).METHOD
+    """The method of that name (UserError when there is none)."""
+    if name not in MAKERS:
+        raise UserError(f"unknown method {name!r}: choose one of {', '.join(MAKERS)}")
+    return MAKERS[name]()

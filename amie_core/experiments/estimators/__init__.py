@@ -1,1 +1,1 @@
-"""Notebook 02: tasks of known mutual information, and what every estimator says of them."""
+"""Notebook 02: estimators against known truth, both strategies on a toy, sound against lips."""

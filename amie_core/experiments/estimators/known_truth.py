@@ -1,8 +1,10 @@
-"""Samplers whose mutual information is known in closed form (or by one integral), in nats.
+"""Distributions whose mutual information is known in closed form (or by one integral), in nats.
 
-Re-implemented from the descriptions of the benchmark of Czyż et al. 2023 ("Beyond Normal"), with
-thin, wavy and discrete tasks of our own beside them. A homeomorphism of each margin leaves MI
-unchanged, which is where the truth of the bent tasks comes from.
+For each a function that draws n pairs, and one (ending in `_nats`) for the truth, where the
+docstring does not give it. Those of the benchmark of Czyż et al. 2023 ("Beyond Normal") are
+re-implemented from its descriptions, with thin, wavy and discrete ones of our own beside them. A
+homeomorphism of each margin leaves MI unchanged, which is where the truth of the bent ones comes
+from. `tasks` gives them parameters and names.
 """
 
 from collections.abc import Callable
@@ -13,16 +15,16 @@ from jaxtyping import Float
 from scipy.linalg import expm
 from scipy.special import digamma, gammaln, ndtr
 
-Sample = tuple[np.ndarray, np.ndarray]
+Pairs = tuple[np.ndarray, np.ndarray]  # x (n, dx) and y (n, dy), row by row
 
 
 @dataclass(frozen=True)
 class Task:
-    """A sampler `draw(n, rng) -> x (n, dx), y (n, dy)` and its true MI in nats."""
+    """A distribution of pairs: `draw(n, rng) -> x (n, dx), y (n, dy)`, and its MI in nats."""
 
     name: str
     nats: float
-    draw: Callable[[int, np.random.Generator], Sample]
+    draw: Callable[[int, np.random.Generator], Pairs]
 
 
 def gaussian_nats(rho: float) -> float:
@@ -38,8 +40,8 @@ def gaussian_log_ratio(
     return gaussian_nats(rho) - quadratic / (2 * (1 - rho**2))
 
 
-def correlated(covariance: np.ndarray, dx: int, n: int, rng: np.random.Generator) -> Sample:
-    """Gaussian samples, the first dx columns as x."""
+def correlated(covariance: np.ndarray, dx: int, n: int, rng: np.random.Generator) -> Pairs:
+    """Gaussian vectors, the first dx columns as x."""
     values = rng.standard_normal((n, len(covariance))) @ np.linalg.cholesky(covariance).T
     return values[:, :dx], values[:, dx:]
 
@@ -74,15 +76,15 @@ def student_nats(dx: int, dy: int, dof: int | float, covariance: np.ndarray | No
     return tails + (0.0 if covariance is None else covariance_nats(covariance, dx))
 
 
-def student(dx: int, dy: int, dof: int | float, n: int, rng: np.random.Generator) -> Sample:
+def student(dx: int, dy: int, dof: int | float, n: int, rng: np.random.Generator) -> Pairs:
     """Uncorrelated Student vectors with one common radius."""
     radius = np.sqrt(rng.chisquare(dof, (n, 1)) / dof)
     values = rng.standard_normal((n, dx + dy)) / radius
     return values[:, :dx], values[:, dx:]
 
 
-def bent(draw: Callable, fx: Callable, fy: Callable, n: int, rng: np.random.Generator) -> Sample:
-    """x and y of another sampler, each through a homeomorphism."""
+def bent(draw: Callable, fx: Callable, fy: Callable, n: int, rng: np.random.Generator) -> Pairs:
+    """x and y of another distribution, each through a homeomorphism."""
     x, y = draw(n, rng)
     return fx(x), fy(y)
 
@@ -132,19 +134,19 @@ def band_nats(half_width: float) -> float:
     return float(-np.log(2 * half_width) + half_width)
 
 
-def band(half_width: float, n: int, rng: np.random.Generator, dims: int = 1) -> Sample:
+def band(half_width: float, n: int, rng: np.random.Generator, dims: int = 1) -> Pairs:
     """x uniform on (0, 1), y = x plus uniform noise: a stripe with sharp edges, in each column."""
     x = rng.random((n, dims))
     return x, x + rng.uniform(-half_width, half_width, (n, dims))
 
 
-def saw(teeth: int, half_width: float, n: int, rng: np.random.Generator) -> Sample:
+def saw(teeth: int, half_width: float, n: int, rng: np.random.Generator) -> Pairs:
     """y = teeth · x plus uniform noise, modulo 1. MI = ln 1/2w exactly."""
     x = rng.random((n, 1))
     return x, (teeth * x + rng.uniform(-half_width, half_width, (n, 1))) % 1
 
 
-def wave(turns: int | float, noise: float, n: int, rng: np.random.Generator) -> Sample:
+def wave(turns: int | float, noise: float, n: int, rng: np.random.Generator) -> Pairs:
     """y = sin(2π turns x) plus Gaussian noise, x uniform."""
     x = rng.random((n, 1))
     return x, np.sin(2 * np.pi * turns * x) + noise * rng.standard_normal((n, 1))
@@ -165,7 +167,7 @@ def wave_nats(noise: float) -> float:
     return blurred_nats(np.sin(2 * np.pi * (np.arange(20_000) + 0.5) / 20_000), noise)
 
 
-def bowl(noise: float, n: int, rng: np.random.Generator) -> Sample:
+def bowl(noise: float, n: int, rng: np.random.Generator) -> Pairs:
     """y = x² plus Gaussian noise, x uniform on [-1, 1]: correlated in nothing."""
     x = rng.uniform(-1, 1, (n, 1))
     return x, x**2 + noise * rng.standard_normal((n, 1))
@@ -176,7 +178,7 @@ def bowl_nats(noise: float) -> float:
     return blurred_nats(((np.arange(20_000) + 0.5) / 20_000) ** 2, noise)
 
 
-def digits(levels: int, noise: float, n: int, rng: np.random.Generator) -> Sample:
+def digits(levels: int, noise: float, n: int, rng: np.random.Generator) -> Pairs:
     """x a digit, y the digit plus Gaussian noise."""
     x = rng.integers(0, levels, (n, 1)).astype(float)
     return x, x + noise * rng.standard_normal((n, 1))
@@ -187,27 +189,27 @@ def digits_nats(levels: int, noise: float) -> float:
     return blurred_nats(np.arange(levels, dtype=float), noise)
 
 
-def checks(squares: int, n: int, rng: np.random.Generator) -> Sample:
+def checks(squares: int, n: int, rng: np.random.Generator) -> Pairs:
     """Uniform on the black squares of a board of squares × squares (even). MI = ln 2."""
     x = rng.random((n, 1))
     black = 2 * rng.integers(0, squares // 2, (n, 1)) + np.floor(x * squares) % 2
     return x, (black + rng.random((n, 1))) / squares
 
 
-def ring(noise: float, n: int, rng: np.random.Generator) -> Sample:
+def ring(noise: float, n: int, rng: np.random.Generator) -> Pairs:
     """y an angle (turns), x the point of a unit circle at y plus wrapped uniform noise."""
     y = rng.random((n, 1))
     angle = 2 * np.pi * (y + rng.uniform(-noise, noise, (n, 1)))
     return np.hstack([np.cos(angle), np.sin(angle)]), y
 
 
-def steps(levels: int, n: int, rng: np.random.Generator) -> Sample:
+def steps(levels: int, n: int, rng: np.random.Generator) -> Pairs:
     """x a digit, y uniform on [x, x + 2] (Gao et al. 2017). MI = ln m - (m - 1) ln 2 / m."""
     x = rng.integers(0, levels, (n, 1)).astype(float)
     return x, x + 2 * rng.random((n, 1))
 
 
-def mixture(rho: float, share: float, n: int, rng: np.random.Generator) -> Sample:
+def mixture(rho: float, share: float, n: int, rng: np.random.Generator) -> Pairs:
     """With chance `share` both x and y are their common sign ±1, else correlated Gaussians."""
     x, y = correlated(np.array([[1, rho], [rho, 1]]), 1, n, rng)
     sign = rng.choice([-1.0, 1.0], (n, 1))

@@ -1,4 +1,4 @@
-"""The experiments of notebook 02: plain dictionaries in, plain dictionaries out (JSON)."""
+"""What the figures and tables of notebook 02 show: each panel's numbers, as plain dictionaries."""
 
 import itertools
 import json
@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from amie_core.experiments.estimators import known_truth as t
-from amie_core.files import figures_dir
+from amie_core.experiments.estimators import known_truth as kt
+from amie_core.files import figures_dir, write_whole
 from amie_core.mutual_information import objectives, readouts
 from amie_core.mutual_information.classical import edgeworth, gaussian, ksg
 from amie_core.mutual_information.estimation.estimate import estimate
@@ -28,25 +28,24 @@ def exact_scores(
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
     """Scores of the exact critic on n joint and n independent Gaussian pairs of `dims` columns."""
     a, b, e = rng.standard_normal((3, n, dims))
-    joint = t.gaussian_log_ratio(a, rho * a + np.sqrt(1 - rho**2) * e, rho).sum(1)
-    return torch.from_numpy(joint), torch.from_numpy(t.gaussian_log_ratio(a, b, rho).sum(1))
+    joint = kt.gaussian_log_ratio(a, rho * a + np.sqrt(1 - rho**2) * e, rho).sum(1)
+    return torch.from_numpy(joint), torch.from_numpy(kt.gaussian_log_ratio(a, b, rho).sum(1))
 
 
-def deposited(name: str, run: Callable[[], dict[str, Any]], rerun: bool = False) -> dict[str, Any]:
+def kept(name: str, run: Callable[[], dict[str, Any]], rerun: bool = False) -> dict[str, Any]:
     """Results of a long experiment from figures/mi_NAME.json; run and written there if `rerun`.
 
     Where $AMIE_FIGURES names another folder that has no such file, the committed one is read.
     """
     target = figures_dir() / f"mi_{name}.json"
     committed = Path(__file__).resolve().parents[3] / "figures" / target.name
-    kept = target if target.is_file() else committed
-    if rerun or not kept.is_file():
+    found_at = target if target.is_file() else committed
+    if rerun or not found_at.is_file():
         began = time.process_time()
         found = run() | {"cpu_seconds": round(time.process_time() - began)}
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(json.dumps(found) + "\n")
-        kept = target
-    return json.loads(kept.read_text())
+        write_whole(target, f"{json.dumps(found)}\n".encode())
+        found_at = target
+    return json.loads(found_at.read_text())
 
 
 def exact_js(rho: float, n: int = 1_000_000, seed: int = 0) -> float:
@@ -58,8 +57,9 @@ def correlation_and_dimension(
     seeds: Sequence[int] = range(5), n: int = 1000,
     correlations: Sequence[float] = (0.0, 0.3, 0.6, 0.8, 0.9), dims: Sequence[int] = (2, 5, 10),
 ) -> dict[str, Any]:  # fmt: skip
-    """Panel 1: every estimator on Gaussians over correlation (1-D) and dimension (rho = .5).
+    """Figure `mi_correlation`: estimators on Gaussians, over correlation (1-D) and dimension.
 
+    The correlation is .5 where the dimension varies.
     Returns rows of rho, dims, truth and, by estimator, one value (nats) a seed; js_exact is the
     value of Eq. 7 with the exact critic, on its own scale.
     """
@@ -67,7 +67,7 @@ def correlation_and_dimension(
     for rho, d in [(r, 1) for r in correlations] + [(0.5, d) for d in dims]:
         values: dict[str, list[float]] = {}
         for seed in seeds:
-            x, y = t.correlated(t.sparse(d, d, rho), d, n, np.random.default_rng([seed, d]))
+            x, y = kt.correlated(kt.sparse(d, d, rho), d, n, np.random.default_rng([seed, d]))
             found = {"ksg": ksg(x, y), "gaussian": gaussian(x, y), "edgeworth": edgeworth(x, y)}
             for objective in NEURAL:
                 found[objective] = estimate(
@@ -78,7 +78,7 @@ def correlation_and_dimension(
             found["js_exact"] = float(objectives.js(*scores))
             for name, value in found.items():
                 values.setdefault(name, []).append(round(value, 5))
-        rows.append({"rho": rho, "dims": d, "truth": d * t.gaussian_nats(rho), "values": values})
+        rows.append({"rho": rho, "dims": d, "truth": d * kt.gaussian_nats(rho), "values": values})
     return {"n": n, "seeds": list(seeds), "rows": rows}
 
 
@@ -86,7 +86,7 @@ def exact_critic_batches(
     rho: float = 0.9, dims: int = 5, batches: Sequence[int] = (16, 32, 64, 128, 256, 512),
     pairs: int = 32_768, seeds: Sequence[int] = range(5),
 ) -> dict[str, Any]:  # fmt: skip
-    """Panel 2: read-outs of the exact critic, averaged over batches of size B.
+    """Figure `mi_batches`: read-outs of the exact critic, averaged over batches of size B.
 
     With the critic exact, what is left is bias and variance of the read-out. Returns, by read-out
     and batch size, one mean over batches a seed and the scatter of single batches.
@@ -107,7 +107,7 @@ def exact_critic_batches(
                 each = np.array([read(j, m) for j, m in halves])
                 values[name].setdefault(str(size), []).append(float(each.mean()))
                 scatter[name][str(size)] = float(each.std())
-    return {"rho": rho, "dims": dims, "truth": dims * t.gaussian_nats(rho), "pairs": pairs,
+    return {"rho": rho, "dims": dims, "truth": dims * kt.gaussian_nats(rho), "pairs": pairs,
             "seeds": list(seeds), "values": values, "scatter": scatter, "dv_pooled": pooled}
 
 
@@ -140,8 +140,10 @@ def trace(
 
     held, values = sample(4000), []
     critic = _plain_critic(held[0].shape[1])
-    losses = {"dv": objectives.dv, "dv+ema": objectives.EmaDv(), "js": objectives.js,
-              "smile": _smile_objective}  # fmt: skip
+    losses: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        "dv": objectives.dv, "dv+ema": objectives.EmaDv(), "js": objectives.js,
+        "smile": _smile_objective,
+    }  # fmt: skip
     read = readouts.smile if objective == "smile" else readouts.dv_pooled
     optimiser = torch.optim.Adam(critic.parameters(), lr=lr)
     for step in range(steps + 1):
@@ -158,20 +160,20 @@ def trace(
 def stability(
     seeds: Sequence[int] = range(3), rates: Sequence[float] = (5e-4, 5e-3, 5e-2), steps: int = 600
 ) -> dict[str, Any]:
-    """Panel 3: traces by task, objective and learning rate, one a seed.
+    """Figure `mi_stability`: traces by task, objective and learning rate, one a seed.
 
     Tasks: five correlated Gaussian pairs (rho = .8), and Student vectors as they come, whose raw
     tails no critic here is protected from.
     """
 
-    def gauss(n: int, rng: np.random.Generator) -> t.Sample:
-        return t.correlated(t.sparse(5, 5), 5, n, rng)
+    def gauss(n: int, rng: np.random.Generator) -> kt.Pairs:
+        return kt.correlated(kt.sparse(5, 5), 5, n, rng)
 
-    def tails(n: int, rng: np.random.Generator) -> t.Sample:
-        return t.student(5, 5, 2, n, rng)
+    def tails(n: int, rng: np.random.Generator) -> kt.Pairs:
+        return kt.student(5, 5, 2, n, rng)
 
-    cases = {"gaussian": (gauss, 5 * t.gaussian_nats(0.8)),
-             "student": (tails, t.student_nats(5, 5, 2))}  # fmt: skip
+    cases = {"gaussian": (gauss, 5 * kt.gaussian_nats(0.8)),
+             "student": (tails, kt.student_nats(5, 5, 2))}  # fmt: skip
     traces = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a critic that overflows is a result here
@@ -186,9 +188,9 @@ def stability(
 
 
 def benchmark(
-    tasks: Sequence[t.Task], n: int = 10_000, seeds: Sequence[int] = (1, 2), progress: bool = True
+    tasks: Sequence[kt.Task], n: int = 10_000, seeds: Sequence[int] = (1, 2), progress: bool = True
 ) -> dict[str, Any]:
-    """Rows of task, seed, truth, KSG and `estimate` at its defaults, on samples drawn here."""
+    """Table `mi_held_out`: KSG and `estimate` at its defaults beside truth, on fresh samples."""
     rows = []
     for task, seed in itertools.product(tasks, seeds):
         x, y = task.draw(n, np.random.default_rng(seed))

@@ -27,7 +27,7 @@ def _band(axes: Axes, x: np.ndarray, values: list[list[float]], order: int, labe
 
 @rc_context(STYLE)
 def correlation_and_dimension(found: Mapping[str, Any]) -> Figure:
-    """Panel 1: estimate minus truth over correlation and over dimension; JS on its own axis."""
+    """Figure `mi_correlation`: estimate minus truth; JS on its own axis."""
     fig = figure(7.0, 2.9)
     left, middle, right = fig.subplots(1, 3)
     line = [row for row in found["rows"] if row["dims"] == 1]
@@ -49,7 +49,7 @@ def correlation_and_dimension(found: Mapping[str, Any]) -> Figure:
 
 @rc_context(STYLE)
 def exact_critic_batches(found: Mapping[str, Any]) -> Figure:
-    """Panel 2: mean of the read-outs (left) and scatter of one batch (right) over batch size."""
+    """Figure `mi_batches`: mean of the read-outs (left), scatter of one batch (right)."""
     fig = figure(7.0, 2.6)
     left, right = fig.subplots(1, 2)
     names = {"dv": "DV, mean over batches", "nwj": "NWJ", "smile": "SMILE", "xi": "Ξ(JSD)"}
@@ -71,7 +71,7 @@ def exact_critic_batches(found: Mapping[str, Any]) -> Figure:
 
 @rc_context(STYLE)
 def stability(found: Mapping[str, Any]) -> Figure:
-    """Panel 3: held-out readings over training, by task (rows) and learning rate (columns)."""
+    """Figure `mi_stability`: held-out readings over steps, by task (rows) and rate (columns)."""
     fig = figure(7.0, 4.0)
     rates = list(next(iter(found["traces"]["gaussian"].values())))
     grid = fig.subplots(2, len(rates), sharex=True, squeeze=False)
@@ -101,7 +101,7 @@ def _plane(axes: Axes, value: Any, levels: np.ndarray) -> None:
 
 @rc_context(STYLE)
 def paths(found: Mapping[str, Any]) -> Figure:
-    """Panel 4: contours of the closed forms, paths of trained generators, posterior mismatch."""
+    """Figure `mi_paths`: closed forms as contours, paths of trained generators."""
     fig = figure(7.0, 3.0)
     grid = fig.subplots(1, 3, sharey=True)
     rho = found["rho"]
@@ -128,7 +128,7 @@ def paths(found: Mapping[str, Any]) -> Figure:
 
 @rc_context(STYLE)
 def trade(rho: float = 0.75, weight: float = 0.2) -> Figure:
-    """What a generator with an L2 term and λ3 = weight climbs, over (c, s), and its best gain."""
+    """Figure `mi_trade`: what a generator with an L2 term and λ3 = weight climbs, its best gain."""
     fig = figure(4.0, 2.6)
     axes = fig.subplots()
     _plane(axes, lambda c, s: toy_generator.total_value(c, s, rho, weight), np.arange(-6, 2, 0.5))
@@ -158,7 +158,7 @@ def explorer() -> Any:
 def heat_maps(
     maps: Mapping[str, Float[np.ndarray, "offsets n"]], curves: Mapping[str, list[float]]
 ) -> Figure:
-    """Panel 5: critic scores over offset and time of one clip, and the mean over clips."""
+    """Figure `mi_heat`: critic scores over offset and time of one clip, and the mean over clips."""
     fig = figure(7.0, 4.2)
     grid = fig.subplots(len(maps), 2, width_ratios=(2.5, 1), sharex="col", sharey=True)
     low, high = np.nanpercentile(np.stack(list(maps.values())), (2, 98))

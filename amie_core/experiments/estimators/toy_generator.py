@@ -100,7 +100,7 @@ def path(
 
 
 def paths(seeds: Sequence[int] = range(5), rho: float = 0.75, steps: int = 1500) -> dict[str, Any]:
-    """Panel 4: paths[start][pairs][objective], one a seed."""
+    """Figure `mi_paths`: paths[start][pairs][objective], one a seed."""
     found = {
         name: {pairs: {objective: [path(pairs, objective, start, seed, rho, steps)
                                    for seed in seeds]

@@ -161,14 +161,14 @@ class PairCritic(nn.Module):
         super().__init__()
         width = config.width
         self.config = config
-        self.encoders = nn.ModuleList([_Encoder(dx, config), _Encoder(dy, config)])
+        self.of_x, self.of_y = _Encoder(dx, config), _Encoder(dy, config)
         self.waves = width // 2 if config.waves else 0
         frequency = _log_uniform(self.waves, config.pair_scale)[:, None] * math.sqrt(3)
         with torch.no_grad():
-            for encoder in self.encoders:
+            for encoder in (self.of_x, self.of_y):
                 encoder.skip.weight[: self.waves] *= frequency
                 encoder.outer.weight[: self.waves] *= frequency
-            self.encoders[0].outer.bias[: self.waves] = _phases(self.waves)
+            self.of_x.outer.bias[: self.waves] = _phases(self.waves)
         self.layers = nn.ModuleList([nn.Linear(width, width) for _ in range(config.layers)])
         self.last = nn.Linear(width, 1)
         nn.init.zeros_(self.last.weight)  # the first value is the Gaussian start's
@@ -179,7 +179,7 @@ class PairCritic(nn.Module):
     def start_at(self, found: Waves) -> None:
         """Sinusoids at the frequencies that stand out in the data; the rest stay random."""
         for encoder, own, pair in zip(
-            self.encoders, (found.x, found.y), (found.pair_x, found.pair_y), strict=True
+            (self.of_x, self.of_y), (found.x, found.y), (found.pair_x, found.pair_y), strict=True
         ):
             encoder.frequency[:, : own.shape[1]] = torch.from_numpy(own)
             k = min(pair.shape[1], self.waves)
@@ -187,12 +187,11 @@ class PairCritic(nn.Module):
             encoder.outer.weight[:k] = 0  # nothing yet that would blur the phase
             encoder.outer.bias[:k] = 0
         phase = found.phase[: self.waves]
-        self.encoders[0].outer.bias[: len(phase)] = torch.from_numpy(phase)
+        self.of_x.outer.bias[: len(phase)] = torch.from_numpy(phase)
 
     def embed(self, data: Sample) -> Sample:
         """Embeddings in place of the features."""
-        x, y = self.encoders
-        return Sample(x(data.x), y(data.y), data.left, data.right)
+        return Sample(self.of_x(data.x), self.of_y(data.y), data.left, data.right)
 
     def score(self, data: Sample, i: Tensor, j: Tensor) -> Float[Tensor, " pairs"]:
         """T of the pairs (x_i, y_j) of embedded items."""

@@ -83,8 +83,11 @@ def _split(x: np.ndarray, y: np.ndarray, held: np.ndarray, ranks: bool | None,
     start = GaussianStart(zx[rest[cut:]], zy[rest[cut:]])
     parts = views[0].features(x), views[1].features(y), start.left(zx), start.right(zy)
     whole = Sample(*(torch.as_tensor(part, dtype=torch.float32) for part in parts))
-    wanted = rest[cut:], rest[:cut], np.flatnonzero(held)
-    return tuple(Sample(*(part[torch.as_tensor(i)] for part in whole)) for i in wanted)
+    train, validation, test = (
+        Sample(*(part[torch.as_tensor(rows)] for part in whole))
+        for rows in (rest[cut:], rest[:cut], np.flatnonzero(held))
+    )
+    return train, validation, test
 
 
 class _Scored:
@@ -204,7 +207,8 @@ def estimate(
         config = replace(config, epochs=max(1, config.epochs // 5))
     rng = np.random.default_rng(seed)
     fold_of = rng.permutation(len(x)) % folds
-    running, results = list(critics), {key: [] for key in (*critics, "both")}
+    running = list(critics)
+    results: dict[str, list[_Fold]] = {key: [] for key in (*critics, "both")}
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]), progress_bar(
         what=f"MI ({objective})", shown=progress, total=folds * len(critics), unit="fit"

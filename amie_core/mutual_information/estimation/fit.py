@@ -129,7 +129,8 @@ def fit(
     if shape.waves:
         critic.start_at(waves(train.x.numpy(), train.y.numpy(), shape.waves, generator))
     averaged = copy.deepcopy(critic).eval()
-    weights, kept = list(critic.parameters()), list(averaged.parameters())
+    weights: list[Tensor] = list(critic.parameters())
+    kept: list[Tensor] = list(averaged.parameters())
     optimiser, value = _optimiser(critic, config), _Objective(objective)
     held_out = shifts(len(validation.x), 20, generator)
     best, waited = validate(averaged, validation, objective, held_out), 0

@@ -73,7 +73,7 @@ def _drawn(
     """Up to `count` different indices, in proportion to their power."""
     if not power.any():
         return np.zeros(0, int)
-    some = min(count, np.count_nonzero(power))
+    some = min(count, int(np.count_nonzero(power)))
     return rng.choice(len(power), some, replace=False, p=power / power.sum())
 
 
@@ -144,17 +144,17 @@ def waves(
         some = rng.choice(len(x), ROWS, replace=False)
         x, y = x[some], y[some]
     n = len(x)
-    x, y = (torch.as_tensor(values, dtype=torch.float32) for values in (x, y))
+    tx, ty = (torch.as_tensor(values, dtype=torch.float32) for values in (x, y))
     w, v = _candidates(x.shape[1], rng), _candidates(y.shape[1], rng)
     v = torch.cat([v, -v], 1)
-    grid = _Grid(w, v, _turns(x, w), _turns(y, v))
+    grid = _Grid(w, v, _turns(tx, w), _turns(ty, v))
     ones = grid.of_x.new_ones(n, 1)
     independent = _Sum(ones, ones, ones.new_full((1,), 0.5))  # with its conjugate: 1 everywhere
     left = grid.of_x.T @ grid.of_y / n - independent.expects(grid.of_x, grid.of_y)
     floor = math.log(left.numel())
     power = np.maximum(n * left.abs().square().double().numpy() - floor, 0)
 
-    tops = _strongest(x, y, grid, independent, left, floor, min(PEAKS, count // 2))
+    tops = _strongest(tx, ty, grid, independent, left, floor, min(PEAKS, count // 2))
     pairs = np.repeat(tops, 2, axis=1)
     first = rng.uniform(-np.pi, np.pi, tops.shape[1])
     i, j = np.unravel_index(_drawn(power.ravel(), count - pairs.shape[1], rng), power.shape)
