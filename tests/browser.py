@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
 
+ROOT = Path(__file__).resolve().parents[1]
 WAIT = 60  # s that a condition on a page may take on a busy machine
 LONG = 300  # s that JupyterLab, a kernel or a cell may take there
 AGAIN = 10  # s after which what has not begun is asked for once more

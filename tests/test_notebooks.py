@@ -12,6 +12,8 @@ import papermill
 import pytest
 from conftest import ROOT
 
+from amie_core.errors import UserError
+from amie_core.experiments.notebook import INJECTED
 from notebooks.refresh_outputs import clean
 
 FOLDER = ROOT / "notebooks"
@@ -98,10 +100,21 @@ def test_every_picture_stands_between_sentences(path: Path) -> None:
 
 
 @each
-def test_refuses_a_misspelt_parameter(path: Path, tmp_path: Path) -> None:
+def test_refuses_a_misspelt_parameter(path: Path) -> None:
+    """The cells as papermill runs them, up to the one that refuses: that needs no kernel."""
+    parameters, *others = [cell.source for cell in _code(path)]
+    namespace: dict = {"In": []}
+    with pytest.raises(UserError, match="profil3"):
+        for source in (parameters, f'{INJECTED}\nprofil3 = "smoke"', *others[:2]):
+            namespace["In"].append(source)
+            exec(source, namespace)
+
+
+def test_papermill_says_which_parameter_it_was(tmp_path: Path) -> None:
+    notebook = str(FOLDER / "08_paper_audit.ipynb")
     with pytest.raises(papermill.PapermillExecutionError, match="profil3"):
         papermill.execute_notebook(
-            str(path), str(tmp_path / "out.ipynb"), {"profil3": "smoke"}, progress_bar=False
+            notebook, str(tmp_path / "out.ipynb"), {"profil3": "smoke"}, progress_bar=False
         )
 
 

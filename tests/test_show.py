@@ -12,8 +12,9 @@ from tiny import TINY, make_batch
 
 from amie_core.data.alignment import TEMPLATE
 from amie_core.data.store import PreparedClip
+from amie_core.experiments import pipeline, pipeline_drawing
 from amie_core.mutual_information.objectives import CHANCE_JS
-from amie_core.show import figures, pipeline, pipeline_drawing, preprocessing, training
+from amie_core.show import figures, preprocessing, training
 
 FRAMES = [np.full((40, 40, 3), shade, np.uint8) for shade in range(0, 250, 10)]
 FROM = {"profile": "smoke", "corpus": "synthetic", "split": "test_unseen", "seed": 0}

@@ -1,11 +1,13 @@
 """The smallest profile that has every part, random batches of its shapes, its step."""
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 
 from amie_core import config
 from amie_core.config import Profile
 from amie_core.training.amie import Amie, AmieStep
+from amie_core.training.method import MethodStep
 from amie_core.training.windows import Batch
 
 TINY = config.with_changes(
@@ -47,3 +49,13 @@ def make_step(profile: Profile, seed: int = 0) -> AmieStep:
     torch.manual_seed(seed)
     fabric = Fabric(accelerator="cpu", devices=1)
     return AmieStep(profile, Amie(profile), fabric, seed)
+
+
+def learns(step: MethodStep, batch: Batch, *, below: float, most: int, first: int = 0) -> bool:
+    """Whether the lips' error stays below a bound over ten steps, within so many steps."""
+    losses: list[float] = []
+    for number in range(first, most):
+        losses.append(float(step(batch, number)["lip"]))
+        if number >= first + 9 and np.mean(losses[-10:]) < below:
+            return True
+    return False

@@ -78,7 +78,7 @@ def distributions(of: Mapping[str, View]) -> Figure:
             share = points.var(0).sum() / view.real.var(0).sum()
             axes.set(title=f"{name}, {title}\n{share:.0%} of the real variance",
                      xlabel=f"component 1 ({view.explained[0]:.0%})")  # fmt: skip
-            axes.legend(fontsize=7, markerscale=1.6, loc="upper right", edgecolor="none")
+            axes.legend(frameon=False, fontsize=7, markerscale=1.6, loc="best")
         line[0].set_ylabel(f"component 2 ({view.explained[1]:.0%})")
     return fig
 

@@ -93,8 +93,8 @@ def landmark_note(found: Mapping[str, Points]) -> Shown:
     if "face-alignment" not in found:
         told.append(
             f"face-alignment is not shown: its files {' and '.join(WEIGHTS)} "
-            "are not in the torch hub cache (<code>torch.hub.get_dir()</code>, in checkpoints). Put "
-            "them there and run this cell again; nothing else needs them."
+            "are not in the torch hub cache (<code>torch.hub.get_dir()</code>, in checkpoints). "
+            "Put them there and run this cell again; nothing else needs them."
         )
     text = "".join(f"<p>{line[0].upper()}{line[1:]}</p>" for line in told)
     return Shown("how far landmark finders lie apart", [("text/html", text)])

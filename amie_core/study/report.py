@@ -80,20 +80,21 @@ def sampling(methods: Sequence[str], trials: Sequence[Trial], forms: Sequence[Fo
     colours = dict(zip(methods, PALETTE, strict=False))
     drawn, places = forms[: len(latin_square(len(trials)))], len(forms[0])
     choices = len(trials[0].methods)
-    gap = 1.2 if len(trials) <= 10 else 1.8  # for the trial's number
+    gap = 1.3 if len(trials) <= 10 else 1.8  # for the trial's number
     lefts = [(choices + gap) * place + gap * (place >= len(trials)) / 2 for place in range(places)]
-    fig = figure(7.0, 0.9 + 0.19 * len(drawn))
+    size = 7 if len(trials) <= 10 else 5.5  # pt
+    fig = figure(7.0, 0.9 + 0.22 * len(drawn))
     axes = fig.subplots()
     for row, form in enumerate(drawn):
         for place, (number, turn) in enumerate(form):
             left = lefts[place]
-            axes.text(left - 0.08, row, str(number), ha="right", va="center", fontsize=5.5)
+            axes.text(left - 0.08, row, str(number), ha="right", va="center", fontsize=size)
             for at, name in enumerate(shown(list(trials[number].methods), turn)):
                 face = colours.get(name, "0.45" if name == "real" else "0.8")
                 axes.add_patch(Rectangle((left + at, row - 0.42), 0.94, 0.84, color=face))
                 mark = name[0] if name in colours else "R" if name == "real" else name[-1]
                 ink = "white" if name == "real" or face == PALETTE[0] else "black"
-                axes.text(left + at + 0.47, row, mark, ha="center", va="center", fontsize=5.5,
+                axes.text(left + at + 0.47, row, mark, ha="center", va="center", fontsize=size,
                           color=ink)  # fmt: skip
     axes.set(xlim=(-1, lefts[-1] + choices), ylim=(len(drawn) - 0.4, -0.6), ylabel="form",
              yticks=range(len(drawn)), xlabel="place")  # fmt: skip

@@ -23,8 +23,17 @@ from PIL import Image
 from amie_core.data.alignment import lip_opening
 from amie_core.data.audio import windows
 from amie_core.data.store import PreparedClip
+from amie_core.experiments.pipeline import (
+    BOXES,
+    MOVED,
+    PASSED,
+    STEPS,
+    UNTOUCHED,
+    Box,
+    Observed,
+    size,
+)
 from amie_core.show.figures import PALETTE, PRINT_DPI, STYLE, Frame, Shown, figure, save_figure
-from amie_core.show.pipeline import BOXES, MOVED, PASSED, STEPS, UNTOUCHED, Box, Observed, size
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = PALETTE[:6]
 KINDS = {"input": SKY, "G": BLUE, "D": GREEN, "T": ORANGE, "φ": PURPLE, "loss": RED}
