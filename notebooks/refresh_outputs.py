@@ -17,8 +17,10 @@ KERNEL = {
 
 
 def _worth_keeping(output: nbformat.NotebookNode) -> bool:
-    bar = any("widget" in kind for kind in output.get("data", {}))
-    return not bar and output.get("name") != "stderr"
+    data = output.get("data", {})
+    bar = any("widget" in kind for kind in data)
+    live = 'src="http://127.0.0.1' in str(data.get("text/html", ""))  # a page served while it ran
+    return not bar and not live and output.get("name") != "stderr"
 
 
 def clean(notebook: nbformat.NotebookNode) -> None:

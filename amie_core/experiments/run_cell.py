@@ -27,22 +27,24 @@ from amie_core.training.checkpoint import load_generator
 from amie_core.training.loop import train
 
 
+def trained(cell: Cell, data: Path, *, progress: bool = True) -> tuple[Path, dict[str, Any]]:
+    """A cell's run folder and what its done.json holds; trained, or resumed, where it is not."""
+    run = run_folder(cell, data)
+    with alone(run):
+        return run, train(cell.settings, data, run, row=cell.row, method=cell.method,
+                          seed=cell.seed, progress=progress)  # fmt: skip
+
+
 def make(cell: Cell, data: str | Path, *, progress: bool = True) -> dict[str, Any]:
     """Train and measure a cell on prepared clips and deposit it; its deposit if it has one."""
     data = Path(data)
-    known = read(cell, data)
-    if known is not None:
-        return known
-    run = run_folder(cell, data)
-    with alone(run):
-        known = read(cell, data)  # another process may have made it meanwhile
-        if known is not None:
-            return known
-        done = train(cell.settings, data, run, row=cell.row, method=cell.method, seed=cell.seed,
-                     progress=progress)  # fmt: skip
-        result = measure_cell(cell, data, done, progress=progress)
-        write_json(cell.deposit, result)
-    return result
+    with alone(cell.deposit):  # another process may be making it
+        known = read(cell, data)
+        if known is None:
+            _, done = trained(cell, data, progress=progress)
+            known = measure_cell(cell, data, done, progress=progress)
+            write_json(cell.deposit, known)
+    return known
 
 
 def measure_cell(
