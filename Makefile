@@ -33,14 +33,14 @@ reproduce: env  ## run every notebook and fill figures/ [PROFILE=smoke|grid|lrw]
 # are the longest.
 test: env  ## unit tests, and every notebook against its stored output
 	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest --nbval --nbval-current-env \
-	    -n $(CORES) --dist loadfile notebooks tests
+	    --numprocesses $(CORES) --dist loadfile notebooks tests
 
 lint: env  ## ruff over code and notebooks, mypy over the package
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
 outputs: env  ## run the notebooks at their defaults and store their outputs in them
-	$(BIN)/python notebooks/refresh_outputs.py $(wildcard notebooks/0[1-9]*.ipynb) notebooks/00_start_here.ipynb
+	OMP_NUM_THREADS=1 $(BIN)/python notebooks/refresh_outputs.py $(wildcard notebooks/0[1-9]*.ipynb) notebooks/00_start_here.ipynb
 
 lab: env  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir=notebooks

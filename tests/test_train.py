@@ -61,7 +61,8 @@ def test_killed_and_resumed_is_bitwise_the_uninterrupted_run(
     train(short(TINY, 40), tiny_corpus, cut, progress=False)
     a, b = (checkpoint.read_tensors(p / "state.safetensors")[0] for p in (whole, cut))
     assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
-    steps = [json.loads(line)["step"] for line in (cut / "metrics.jsonl").open()]
+    lines = (cut / "metrics.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines]
     assert steps == sorted(set(steps)) and steps[-1] == 40
 
 

@@ -54,7 +54,7 @@ def movement(
     A sum of cones, one a landmark, through the landmarks' own moves: smooth, and nothing folds.
     """
     # scipy's RBFInterpolator (kernel "linear", degree -1, smoothing -1e-3) gives the same to the
-    # last bit, but importing it costs more time than `talk` has before its first frame.
+    # last bit, but importing it (0.1 to 0.2 s) would put off the first frame of `talk`.
     step = FACE_SIZE // 4
     sides = range(0, FACE_SIZE + 1, step)
     edge = np.array([(x, y) for x in sides for y in sides if {x, y} & {0, FACE_SIZE}])
