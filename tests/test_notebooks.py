@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -118,18 +119,25 @@ def test_papermill_says_which_parameter_it_was(tmp_path: Path) -> None:
         )
 
 
-def test_workflow_plans_every_notebook_once(tmp_path: Path) -> None:
-    snakefile = str(FOLDER / "Snakefile")
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--cores", "2", "--dry-run"],
-        cwd=ROOT,
-        env=os.environ | {"AMIE_WORKSPACE": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+# Folders as people name them: Snakemake's command line would read a number, a comment, a wildcard.
+@pytest.mark.parametrize("data", ["", "007", "a b #1 {x} 2024_01"])
+def test_workflow_plans_every_notebook_once(data: str, tmp_path: Path) -> None:
+    work = tmp_path / "w s"
+    (tmp_path / data).mkdir(exist_ok=True)
+    words = ["make", "reproduce", "--always-make", "--dry-run", f"DATA={data}"]
+    printed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "AMIE_DATA" not in printed and (not data or data not in printed)  # by the environment
+    words = ["snakemake", "--snakefile", str(FOLDER / "Snakefile"), "--cores", "2", "--dry-run",
+             "--printshellcmds", "--config", "profile=smoke", "seeds="]  # fmt: skip
+    own = {"AMIE_WORKSPACE": str(work), "AMIE_DATA": data}
+    done = subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, env=os.environ | own,
+                          capture_output=True, text=True)  # fmt: skip
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
     for path in NOTEBOOKS:
-        assert f"{tmp_path}/notebooks/smoke/{path.name}" in done.stdout + done.stderr
+        assert f"{work}/notebooks/smoke/{path.name}" in said
+    if data:
+        assert f"-r data {shlex.quote(str(tmp_path / data))}" in said
 
 
 def test_stored_outputs_are_cleaned() -> None:
