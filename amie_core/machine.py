@@ -120,11 +120,12 @@ def progress_bar(
 ) -> Any:
     """tqdm's bar over `items`, named `what`; `more`: tqdm's own (total, unit, initial).
 
-    With `shown` nothing is set, so that the environment's TQDM_DISABLE still counts.
+    TQDM_DISABLE in the environment hides it, in a notebook too, where tqdm itself does not look.
     """
     from tqdm.auto import tqdm
 
-    return tqdm(items, what, **more, **({} if shown else {"disable": True}))
+    hidden = not shown or os.environ.get("TQDM_DISABLE", "") not in ("", "0")
+    return tqdm(items, what, **more, disable=hidden)
 
 
 def say(text: str) -> None:

@@ -1,5 +1,6 @@
 """The command line: names, exit codes, one line for an error, and nothing slow before it."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -118,7 +119,7 @@ def test_a_fault_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_reader_that_leaves_early() -> None:
-    command = " ".join([*AMIE, "--help"]) + " | true; exit ${PIPESTATUS[0]}"
+    command = shlex.join([*AMIE, "--help"]) + " | true; exit ${PIPESTATUS[0]}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert done.stderr == "" and done.returncode in (0, cli.PIPE_CLOSED)
 

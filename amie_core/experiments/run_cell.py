@@ -3,14 +3,15 @@
 import argparse
 import io
 import json
-import os
-import subprocess
+import multiprocessing
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import UInt8
 
 from amie_core import machine
@@ -25,6 +26,8 @@ from amie_core.files import alone, workspace, write_json, write_whole
 from amie_core.model.talker import generate
 from amie_core.training.checkpoint import load_generator
 from amie_core.training.loop import train
+
+held = ExitStack()  # what a worker holds until it ends
 
 
 def trained(cell: Cell, data: Path, *, progress: bool = True) -> tuple[Path, dict[str, Any]]:
@@ -118,28 +121,36 @@ def write_strip(path: Path, frames: UInt8[np.ndarray, "n s s 3"]) -> None:
 def make_all(cells: list[Cell], data: Path | None, *, workers: int = 1) -> list[dict[str, Any]]:
     """Deposits of all cells; what is missing is made from `data`, `workers` at a time.
 
-    Each is a process of its own with one thread: on a CPU that trains more than threads do. One
-    that fails is reported and the rest goes on. With `data` None nothing is trained.
+    Each worker is a process of its own with one thread: on a CPU that trains more than threads do.
+    A cell that fails is reported and the rest goes on. With `data` None nothing is trained.
     """
     missing = [cell for cell in cells if read(cell, data) is None] if data is not None else []
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        jobs = pool.map(lambda cell: _process(cell, data), missing)
-        bar = machine.progress_bar(jobs, "cells", total=len(missing))
-        for cell, complaint in zip(missing, bar, strict=True):
-            if complaint:
-                print(f"{cell.name} seed {cell.seed}: {complaint}")
+    if data is not None and missing:
+        spawned = multiprocessing.get_context("spawn")  # forks of a process with threads may hang
+        count = max(1, min(workers, len(missing)))
+        with ProcessPoolExecutor(count, spawned, initializer=_begin_worker) as pool:
+            jobs = [pool.submit(_complaint, cell, data) for cell in missing]
+            bar = machine.progress_bar(jobs, "cells", total=len(missing))
+            for cell, job in zip(missing, bar, strict=True):
+                error = job.exception()
+                if complaint := str(error) if error else job.result():
+                    print(f"{cell.name} seed {cell.seed}: {complaint}")
     return [found for cell in cells if (found := read(cell, data)) is not None]
 
 
-def _process(cell: Cell, data: Path | None) -> str:
-    """Make one cell in a process of its own; what it complained of, or nothing."""
-    module = "amie_core.experiments.run_cell"
-    words = [sys.executable, "-m", module, cell.profile, cell.name, str(cell.seed)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
-    done = subprocess.run([*words, "--data", str(data)], capture_output=True, text=True,
-                          env=environment)  # fmt: skip
-    lines = done.stderr.strip().splitlines()
-    return (lines[-1] if lines else f"exit code {done.returncode}") if done.returncode else ""
+def _begin_worker() -> None:
+    """One thread, and a GPU of its own where there is one, for as long as the process lives."""
+    torch.set_num_threads(1)
+    held.enter_context(machine.one_device(workspace()))
+
+
+def _complaint(cell: Cell, data: Path) -> str:
+    """Make one cell; what it complained of, or nothing."""
+    try:
+        make(cell, data, progress=False)
+    except UserError as error:
+        return f"cells: {error}"
+    return ""
 
 
 def main() -> int:
