@@ -258,3 +258,12 @@ def test_a_target_that_is_full_or_not_writable(run: Path, face: Path, tmp_path: 
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
     assert done.returncode == 2 and "cannot write" in done.stderr.splitlines()[-1], done.stderr
     assert "Traceback" not in done.stderr and not list((tmp_path / "new").iterdir())
+
+
+def test_talking_loads_nothing_that_trains() -> None:
+    code = (
+        "import sys; import amie_core.talking.talk, amie_core.training.checkpoint; "
+        "print({'lightning_fabric', 'pandas', 'scipy', 'matplotlib'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

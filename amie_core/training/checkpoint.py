@@ -24,7 +24,6 @@ from amie_core.files import SHIPPED
 from amie_core.model.attention import FineMask
 from amie_core.model.generator import Generator
 from amie_core.model.talker import Talker
-from amie_core.training.method import method_of
 
 GENERATOR = "generator.safetensors"  # EMA weights of G and the fine mask, settings in the header
 STATE = "state.safetensors"  # everything that a resumed run needs
@@ -115,8 +114,11 @@ def load_generator(
     tensors, meta = read_tensors(file)
     try:
         method = meta.get("method", "amie")
-        # AMIE's without the modules that train it: importing those takes longer than torch.
-        made = Generator if method == "amie" else method_of(method).generator
+        made: Any = Generator
+        if method != "amie":  # what trains AMIE takes longer to import than torch
+            from amie_core.training.method import method_of
+
+            made = method_of(method).generator
         generator = made(from_dict(ModelConfig, meta["model"]))
     except (KeyError, TypeError, UserError) as error:
         raise UserError(f"{file}: its header does not describe a generator ({error})") from None
