@@ -48,11 +48,6 @@ def kept(name: str, run: Callable[[], dict[str, Any]], rerun: bool = False) -> d
     return json.loads(found_at.read_text())
 
 
-def exact_js(rho: float, n: int = 1_000_000, seed: int = 0) -> float:
-    """Eq. 7 at its optimum for correlation rho: by sampling, no training."""
-    return float(objectives.js(*exact_scores(rho, n, 1, np.random.default_rng(seed))))
-
-
 def correlation_and_dimension(
     seeds: Sequence[int] = range(5), n: int = 1000,
     correlations: Sequence[float] = (0.0, 0.3, 0.6, 0.8, 0.9), dims: Sequence[int] = (2, 5, 10),
