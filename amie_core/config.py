@@ -53,9 +53,12 @@ class LossConfig:
     gan: float = 0.04
     perceptual: float = 0.1  # λ1, Eq. 10
     lip: float = 8.0  # λ2, Eq. 11
-    mi: float = 0.04  # λ3, Eq. 12
+    mi: float = 0.04  # λ3, Eq. 12; 0 leaves the term out
+    # λ3 is set anew each step so that the MI term's gradient on the generated frames has this share
+    # of the other terms': the same for DV and JS, whose scales differ. 0: λ3 is the constant above.
+    mi_share: float = 0.2
+    mi_from: float = 0.4  # share of training after which the MI term counts; T learns before it
     pixel: float = 2.0  # L1 over the whole frame; 0 is the paper's loss
-    mask: float = 0.05  # fine mask against the drawn lip polygon
     objective: Literal["js", "dv"] = "js"
     critic_pairs: Literal["real", "generated"] = "real"  # real = the asymmetric strategy
     phi_layer: Literal["relu1_2", "relu2_2", "relu3_3"] = "relu2_2"
@@ -71,7 +74,7 @@ class AttentionConfig:
     high: tuple[float, float] = (0.7, 0.9)  # stated
     low: tuple[float, float] = (0.1, 0.3)  # stated
     hold: float = 0.1  # share of training at the high rate
-    final: float = 0.2  # share of training at rate 1 at the end ("the last few epochs")
+    final: float = 0.4  # share of training at rate 1 at the end ("the last few epochs")
 
 
 @dataclass(frozen=True)
@@ -81,16 +84,20 @@ class TrainConfig:
     steps: int = 1000
     batch: int = 16  # windows a step
     unroll: int = 4  # frames generated one after the other in a window
-    judged: int = 2  # frames of a window that φ, D and T see each step (the L1 terms see all)
+    judged: int = 2  # frames of a window that φ and D see each step (T and the L1 terms see all)
+    identity_gap: int = 10  # frames between a window and the identity face drawn from its clip
     min_gap: int = 5  # frames: nearer negatives share audio with the frame (20 hops are 5 frames)
     teacher: tuple[float, float] = (0.5, 0.1)  # chance that a window starts from the real frame
     lr: float = 5e-4  # G and D
     lr_critic: float = 3e-4  # T
     betas: tuple[float, float] = (0.5, 0.999)
-    warmup: int = 50  # steps of linear warm-up; then cosine decay to `lr_end` × lr
+    lr_mask: float = 2e-3  # the fine mask, three layers learnt from scratch
+    critic_updates: int = 1  # of T for one of G
+    warmup: int = 50  # steps of linear warm-up; then the rate stands still
+    decay: float = 0.4  # last share of training, in which it falls to `lr_end` × lr (cosine)
     lr_end: float = 0.1
     clip: float = 1.0  # gradient norm
-    ema: float = 0.995
+    ema: float = 0.995  # averaged weights; the average begins again where the decay does
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"  # auto: bf16 if in hardware
     compile: bool = False
     augment: bool = True  # colour and mirror
@@ -126,7 +133,8 @@ PROFILES: dict[str, Profile] = {
     "grid": Profile("grid", "grid", train=TrainConfig(steps=5600)),
     # The model that ships (weights/MODEL_CARD.md): begun from a run of `grid`, for any face.
     "talk": Profile(
-        "talk", "grid", model=ModelConfig(compose="warp"), loss=LossConfig(mi=0.06),
+        "talk", "grid", model=ModelConfig(compose="warp"),
+        loss=LossConfig(mi=0.06, mi_share=0.0, mi_from=0.0),
         train=TrainConfig(steps=2400, batch=8, geometry=True, lighting=True, mix=0.2),
     ),
     "lrw": Profile(
@@ -172,12 +180,19 @@ CELL_SCALE: dict[str, dict[str, Any]] = {
         "train.ema": 0.9, "evaluate_clips": 3,
     },
     "grid": {
-        "train.steps": 400, "train.batch": 8, "train.ema": 0.99, "train.lr_critic": 5e-4,
-        "loss.mi": 0.1,
+        "train.steps": 1200, "train.batch": 8, "train.ema": 0.98, "train.lr_critic": 5e-4,
+        "model.audio_width": 16,
     },
     "lrw": {"train.steps": 50_000},
 }  # fmt: skip
-CELL_SEEDS = {"smoke": (0, 1), "grid": (0, 1, 2), "lrw": (0, 1, 2)}
+# The learning rate of each method on GRID, the best of the same three on the validation splits
+# (figures/README.md has the table); a method that is not named has the profile's.
+CELL_TUNED: dict[str, dict[str, dict[str, Any]]] = {"grid": {}}
+CELL_SEEDS = {"smoke": (0, 1), "grid": tuple(range(8)), "lrw": (0, 1, 2)}
+# The length curve: some rows trained once more, for so many steps each (the table's own length is
+# one of them), with the first so many of the seeds.
+LENGTHS: dict[str, tuple[int, ...]] = {"grid": (400, 1200, 2800, 5600)}
+LENGTH_ROWS, LENGTH_SEEDS = ("baseline", "b", "g", "ours"), 3
 
 
 def profile(name: str) -> Profile:

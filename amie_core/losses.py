@@ -71,9 +71,21 @@ def fine_mask(
 
 
 def total(parts: dict[str, Tensor], weights: LossConfig) -> Float[Tensor, ""]:
-    """Eq. 13: L_GAN + λ1 L_perc + λ2 L_lip + λ3 L_mi, and the two terms that we added.
+    """Eq. 13: L_GAN + λ1 L_perc + λ2 L_lip + λ3 L_mi, and the L1 term that we added.
 
-    `parts` has any of gan, perceptual, lip, mi, pixel, mask; a term of weight 0 drops out.
+    `parts` has any of gan, perceptual, lip, mi, pixel; a term of weight 0 drops out.
     """
     terms = [getattr(weights, name) * value for name, value in parts.items()]
     return torch.stack(terms).sum()
+
+
+def share_weight(
+    of: Float[Tensor, "..."], beside: Float[Tensor, "..."], share: float
+) -> Float[Tensor, ""]:
+    """The weight that gives gradient `of` the stated share of the norm of gradient `beside`.
+
+    0 where `of` vanishes. After the adaptive weight of VQGAN (Esser et al. 2021, Eq. 7), taken at
+    the generated frames instead of the last layer.
+    """
+    norm = of.norm()
+    return torch.where(norm > 0, share * beside.norm() / norm.clamp(min=1e-30), 0.0)

@@ -71,7 +71,7 @@ def test_both_tables_and_table_2() -> None:
 def test_every_claim_is_a_row_and_runs_are_quoted() -> None:
     levels = {"speech2vid": 20.0, "davs": 22.0, "ours": 26.0}
     cells = [deposit(n, s, level) for n, level in levels.items() for s in (0, 1)]
-    said = audit.runs_say(cells)
+    said = audit.runs_say(cells, {"distances": {"floor": {}}})
     assert said["always_best"].startswith("AMIE is 1 of 3 in PSNR")
     assert said["mi_alone"] == "rows not run" and said["lrw_best"] == "needs LRW"
     table = audit.claims(said)

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from amie_core import config, machine
 from amie_core.data.store import PreparedClip
 from amie_core.errors import UserError
-from amie_core.experiments import cells, plots, real_clips, run_cell
+from amie_core.experiments import cells, critic_probe, plots, real_clips, run_cell, tables
 from amie_core.experiments.cells import Cell
-from amie_core.experiments.notebook import TableSettings
+from amie_core.experiments.notebook import TableSettings, provenance_of
+from amie_core.paper import SEEDS, registered
 
 
 @pytest.fixture(autouse=True)
@@ -21,11 +23,23 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_seed_more_plans_its_own_cells_only() -> None:
-    three = {(c.name, c.seed, c.key) for c in cells.planned("grid")}
-    four = {(c.name, c.seed, c.key) for c in cells.planned("grid", seeds=4)}
-    assert three < four
-    assert {seed for _, seed, _ in four - three} == {3}
-    assert len(three) == 3 * len(config.ABLATION)
+    eight = {(c.name, c.seed, c.key) for c in cells.planned("grid")}
+    nine = {(c.name, c.seed, c.key) for c in cells.planned("grid", seeds=9)}
+    assert eight < nine
+    assert {seed for _, seed, _ in nine - eight} == {8}
+    assert len(eight) == SEEDS * len(config.ABLATION)
+
+
+def test_the_length_curve_has_cells_of_its_own_but_for_the_tables_length() -> None:
+    curve = cells.planned_lengths("grid")
+    assert len(curve) == 4 * len(config.LENGTH_ROWS) * config.LENGTH_SEEDS
+    own = [cell for cell in curve if cell.steps is None]
+    assert {cell.settings.train.steps for cell in own} == {1200}
+    assert set(own) <= set(cells.planned("grid"))
+    assert len({cell.deposit for cell in curve}) == len({cell.key for cell in curve}) == len(curve)
+    longest = Cell("grid", "b", 1, 5600)
+    assert longest.settings.train.steps == 5600 and longest.deposit.name == "b_1_5600.json"
+    assert cells.planned_lengths("smoke") == []
 
 
 def test_a_changed_setting_changes_exactly_what_it_touches(
@@ -42,6 +56,12 @@ def test_every_row_has_the_same_budget() -> None:
     settings = [cell.settings for cell in cells.planned("grid", seeds=1)]
     for name in ("steps", "batch", "unroll", "judged", "lr", "lr_critic", "speaker_power"):
         assert len({getattr(s.train, name) for s in settings}) == 1, name
+
+
+def test_a_tuned_setting_is_its_methods_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(config.CELL_TUNED, "grid", {"davs": {"train.lr": 1e-3}})
+    assert Cell("grid", "davs", 0).settings.train.lr == 1e-3
+    assert Cell("grid", "glance", 0).settings.train.lr == Cell("grid", "b", 0).settings.train.lr
 
 
 @pytest.fixture
@@ -62,6 +82,13 @@ def test_a_cell_is_trained_measured_deposited_once(
     clip = made["splits"]["test_seen"]["clips"][0]
     assert clip["psnr_rgb"] > 5 and 0 <= clip["sync_auc"] <= 1
     assert made["distances"]["joint"]["frechet"]["value"] > 0
+    assert made["claims"] == registered()
+    assert made["trace"][-1]["step"] == 2 and "mi_share" in made["trace"][-1]
+    assert set(made["critic"]) == {"own_real", "own_made", "fresh_real", "fresh_made"}
+    assert all(0 <= value <= 1 for value in made["critic"].values())
+    assert list(tables.critics([made], 0.4).index) == ["(c) + MINE + DA [c]"]
+    assert len(tables.by_speaker([made], "psnr_rgb")) == 1
+    assert plots.critics([made], 0.4) is not None and plots.lengths([made], "test_seen") is not None
     assert np.shape(made["lip_projection"]) == np.shape(made["projection"])
     measured_by = real_clips.RealClips(tiny_corpus, cell.settings, progress=False)
     again = run_cell.generated(cell, tiny_corpus, measured_by.seen)
@@ -93,6 +120,28 @@ def test_a_cell_is_trained_measured_deposited_once(
     assert cells.read(cell) is None  # other settings: not this cell's result
 
 
+def test_a_fresh_critic_finds_a_tie_where_there_is_one_and_none_where_there_is_none() -> None:
+    """Frames that show their sound, and frames that show nothing: late T or silent frames."""
+    settings = Cell("smoke", "g", 0).settings
+    settings = config.with_changes(settings, {"train.lr_critic": 3e-3, "train.min_gap": 2})
+
+    def clips(seed: int, tied: bool) -> list[critic_probe.Pairs]:
+        random, made = np.random.default_rng(seed), []
+        for _ in range(6):
+            level = random.uniform(0, 1, 24)
+            heard = np.tile(level[:, None, None] * 8 - 4, (1, 20, 13)).astype(np.float32)
+            grey = level if tied else np.full(24, 0.5)
+            seen = np.tile((255 * grey)[:, None, None, None], (1, 3, 10, 16)).astype(np.uint8)
+            made.append(critic_probe.Pairs(torch.from_numpy(seen), torch.from_numpy(heard),
+                                           np.zeros(24, bool)))  # fmt: skip
+        return made
+
+    for tied in (True, False):
+        critic = critic_probe.fresh_critic(clips(0, tied), settings, steps=60)
+        found = critic_probe.accuracy(critic, clips(1, tied), 2)
+        assert found > 0.75 if tied else 0.3 < found < 0.7
+
+
 def test_a_cell_that_fails_is_reported_and_the_rest_goes_on(
     quick: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,6 +152,8 @@ def test_a_cell_that_fails_is_reported_and_the_rest_goes_on(
 def test_nothing_deposited_is_one_line() -> None:
     with pytest.raises(UserError, match="no results of profile grid yet"):
         cells.real("grid")
+    with pytest.raises(UserError, match="no cell of these settings"):
+        provenance_of([])
 
 
 def test_tables_of_a_profile_without_data_are_shown_from_deposits() -> None:

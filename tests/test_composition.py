@@ -56,7 +56,9 @@ def test_attention_dims_what_the_encoder_sees_and_not_what_is_shown(compose: str
     generator, face = _generator(compose), torch.rand(2, 3, 32, 32)
     dimmed = generator.identity(face, BOXES, torch.full((2, 1, 32, 32), 0.2))
     plain = generator.identity(face, BOXES)
-    assert torch.equal(dimmed.face, face) and not torch.equal(dimmed.maps[0], plain.maps[0])
+    assert torch.equal(dimmed.face, face) and not torch.equal(
+        dimmed.skips.joined[0], plain.skips.joined[0]
+    )
     untrained = generator(dimmed, torch.randn(2, 20, 13), face)
     assert torch.allclose(untrained, face, atol=1e-5)
 
@@ -163,7 +165,7 @@ def test_a_run_begins_with_the_weights_of_another(tiny_corpus: Path, tmp_path: P
 
 
 def test_later_settings_leave_the_keys_of_older_runs_alone() -> None:
-    # As a run was named before `compose`, `geometry`, `lighting` and `mix` were settings.
+    # As a run would be named if `compose`, `geometry`, `lighting` and `mix` were no settings.
     base, digest = config.profile("grid"), "0123456789abcdef"
     plain = config.to_dict(base)
     assert plain["model"].pop("compose") == "none" and plain["train"].pop("mix") == 0

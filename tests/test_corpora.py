@@ -31,12 +31,13 @@ def test_grid_flat_and_as_downloaded(tmp_path):
 
 def test_grid_keeps_lipnets_four_speakers_unseen(tmp_path):
     codes = [f"b{a}{b}f2n" for a in "bgrw" for b in "abiwxyz"]
-    tree(tmp_path, *(f"s{k}/{code}.mpg" for k in (1, 2, 3, 4, 20, 22) for code in codes))
+    tree(tmp_path, *(f"s{k}/{code}.mpg" for k in (1, 2, 3, 4, 20, 22, 31) for code in codes))
     splits = named(corpora.corpus("grid", tmp_path))
     unseen = {speaker for (speaker, _), split in splits.items() if split == "test_unseen"}
     assert unseen == {"s1", "s2", "s20", "s22"}
     rest = [split for (speaker, _), split in splits.items() if speaker in ("s3", "s4")]
-    assert set(rest) == {"train", "test_seen"}
+    assert set(rest) == {"train", "test_seen", "val_seen"}
+    assert {split for (speaker, _), split in splits.items() if speaker == "s31"} == {"val_unseen"}
     assert 0 < rest.count("test_seen") < 0.3 * len(rest)
 
 

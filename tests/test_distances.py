@@ -64,6 +64,8 @@ def test_distances_order_floor_and_shift_and_carry_intervals() -> None:
     far = distances.distances(clips(1, shift=2.0), real, by)
     for space in distances.SPACES:
         for kind, found in far[space].items():
+            if kind == "coherence":
+                continue  # of what moves together: a shift is none of its business
             assert found["value"] > floor[space][kind]["value"], (space, kind)
             low, high = found["interval"]
             assert low < high
@@ -77,6 +79,19 @@ def test_shuffled_sounds_move_the_joint_space_only() -> None:
     for space in ("frame", "lips"):
         assert moved[space]["frechet"]["value"] == pytest.approx(floor[space]["frechet"]["value"])
     assert moved["joint"]["frechet"]["value"] > 1.5 * floor["joint"]["frechet"]["value"]
+    assert moved["joint"]["coherence"]["value"] > 2 * floor["joint"]["coherence"]["value"]
+
+
+def test_coherence_is_0_for_the_real_tie_1_for_none_and_ignores_who_it_is() -> None:
+    real = clips(0, count=30)
+    by = distances.standardisation(real)
+    assert distances.coherence_distance(real, real, by) == 0
+    moved = [c | {"joint": c["joint"] + k} for k, c in enumerate(real)]  # another face each
+    assert distances.coherence_distance(moved, real, by) == pytest.approx(0, abs=1e-9)
+    still = [c | {"joint": np.concatenate([0 * c["lips"], c["joint"][:, 4:]], 1)} for c in real]
+    assert distances.coherence_distance(still, real, by) == pytest.approx(1)
+    against = [c | {"joint": c["joint"] * np.r_[-np.ones(4), np.ones(2)]} for c in real]
+    assert distances.coherence_distance(against, real, by) == pytest.approx(2)
 
 
 def test_features_of_chosen_frames() -> None:

@@ -63,10 +63,17 @@ def test_mutual_information_loss_closed_forms() -> None:
 
 
 def test_total_is_the_weighted_sum() -> None:
-    names = ("gan", "perceptual", "lip", "mi", "pixel", "mask")
+    names = ("gan", "perceptual", "lip", "mi", "pixel")
     parts = {name: torch.tensor(float(i + 1)) for i, name in enumerate(names)}
-    weights = LossConfig(gan=1.0, perceptual=2.0, lip=3.0, mi=4.0, pixel=5.0, mask=0.0)
+    weights = LossConfig(gan=1.0, perceptual=2.0, lip=3.0, mi=4.0, pixel=5.0)
     assert losses.total(parts, weights).item() == 1 + 4 + 9 + 16 + 25
+
+
+def test_a_weight_gives_the_stated_share() -> None:
+    of, beside = torch.randn(4, 5) * 7, torch.randn(4, 5)
+    weight = losses.share_weight(of, beside, 0.2)
+    assert (weight * of).norm().item() == pytest.approx(0.2 * beside.norm().item(), rel=1e-5)
+    assert losses.share_weight(torch.zeros(3), beside, 0.2).item() == 0
 
 
 def test_fine_mask_loss_at_chance() -> None:

@@ -152,12 +152,36 @@ def test_frames_without_landmarks_are_counted_and_left_out(random: np.random.Gen
     points[[3, 7]] = 0
     found = np.ones(20, bool)
     found[[3, 7]] = False
-    values = metrics.lips(points, found, real, np.ones(20, bool))
+    values = metrics.lips(points, found, real, np.ones(20, bool), np.zeros(20, bool))
     assert values["unmeasured_frames"] == 2
     assert values["lmd_mouth_mean_256"] == pytest.approx(0)
     assert values["lip_correlation"] == pytest.approx(1)
-    nothing = metrics.lips(points, np.zeros(20, bool), real, found)
+    nothing = metrics.lips(points, np.zeros(20, bool), real, found, np.zeros(20, bool))
     assert nothing["unmeasured_frames"] == 20 and nothing["lmd_mouth_mean_256"] is None
+
+
+def opened(opening: np.ndarray) -> np.ndarray:
+    """Landmarks whose lips are open as far as asked."""
+    points = np.zeros((len(opening), 68, 2), np.float32)
+    points[:, 36:48, 0] = np.arange(12) * 8
+    points[:, [65, 66, 67], 1] = opening[:, None]
+    return points
+
+
+def test_speech_correlation_leaves_out_the_pauses(random: np.random.Generator) -> None:
+    """Open in speech and shut in pauses is all that a loudness meter knows."""
+    silent = np.arange(60) < 30
+    real = np.where(silent, 0.0, 10 + random.normal(0, 1, 60))
+    meter = np.where(silent, 0.0, 10 + random.normal(0, 1, 60))
+    every = np.ones(60, bool)
+    values = metrics.lips(opened(meter), every, opened(real), every, silent)
+    assert values["lip_correlation"] > 0.9
+    assert abs(values["lip_correlation_speech"]) < 0.5
+    row = metrics.of_loudness(meter, opened(real), every, silent)
+    assert row["lip_correlation"] == pytest.approx(values["lip_correlation"], abs=1e-4)
+    assert row["psnr_rgb"] is None and set(metrics.DEFINITIONS) <= set(row)
+    said_nothing = metrics.lips(opened(meter), every, opened(real), every, every)
+    assert said_nothing["lip_correlation_speech"] is None
 
 
 def test_bootstrap_interval(random: np.random.Generator) -> None:

@@ -110,6 +110,17 @@ def test_a_method_has_its_own_key_and_amie_s_is_as_it_was(
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_begins_from_the_identity_face(method: str) -> None:
+    """Grey, or half grey, would be behind before the first step."""
+    face = make_batch(TINY).identity[:1]
+    with torch.inference_mode():
+        made = torch.cat(
+            [*method_of(method).generator(TINY.model).roll(face, [torch.randn(6, 20, 13)])]
+        )
+    torch.testing.assert_close(made, face.expand_as(made))
+
+
 def test_speech2vid_deblurs_after_and_apart() -> None:
     step, batch = make_step("speech2vid"), make_batch(TINY)
     g = step.networks.generator
@@ -124,6 +135,7 @@ def test_speech2vid_deblurs_after_and_apart() -> None:
 
 def test_glance_leaves_the_face_and_moves_the_lips() -> None:
     step, batch = make_step("glance"), make_batch(TINY)
+    torch.nn.init.normal_(step.networks.generator.out.weight, std=0.1)
     frames = step.networks.generator(batch.identity, batch.windows)
     changed = (frames - batch.identity[:, None]).abs().amax(dim=(0, 1, 2)) > 0
     rows, columns = lip_region(32)
@@ -136,6 +148,7 @@ def test_glance_s_frames_of_a_block_are_made_together() -> None:
     """A 3-D decoder: the sound of one frame moves its neighbours too, but not the next block."""
     step, batch = make_step("glance"), make_batch(TINY)
     g = step.networks.generator.eval()
+    torch.nn.init.normal_(g.out.weight, std=0.1)
     sound = torch.cat([batch.windows, batch.windows], 1)  # two blocks of three
     lips = g(batch.identity, sound)
     sound[:, 0] += 1

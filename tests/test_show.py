@@ -150,7 +150,7 @@ def test_one_step_shows_which_network_each_loss_moves(seen: pipeline.Observed) -
     """The asymmetry of AMIE: T moves in its own step alone, G's step passes through D and T."""
     moved = {step: [net for net, what in nets.items() if what == pipeline.MOVED]
              for step, nets in seen.effect.items()}  # fmt: skip
-    assert moved == {"d": ["D"], "t": ["T"], "g": ["G", "mask"]}
+    assert moved == {"d": ["D"], "t": ["T"], "g": ["G"], "mask": ["mask"]}
     assert {seen.effect["g"][net] for net in ("D", "T")} == {pipeline.PASSED}
     assert {seen.effect["t"][net] for net in ("G", "mask", "D")} == {pipeline.UNTOUCHED}
 

@@ -94,6 +94,13 @@ def windows(mfcc: Float[np.ndarray, "hops 13"], n_frames: int) -> Float[np.ndarr
     return mfcc[rows]
 
 
+def loudness(wave: Float[np.ndarray, " samples"], n_frames: int) -> Float[np.ndarray, " n"]:
+    """Root mean square of each frame's own 40 ms, dBFS, not below −80."""
+    wave = wave[: n_frames * FRAME_SAMPLES].astype(np.float64)
+    frames = np.pad(wave, (0, n_frames * FRAME_SAMPLES - len(wave))).reshape(n_frames, -1)
+    return 10 * np.log10(np.maximum((frames**2).mean(axis=1), 1e-8))
+
+
 def is_silent(wave: Float[np.ndarray, " samples"], n_frames: int) -> Bool[np.ndarray, " n"]:
     """Frames in whose 0.2 s nothing is said.
 

@@ -15,6 +15,7 @@ VIDEOS = {".mpg", ".mpeg", ".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
 # The unseen-speaker split of LipNet (Assael et al. 2016, sec. 4.1): two male and two female
 # speakers are kept for testing. The paper names none.
 GRID_UNSEEN = {"s1", "s2", "s20", "s22"}
+GRID_VALIDATION = {"s31"}  # a speaker for choices, so that none is made on those
 HELD_OUT = 0.1  # share of the other speakers' utterances (and of a folder's) kept for testing
 
 
@@ -54,9 +55,13 @@ def videos(root: Path) -> Iterable[Path]:
     return (p for p in root.rglob("*") if p.suffix.lower() in VIDEOS and p.is_file())
 
 
-def held_out(key: str, share: float = HELD_OUT) -> bool:
-    """Whether a name falls into the held-out share: the same answer on every machine."""
-    return int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) < share * 2**32
+def held_out(key: str, share: float = HELD_OUT, skip: float = 0.0) -> bool:
+    """Whether a name falls into the held-out share: the same answer on every machine.
+
+    skip: a share before it that another split has.
+    """
+    place = int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) / 2**32
+    return skip <= place < skip + share
 
 
 def _grid(root: Path) -> Iterable[Source]:
@@ -66,8 +71,15 @@ def _grid(root: Path) -> Iterable[Source]:
         speaker = folders[-1] if folders else root.name
         if not re.fullmatch(r"s\d+", speaker):
             continue
-        seen = "test_seen" if held_out(f"{speaker}/{path.stem}") else "train"
-        split = "test_unseen" if speaker in GRID_UNSEEN else seen
+        key, split = f"{speaker}/{path.stem}", "train"
+        if speaker in GRID_UNSEEN:
+            split = "test_unseen"
+        elif speaker in GRID_VALIDATION:
+            split = "val_unseen"
+        elif held_out(key):
+            split = "test_seen"
+        elif held_out(key, skip=HELD_OUT):
+            split = "val_seen"
         yield video_source(speaker, path.stem, split, path)
 
 

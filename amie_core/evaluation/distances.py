@@ -21,6 +21,8 @@ from amie_core.losses import crop_lips
 SPACES = ("frame", "lips", "joint")
 PROJECTIONS = 128
 DRAWS = 40  # of the bootstrap over clips
+KINDS = ("frechet", "sliced_wasserstein", "mmd", "coherence")  # the last of `joint` alone
+DIRECTIONS = 4  # of lips and of sound, in which their tie is measured
 # Frames that are measured: frame 0 is given to the model, neighbours are nearly the same picture.
 GENERATED, REAL = slice(2, None, 4), slice(4, None, 4)
 Features = dict[str, Float[np.ndarray, "_ _"]]
@@ -85,6 +87,35 @@ def features(
     return found
 
 
+def coherence_distance(
+    generated: Sequence[Features], real: Sequence[Features], by: "Standardisation"
+) -> float:
+    """How far the tie between sound and lips is from the real one: 0 real, 1 none at all.
+
+    Lips and sound less each clip's own mean, so that neither face nor voice counts, on the first
+    DIRECTIONS principal directions of the real ones, whitened; ‖C − C_real‖ / ‖C_real‖ of their
+    cross-covariances C (Frobenius). MMD on `joint` weighs this tie with one share in hundreds.
+    """
+
+    def parts(clips: Sequence[Features]) -> tuple[np.ndarray, np.ndarray]:
+        size = clips[0]["lips"].shape[1]
+        every = np.concatenate([
+            (clip["joint"] - clip["joint"].mean(0)) / by.deviation["joint"] for clip in clips
+        ])  # fmt: skip
+        return every[:, :size], every[:, size:]
+
+    crossed = []
+    whitening = []
+    for side in parts(real):
+        values, axes = np.linalg.eigh(side.T @ side / len(side))
+        kept = slice(-min(DIRECTIONS, len(values)), None)
+        whitening.append(axes[:, kept] / np.sqrt(values[kept].clip(1e-9)))
+    for clips in (generated, real):
+        lips, sound = (s @ w for s, w in zip(parts(clips), whitening, strict=True))
+        crossed.append(lips.T @ sound / len(lips))
+    return float(np.linalg.norm(crossed[0] - crossed[1]) / np.linalg.norm(crossed[1]))
+
+
 class Standardisation(NamedTuple):
     """What features are measured by: mean and deviation of the real ones, kernel widths."""
 
@@ -135,13 +166,17 @@ def distances(
         @cache  # of a few clips the same are drawn again and again
         def measured(*chosen: int, sets: list = sets, space: str = space) -> list[float]:
             x, y = (np.concatenate([clips[k] for k in chosen]) for clips in sets)
-            return [frechet(x, y), sliced_wasserstein(x, y), mmd(x, y, by.bandwidth[space])]
+            found = [frechet(x, y), sliced_wasserstein(x, y), mmd(x, y, by.bandwidth[space])]
+            if space == "joint":
+                made, wanted = ([of[k] for k in chosen] for of in (generated, real))
+                found.append(coherence_distance(made, wanted, by))
+            return found
 
         values = measured(*range(len(real)))
         known = len(real) > 2 and draws > 1
         spread = np.array([measured(*chosen) for chosen in drawn]) if known else None
         result[space] = {}
-        for k, name in enumerate(("frechet", "sliced_wasserstein", "mmd")):
+        for k, name in enumerate(KINDS[: len(values)]):
             interval = None
             if spread is not None:
                 half = 1.96 * float(spread[:, k].std(ddof=1))

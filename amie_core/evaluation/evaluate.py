@@ -170,7 +170,7 @@ class Evaluation:
         reference = self.references.of(clip, file)
         mouth = alignment.lip_box(clip.landmarks[:1])  # of the one frame that is given
         made = generate(self.generator, clip.frames[0], windows(clip.mfcc, n), mouth)
-        values = compare(made, measure_lips(made), clip.frames, reference.real)
+        values = compare(made, measure_lips(made), clip.frames, reference.real, clip.silent)
         frames = {"frames": n - 1}
         rows = {kind: frames | row for kind, row in reference.rows.items()}
         return clip, made, {"model": frames | values} | rows

@@ -115,13 +115,14 @@ class Definition:
     """A metric in words and in code.
 
     of: gets a clip's frames (n, h, w, 3), or the landmarks (n, 68, 2) of the frames where both the
-    generated and the real one have any, and what they are compared with; None: no value. variant:
-    a further reading of the same pictures or points: it stands in files, short tables leave it out.
+    generated and the real one have any (of them, where something is said, for speech), and what
+    they are compared with; None: no value. variant: a further reading of the same pictures or
+    points: it stands in files, short tables leave it out.
     """
 
     words: str
     of: Measure
-    on: Literal["frames", "landmarks"] = "frames"
+    on: Literal["frames", "landmarks", "speech"] = "frames"
     variant: bool = False
 
 
@@ -211,6 +212,12 @@ DEFINITIONS: dict[str, Definition] = {
         _of_opening(lip_correlation),
         "landmarks",
     ),
+    "lip_correlation_speech": Definition(
+        "lip_correlation over the frames where something is said alone: between speech and pause "
+        "any loudness meter finds the opening",
+        _of_opening(lip_correlation),
+        "speech",
+    ),
     "lip_variance_ratio": Definition(
         "variance of the lip opening over a clip, generated/real",
         _of_opening(lip_variance_ratio),
@@ -237,16 +244,38 @@ def lips(
     found: Bool[np.ndarray, " n"],
     real: Float[np.ndarray, "n 68 2"],
     real_found: Bool[np.ndarray, " n"],
+    silent: Bool[np.ndarray, " n"],
 ) -> dict[str, float | int | None]:
     """The metrics of one clip that look at landmarks, over the frames that have both sets.
 
-    `unmeasured_frames` counts the others. All None where no frame has both.
+    `unmeasured_frames` counts the others. silent: frames in which nothing is said. A metric has no
+    value where no frame is left for it.
     """
     both = found & real_found
     values: dict[str, float | int | None] = {"unmeasured_frames": int((~both).sum())}
-    if not both.any():
-        return values | {n: None for n, metric in DEFINITIONS.items() if metric.on == "landmarks"}
-    return values | _measured("landmarks", points[both], real[both])
+    for on, chosen in (("landmarks", both), ("speech", both & ~silent)):
+        if chosen.any():
+            values |= _measured(on, points[chosen], real[chosen])
+        else:
+            values |= {name: None for name, metric in DEFINITIONS.items() if metric.on == on}
+    return values
+
+
+def of_loudness(
+    loudness: Float[np.ndarray, " n"],
+    real: Float[np.ndarray, "n 68 2"],
+    real_found: Bool[np.ndarray, " n"],
+    silent: Bool[np.ndarray, " n"],
+) -> dict[str, float | int | None]:
+    """What the sound's loudness alone says of the real opening; no value of any other metric."""
+    from amie_core.data.alignment import lip_opening
+
+    opening, said = lip_opening(real), real_found & ~silent
+    return dict.fromkeys(DEFINITIONS) | {
+        "unmeasured_frames": int((~real_found).sum()),
+        "lip_correlation": lip_correlation(loudness[real_found], opening[real_found]),
+        "lip_correlation_speech": lip_correlation(loudness[said], opening[said]),
+    }
 
 
 def lmds(

@@ -17,19 +17,21 @@ from amie_core import files
 from amie_core.config import FACE_SIZE
 from amie_core.data import faces, store
 from amie_core.data.alignment import scale
-from amie_core.data.audio import windows
+from amie_core.data.audio import loudness, windows
 from amie_core.data.store import PreparedClip
 from amie_core.errors import UserError
 from amie_core.evaluation import metrics
 from amie_core.files import workspace
 
-VERSION = 2  # of what is kept; raise it when a reference row or a metric changes
+VERSION = 3  # of what is kept; raise it when a reference row or a metric changes
 ROWS = {
     "copied_identity": "the clip's first frame, repeated: a still face",
     "nearest_audio": "for each frame, the training frame whose 20×13 MFCC window, standardised "
     "value by value over the candidates, is nearest (Euclidean); candidates are the speaker's own "
     "training clips where there are any, else all speakers'; at most 20 000 frames of whole clips "
     "drawn at random; the clip itself is never a candidate",
+    "loudness": "the sound's loudness (dB, 40 ms) in place of the lip opening: what a correlation "
+    "is worth that any loudness meter reaches",
     "real_frames": "the real frames against themselves; their landmarks measured at 256 px "
     "against measured through the model's size: what the landmark metrics lose by it",
 }
@@ -68,12 +70,16 @@ def compare(
     measured: Measured,
     real: UInt8[np.ndarray, "n s s 3"],
     real_measured: Measured,
+    silent: Bool[np.ndarray, " n"],
 ) -> dict[str, float | int | None]:
-    """Every metric of one clip, frame 0 left out: it is given to the model."""
+    """Every metric of one clip, frame 0 left out: it is given to the model.
+
+    silent: frames in which nothing is said.
+    """
     points, found = (part[1:] for part in measured)
     real_points, real_found = (part[1:] for part in real_measured)
     pixels = metrics.pictures(frames[1:], real[1:])
-    return pixels | metrics.lips(points, found, real_points, real_found)
+    return pixels | metrics.lips(points, found, real_points, real_found, silent[1:])
 
 
 class NearestAudio:
@@ -159,14 +165,19 @@ class References:
         real = measure_lips(frames)
         first = Measured(*(np.repeat(part[:1], n, axis=0) for part in real))
         still = np.repeat(frames[:1], n, axis=0)
-        rows = {"copied_identity": compare(still, first, frames, real)}
+        rows = {"copied_identity": compare(still, first, frames, real, clip.silent)}
         if len(self.nearest.rows[self.nearest.rows["file"] != file]):
             nearest = self.nearest.frames(clip, file)
-            rows["nearest_audio"] = compare(nearest, measure_lips(nearest), frames, real)
+            rows["nearest_audio"] = compare(
+                nearest, measure_lips(nearest), frames, real, clip.silent
+            )
+        wave = clip.audio.astype(np.float32) / 2**15
+        points, found, silent = real.points[1:], real.found[1:], clip.silent[1:]
+        rows["loudness"] = metrics.of_loudness(loudness(wave, n)[1:], points, found, silent)
         whole = real
         if self.size != FACE_SIZE:
             whole = measure_lips(store.load_clip(self.data, file).frames)
-        rows["real_frames"] = compare(frames, whole, frames, real)
+        rows["real_frames"] = compare(frames, whole, frames, real, clip.silent)
         return Reference(real, rows)
 
 

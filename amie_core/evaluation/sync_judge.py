@@ -21,7 +21,7 @@ from amie_core.errors import UserError
 from amie_core.files import workspace
 from amie_core.losses import crop_lips
 from amie_core.machine import progress_bar
-from amie_core.model.generator import AudioEncoder, convolution
+from amie_core.model.generator import AudioEncoder, Convolution
 from amie_core.training.checkpoint import read_tensors, write_tensors
 
 VERSION = 1
@@ -44,9 +44,9 @@ class Judge(nn.Module):
     def __init__(self, embedding: int = 64, width: int = 24) -> None:
         super().__init__()
         self.lips = nn.Sequential(
-            convolution(3 * SPAN, width),
-            convolution(width, 2 * width, stride=2),
-            convolution(2 * width, 4 * width, stride=2),
+            Convolution(3 * SPAN, width),
+            Convolution(width, 2 * width, stride=2),
+            Convolution(2 * width, 4 * width, stride=2),
             nn.AdaptiveAvgPool2d((3, 4)),
             nn.Flatten(),
             nn.Linear(4 * width * 12, embedding),

@@ -1,4 +1,4 @@
-"""Table 3 from deposited cells: means over seeds, paired differences, the paper's five claims.
+"""Table 3 from deposited cells: means over seeds, paired differences.
 
 Runs of the same seed start from the same weights and see the same batches, so rows are compared
 seed by seed: Student's t over the paired differences. A seed's value is its mean over the clips.
@@ -6,7 +6,7 @@ seed by seed: Student's t over the paired differences. A seed's value is its mea
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,7 @@ METRICS: dict[str, tuple[str, int]] = {
     "ssim_gaussian_rgb": ("SSIM ↑", 1),
     "lmd_mouth_mean_256": ("LMD, px at 256 ↓", -1),
     "lip_correlation": ("lip correlation ↑", 1),
+    "lip_correlation_speech": ("lip correlation on speech ↑", 1),
     "lip_variance_ratio": ("variance ratio, real = 1", 0),
     "sync_auc": ("sync-judge AUC ↑", 1),
 }
@@ -146,98 +147,3 @@ def table(cells: Sequence[Deposit], split: str | None = None) -> "pd.DataFrame":
 def _ends(prefix: str, interval: tuple[float, float] | None) -> dict[str, float | None]:
     low, high = interval or (None, None)
     return {f"{prefix}low": low, f"{prefix}high": high}
-
-
-@dataclass(frozen=True)
-class Statement:
-    """One of the five claims of sec. 4.4: its words, and (row, against, expected) to test."""
-
-    number: int
-    words: str
-    comparisons: tuple[tuple[str, str, Literal["better", "worse", "no better"]], ...]
-
-
-STATEMENTS = (
-    Statement(1, "MI alone, as MINE has it, does not significantly improve the baseline",
-              (("a", "baseline", "no better"),)),
-    Statement(2, "dynamic attention matters", (("b", "baseline", "better"),)),
-    Statement(3, "either asymmetric training or the JS estimator improves MINE",
-              (("e", "c", "better"), ("f", "c", "better"))),
-    Statement(4, "both together (AMIE) improve MINE further", (("g", "a", "better"),)),
-    Statement(5, "AMIE improves on attention alone, where plain MINE makes it worse",
-              (("ours", "b", "better"), ("c", "b", "worse"))),
-)  # fmt: skip
-RULE = (
-    "A row is better (worse) than another when at least one of PSNR, SSIM, LMD is significantly "
-    "better (worse) and none significantly worse (better): paired t over seeds at the same seed, "
-    "p < 0.05 after Holm's correction over the three. `No better` holds when no metric is better "
-    "and the interval of the PSNR difference ends under 0.31 dB, the paper's own gain by dynamic "
-    "attention. A claim holds when all its comparisons come out as it says, does not hold when "
-    "one comes out the other way, and is undecided at this scale otherwise."
-)
-NOTABLE_GAIN = 0.31  # dB, (b) − baseline in the paper's Table 3
-
-
-def compare(cells: Sequence[Deposit], row: str, against: str, split: str) -> dict[str, Any]:
-    """How a row stands to another on the paper's three metrics (RULE).
-
-    Returns outcome ("better", "worse", "mixed" or "undecided") and the differences by metric.
-    """
-    found: dict[str, Difference] = {}
-    for metric in PRINTED:
-        by_row = values(cells, metric, split)
-        delta = difference(by_row.get(row, {}), by_row.get(against, {}))
-        if delta is not None:
-            found[metric] = delta
-    signs = set()
-    known = sorted((d.p, m) for m, d in found.items() if d.p is not None)
-    for k, (p, metric) in enumerate(known):
-        if p * (len(known) - k) >= 1 - LEVEL:
-            break  # Holm: the first that fails ends it
-        signs.add(np.sign(found[metric].mean) * METRICS[metric][1])
-    outcome = {frozenset({1.0}): "better", frozenset({-1.0}): "worse", frozenset(): "undecided"}
-    return {"outcome": outcome.get(frozenset(signs), "mixed"), "differences": found}
-
-
-def verdict(statement: Statement, cells: Sequence[Deposit], split: str | None = None) -> str:
-    """ "holds", "does not hold" or "undecided at this scale" (RULE)."""
-    split = split or first_split(cells)
-    outcomes = []
-    for row, against, expected in statement.comparisons:
-        result = compare(cells, row, against, split)
-        outcomes.append(_agrees(expected, result["outcome"], result["differences"]))
-    if False in outcomes:
-        return "does not hold"
-    return "holds" if outcomes and all(outcomes) else "undecided at this scale"
-
-
-def _agrees(expected: str, outcome: str, found: Mapping[str, Difference]) -> bool | None:
-    """Whether a comparison came out as expected; None where it cannot be told."""
-    if expected == "no better":
-        gain = found["psnr_rgb"].interval if "psnr_rgb" in found else None
-        if outcome in ("better", "mixed"):
-            return False
-        return True if outcome == "worse" or (gain and gain[1] < NOTABLE_GAIN) else None
-    opposite = {"better": "worse", "worse": "better"}[expected]
-    return True if outcome == expected else False if outcome == opposite else None
-
-
-def statements(cells: Sequence[Deposit], split: str | None = None) -> "pd.DataFrame":
-    """The five claims, each with its verdict and the differences it rests on, in words."""
-    import pandas as pd
-
-    split = split or first_split(cells)
-    lines = []
-    for statement in STATEMENTS:
-        evidence = []
-        for row, against, expected in statement.comparisons:
-            result = compare(cells, row, against, split)
-            deltas = [f"{METRICS[m][0].split(',')[0].rstrip(' ↑↓')} "
-                      + with_interval(d.mean, d.interval, "+.3f", ", one seed")
-                      for m, d in result["differences"].items()]  # fmt: skip
-            evidence.append(f"{row} against {against}, said to be {expected}: "
-                            f"{result['outcome']} ({'; '.join(deltas) or 'not run'})")  # fmt: skip
-        lines.append({"claim": statement.number, "the paper says": statement.words,
-                      "here": verdict(statement, cells, split),
-                      "evidence": " · ".join(evidence)})  # fmt: skip
-    return pd.DataFrame(lines)

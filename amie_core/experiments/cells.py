@@ -7,18 +7,24 @@ and figures are drawn from deposits alone, so what was measured once need not be
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
 from amie_core import config
-from amie_core.config import ABLATION, CELL_SCALE, CELL_SEEDS, Profile
+from amie_core.config import (
+    ABLATION,
+    CELL_SCALE,
+    CELL_SEEDS,
+    CELL_TUNED,
+    LENGTH_ROWS,
+    LENGTH_SEEDS,
+    LENGTHS,
+    Profile,
+)
 from amie_core.errors import UserError
 from amie_core.files import figures_dir, workspace
-
-if TYPE_CHECKING:
-    pass
 
 STRIP = 8  # frames of the shown utterance
 REAL, JUDGE = "real.json", "judge.safetensors"
@@ -30,11 +36,15 @@ SHOWN_RULE = (
 
 @dataclass(frozen=True)
 class Cell:
-    """One training: a row of Table 3 or a compared method, at a profile's cell scale."""
+    """One training: a row of Table 3 or a compared method, at a profile's cell scale.
+
+    steps: another length than the table's, for the length curve.
+    """
 
     profile: str
     name: str
     seed: int
+    steps: int | None = None
 
     @property
     def row(self) -> str:
@@ -50,7 +60,10 @@ class Cell:
     def settings(self) -> Profile:
         """Resolved settings (UserError for an unknown profile or name)."""
         config.profile(self.profile)
-        return config.resolve(self.profile, self.row, CELL_SCALE[self.profile])
+        scale = CELL_SCALE[self.profile] | CELL_TUNED.get(self.profile, {}).get(self.method, {})
+        if self.steps is not None:
+            scale = scale | {"train.steps": self.steps}
+        return config.resolve(self.profile, self.row, scale)
 
     @property
     def key(self) -> str:
@@ -60,7 +73,8 @@ class Cell:
     @property
     def deposit(self) -> Path:
         """Where its result lies."""
-        return deposits(self.profile) / f"{self.name}_{self.seed}.json"
+        length = "" if self.steps is None else f"_{self.steps}"
+        return deposits(self.profile) / f"{self.name}_{self.seed}{length}.json"
 
 
 def deposits(profile: str) -> Path:
@@ -72,6 +86,17 @@ def planned(profile: str, names: list[str] | None = None, seeds: int | None = No
     """The cells of a table, seed by seed: the profile's seeds, or the first `seeds` numbers."""
     numbers = CELL_SEEDS[profile] if seeds is None else tuple(range(seeds))
     return [Cell(profile, name, seed) for seed in numbers for name in names or ABLATION]
+
+
+def planned_lengths(profile: str) -> list[Cell]:
+    """The cells of the length curve, shortest first; the table's own length is the table's cell."""
+    own = CELL_SCALE[profile].get("train.steps", config.profile(profile).train.steps)
+    return [
+        Cell(profile, name, seed, None if steps == own else steps)
+        for steps in LENGTHS.get(profile, ())
+        for seed in CELL_SEEDS[profile][:LENGTH_SEEDS]
+        for name in LENGTH_ROWS
+    ]
 
 
 def read(cell: Cell, data: Path | None = None) -> dict[str, Any] | None:

@@ -202,7 +202,12 @@ def ballot(
 
 
 def provenance_of(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Where a table of cells comes from: profile, corpus, seeds, commits, hours, machine."""
+    """Where a table of cells comes from: profile, corpus, seeds, commits, hours, machine.
+
+    UserError where there is no cell.
+    """
+    if not found:
+        raise UserError("no cell of these settings is deposited yet: give the corpus as `data`")
     return {
         "profile": found[0]["profile"],
         "corpus": found[0]["corpus"],

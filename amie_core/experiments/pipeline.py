@@ -87,7 +87,8 @@ BOXES = {box.name: box for box in (
     Box("Eq. 13", "loss", "sec. 3.4", "the full objective of G", "losses.py", "03"),
 )}  # fmt: skip
 
-STEPS = {"d": "D's step, Eq. 9", "t": "T's step, Eq. 7", "g": "G's step, Eq. 13"}
+STEPS = {"d": "D's step, Eq. 9", "t": "T's step, Eq. 7", "g": "G's step, Eq. 13",
+         "mask": "the mask's, sec. 3.3"}  # fmt: skip
 MOVED, PASSED, UNTOUCHED = "moved", "passed on", "untouched"
 
 
@@ -95,8 +96,8 @@ MOVED, PASSED, UNTOUCHED = "moved", "passed on", "untouched"
 class Observed:
     """What one training step did.
 
-    shapes: what goes into and comes out of each network, without the batch; effect: by step (d, t,
-    g) and network, whether the step's gradient moved it, was only passed on by it, or left it.
+    shapes: what goes into and comes out of each network, without the batch; effect: by step (of
+    STEPS) and network, whether the step's gradient moved it, was only passed on by it, or left it.
     """
 
     shapes: dict[str, tuple[tuple[int, ...], ...]]
@@ -143,17 +144,21 @@ def observe(profile: Profile, batch: Batch, seed: int = 0) -> Observed:
     apply = step.apply
 
     def watched(which: str, loss: Tensor) -> None:
+        # G's gradient goes through D, T and φ before G's own backward pass, since the last update.
         before = {part: [p.clone() for p in parts[part].parameters()] for part in parts}
-        passed.clear()
         apply(which, loss)
         effect[which] = {
             name: MOVED if any(map(_differ, before[part], parts[part].parameters()))
             else PASSED if part in passed else UNTOUCHED
             for name, part in networks.items()
         }  # fmt: skip
+        passed.clear()
 
     step.apply = watched  # type: ignore[method-assign, assignment]  # watched, and called here
     step(batch, 0)
+    # The decoder's first layer joins the identity's last map too, which is convolved apart.
+    code, made = shapes["frame decoder"]
+    shapes["frame decoder"] = (code[0] + shapes["identity encoder"][1][0], *code[1:]), made
     shapes["spread"] = shapes["audio encoder"][1], _shape(amie.generator.audio(batch.windows[:, 0]))
     shapes["MFCC window"], shapes["previous frame"], shapes["identity face"], shapes["lip crop"] = (
         (_shape(batch.windows[:, 0]),), (_shape(batch.before),), (_shape(batch.identity),),

@@ -313,7 +313,7 @@ def _effects(sheet: _Sheet, seen: Observed) -> None:
     columns = {name: 806 + 40 * at for at, name in enumerate(seen.effect["g"])}
     for name, x in columns.items():
         sheet.text(x, 508, name, 9, weight="bold")
-    for y, (step, title) in zip((540, 580, 620), STEPS.items(), strict=True):
+    for y, (step, title) in zip((534, 564, 594, 624), STEPS.items(), strict=True):
         sheet.text(682, y, title, 9, ha="left")
         for name, x in columns.items():
             _effect(sheet, seen.effect[step][name], x, y, name)

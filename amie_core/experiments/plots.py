@@ -153,6 +153,61 @@ def table_3(table: pd.DataFrame) -> Figure:
     return fig
 
 
+@rc_context(STYLE)
+def lengths(found: Sequence[Mapping[str, Any]], split: str) -> Figure:
+    """Every metric of Table 3 against the length of training: a line a row, bars over seeds."""
+    steps = sorted({cell["training"]["steps"] for cell in found})
+    rows = list(dict.fromkeys(cell["name"] for cell in found))
+    metrics = list(ablation.METRICS)
+    fig = figure(7.4, 4.2)
+    grid = fig.subplots(2, -(-len(metrics) // 2), sharex=True, squeeze=False).ravel()
+    for axes, metric in zip(grid, metrics, strict=False):
+        for k, row in enumerate(rows):
+            points = []
+            for at, length in enumerate(steps):
+                cells = [c for c in found if (c["name"], c["training"]["steps"]) == (row, length)]
+                own = list(ablation.values(cells, metric, split).get(row, {}).values())
+                if own:
+                    mean, interval = ablation.mean_interval(own)
+                    points.append((at, mean))
+                    if interval:
+                        axes.plot([at, at], interval, color=PALETTE[k], linewidth=0.8)
+            axes.plot(*zip(*points, strict=True), MARKERS[k] + "-", color=PALETTE[k], markersize=4,
+                      label=row)  # fmt: skip
+        axes.set_title(ablation.METRICS[metric][0], fontsize=7)
+        axes.set_xticks(range(len(steps)), [f"{n:,}" for n in steps], fontsize=6)
+    for axes in grid[len(metrics) :]:
+        axes.set_axis_off()
+    grid[0].legend(frameon=False, fontsize=7)
+    fig.supxlabel("steps", fontsize=7)
+    return fig
+
+
+@rc_context(STYLE)
+def critics(found: Sequence[Mapping[str, Any]], begins: float) -> Figure:
+    """T's paired accuracy and share of G's gradient through training, a panel a row, a line a seed.
+
+    Black: on the row's own kind of pairs; colour: on generated ones, as G's step sees it. begins:
+    the share of training after which the MI term counts, dashed.
+    """
+    rows = [row for row in ablation.ABLATION if any(c["name"] == row for c in found)]
+    fig = figure(7.4, 0.6 + 1.5 * -(-len(rows) // 4))
+    grid = fig.subplots(-(-len(rows) // 4), 4, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes, row in zip(grid, rows, strict=False):
+        for cell in (c for c in found if c["name"] == row):
+            at = [line["step"] for line in cell["trace"]]
+            for key, colour in (("t_accuracy", "0.2"), ("t_accuracy_generated", PALETTE[0]),
+                                ("mi_share", PALETTE[1])):  # fmt: skip
+                axes.plot(at, [line[key] for line in cell["trace"]], color=colour, linewidth=0.7)
+        axes.axvline(begins * found[0]["training"]["steps"], color="0.6", linestyle="--")
+        axes.axhline(0.5, color="0.8", linewidth=0.6)
+        axes.set_title(row, fontsize=7)
+        axes.set_ylim(0, 1)
+    for axes in grid[len(rows) :]:
+        axes.set_axis_off()
+    return fig
+
+
 Errors = Mapping[str, Float[np.ndarray, " _"]]
 
 

@@ -18,7 +18,7 @@ from amie_core.config import Profile
 from amie_core.data import store
 from amie_core.data.store import PreparedClip
 from amie_core.errors import UserError
-from amie_core.evaluation import distances, sync_judge
+from amie_core.evaluation import distances, reference_rows, sync_judge
 from amie_core.evaluation.distances import SPACES, Features
 from amie_core.evaluation.evaluate import at_most
 from amie_core.evaluation.reference_rows import ROWS, References
@@ -154,7 +154,8 @@ class RealClips:
         again = [distances.features(self.phi, clip, clip.frames) for clip in self.seen]
         still = [np.repeat(clip.frames[:1], len(clip.frames), axis=0) for clip in self.seen]
         return {
-            "data_digest": self.digest, "image_size": self.size, "rows": rows,
+            "data_digest": self.digest, "version": reference_rows.VERSION,
+            "image_size": self.size, "rows": rows,
             "judge": {split: sync_judge.overall(verdicts) for split, verdicts in own.items()},
             "distances": {
                 "floor": self._distances(again),

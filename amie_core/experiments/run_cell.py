@@ -15,18 +15,20 @@ import torch
 from jaxtyping import UInt8
 
 from amie_core import machine
-from amie_core.data.alignment import lip_box
-from amie_core.data.audio import windows
 from amie_core.data.store import PreparedClip
 from amie_core.errors import UserError
+from amie_core.evaluation import reference_rows
 from amie_core.evaluation.evaluate import Evaluation
 from amie_core.experiments.cells import JUDGE, REAL, STRIP, Cell, deposits, read, run_folder
+from amie_core.experiments.critic_probe import probe, spoken
 from amie_core.experiments.real_clips import RealClips
 from amie_core.files import alone, workspace, write_json, write_whole
-from amie_core.model.talker import generate
+from amie_core.paper import registered
 from amie_core.training.checkpoint import load_generator
 from amie_core.training.loop import train
 
+TRACED = ("step", "lip", "rate", "mi_js", "t_accuracy", "t_accuracy_generated", "lambda3",
+          "mi_share", "mask")  # fmt: skip
 held = ExitStack()  # what a worker holds until it ends
 
 
@@ -72,15 +74,26 @@ def measure_cell(
             raise UserError(f"{run}: {found['failed'][0]} could not be measured")
         splits[split] = {"clips": found["rows"]["model"]["clips"]}
     seen = made[real.splits[0]]
+    told: dict[str, Any] = {"trace": trace(run)}
+    if cell.method == "amie" and settings.loss.mi > 0:
+        talker, _ = load_generator(run)
+        few = {"clips": 4, "steps": 4} if settings.name == "smoke" else {}
+        told["critic"] = probe(run, data, settings, talker, real.seen, seen, **few)
     write_strip(cell.deposit.with_suffix(".jpg"), seen[real.shown])
     return {
         "profile": cell.profile, "name": cell.name, "seed": cell.seed, "key": cell.key,
         "corpus": settings.corpus, "data_digest": real.digest,
         "commit": found["commit"]["training"], "image_size": settings.model.image_size,
-        "training": done, "machine": machine.processor(),
+        "training": done, "machine": machine.processor(), "claims": registered(), **told,
         "splits": splits, "distances": real.distances(seen),
         "projection": real.project(seen), "lip_projection": real.project_lips(seen),
     }  # fmt: skip
+
+
+def trace(run: Path) -> list[dict[str, float | int]]:
+    """What a run's log says of T and of the MI term's weight, step by step."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: line[name] for name in TRACED if name in line} for line in lines]
 
 
 def generated(cell: Cell, data: Path, clips: list[PreparedClip]) -> list[np.ndarray] | None:
@@ -92,15 +105,14 @@ def generated(cell: Cell, data: Path, clips: list[PreparedClip]) -> list[np.ndar
     if not (run / "done.json").is_file():
         return None
     talker, _ = load_generator(run)
-    return [generate(talker, clip.frames[0], windows(clip.mfcc, len(clip.frames)),
-                     lip_box(clip.landmarks[:1])) for clip in clips]  # fmt: skip
+    return [spoken(talker, clip) for clip in clips]
 
 
 def _describe(real: RealClips, folder: Path) -> None:
     """Write what the real clips say, once for a corpus."""
     path = folder / REAL
     known = json.loads(path.read_text()) if path.is_file() else {}
-    if known.get("data_digest") == real.digest:
+    if (known.get("data_digest"), known.get("version")) == (real.digest, reference_rows.VERSION):
         return
     content = real.describe()
     write_strip(path.with_suffix(".jpg"), real.seen[real.shown].frames)
@@ -160,10 +172,11 @@ def main() -> int:
     parser.add_argument("name")
     parser.add_argument("seed", type=int)
     parser.add_argument("--data", required=True, type=Path, help="folder of prepared clips")
+    parser.add_argument("--steps", type=int, help="another length than the table's")
     parser.add_argument("--copy", type=Path, help="write the deposit here too")
     asked = parser.parse_args()
     try:
-        cell = Cell(asked.profile, asked.name, asked.seed)
+        cell = Cell(asked.profile, asked.name, asked.seed, asked.steps)
         result = read(cell, asked.data)  # what is deposited needs no device
         if result is None:
             with machine.one_device(workspace()):

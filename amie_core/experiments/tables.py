@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from amie_core.experiments import ablation
+from amie_core.experiments import ablation, claims
 from amie_core.experiments.ablation import LABELS, METRICS, Deposit, known_mean, with_interval
 from amie_core.show import figures
 
@@ -19,6 +19,11 @@ LEGEND = (
     "Means over seeds, [95 % interval, Student's t], (paired difference to the row that the paper "
     "compares with), the paper's value on LRW (and difference)."
 )
+# What `critic_probe` measures, in words.
+PROBES = {
+    "own_real": "its T, real pairs", "own_made": "its T, generated pairs",
+    "fresh_real": "fresh T, real pairs", "fresh_made": "fresh T, generated pairs",
+}  # fmt: skip
 # Heading of Table 3 -> metric, decimals.
 COLUMNS = {heading: (metric, 3) for metric, (heading, _) in METRICS.items()}
 
@@ -120,10 +125,61 @@ def save_table_3(found: Sequence[Deposit], real: Deposit, provenance: Mapping[st
     frames = {split: ablation.table(found, split) for split in found[0]["splits"]}
     words = {split: [figures.markdown(table_3(frame, real, split))]
              for split, frame in frames.items()}  # fmt: skip
-    claims = figures.markdown(ablation.statements(found).set_index("claim"))
-    notes = [LEGEND, "## The paper's five claims", ablation.RULE, claims]
+    effects = claims.effects(found, real)
+    answers = figures.markdown(claims.answers(effects).set_index("claim"))
+    every = figures.markdown(claims.table(effects).set_index("claim"))
+    notes = [LEGEND, "## The paper's claims", claims.RULE, answers, "### Every test", every]
     rows = {split: frame.set_index("row") for split, frame in frames.items()}
     save_paper_table(3, "Table 3: the ablation", rows, provenance, words, notes)
+
+
+def critics(found: Sequence[Deposit], begins: float) -> pd.DataFrame:
+    """What T knew, a line a row with MI: means over seeds.
+
+    Paired accuracy on the row's own pairs when the MI term began (mean of the fiftieth of the run
+    before it) and at the end, λ3 and the term's share of the gradient from there on, and the
+    accuracies of `critic_probe` on test clips.
+    """
+    lines: dict[str, dict[str, str]] = {}
+    for row in ablation.ABLATION:
+        own = [cell for cell in found if cell["name"] == row and "critic" in cell]
+        if not own:
+            continue
+        parts: dict[str, list[float]] = {}
+        for cell in own:
+            steps, log = cell["training"]["steps"], cell["trace"]
+            start = begins * steps
+            before = [e["t_accuracy"] for e in log if start - 0.05 * steps < e["step"] <= start]
+            after = [e for e in log if e["step"] > start]
+            values = {
+                "T when MI begins": before or [log[0]["t_accuracy"]],
+                "T at the end": [e["t_accuracy"] for e in log[-3:]],
+                "share of the gradient": [e["mi_share"] for e in after],
+                "λ3": [e["lambda3"] for e in after],
+            }
+            for name, found_here in values.items():
+                parts.setdefault(name, []).append(float(np.mean(found_here)))
+            for name, words in PROBES.items():
+                parts.setdefault(words, []).append(cell["critic"][name])
+        lines[f"{LABELS[row]} [{row}]"] = {"seeds": str(len(own))} | {
+            name: f"{np.mean(of):.3f}" + (f" ± {np.std(of, ddof=1):.3f}" if len(of) > 1 else "")
+            for name, of in parts.items()
+        }
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
+
+
+def by_speaker(found: Sequence[Deposit], metric: str) -> pd.DataFrame:
+    """A metric by row and test speaker, means over seeds: a mean over clips hides who they are."""
+    lines: dict[str, dict[str, str]] = {}
+    for row in dict.fromkeys(cell["name"] for cell in found):
+        own = [cell for cell in found if cell["name"] == row]
+        for split in own[0]["splits"]:
+            clips = [clip for cell in own for clip in cell["splits"][split]["clips"]]
+            for speaker in sorted({clip["speaker"] for clip in clips}):
+                of = [clip for clip in clips if clip["speaker"] == speaker]
+                heading = f"{speaker}, {len(of) // len(own)} of {split}"
+                lines.setdefault(row, {})[heading] = clip_mean(of, metric, 3)
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis(METRICS[metric][0])
 
 
 def distances(found: Sequence[Deposit], real: Deposit) -> pd.DataFrame:

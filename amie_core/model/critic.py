@@ -51,9 +51,11 @@ class Critic(nn.Module):
     def score(
         self, frames: Float[Tensor, "b e"], windows: Float[Tensor, "b e"]
     ) -> Float[Tensor, " b"]:
-        """T of each pair of embeddings, in float32 (its log and exp overflow in half)."""
-        both = torch.cat([frames, windows, frames * windows], dim=1)
-        return self.classifier(both).squeeze(1).float()
+        """T of each pair of embeddings, all of it in float32: DV takes its exponential."""
+        with torch.autocast(frames.device.type, enabled=False):
+            frames, windows = frames.float(), windows.float()
+            both = torch.cat([frames, windows, frames * windows], dim=1)
+            return self.classifier(both).squeeze(1)
 
     def forward(
         self,
@@ -73,4 +75,4 @@ class Critic(nn.Module):
 
 def _scaled(embedding: Float[Tensor, "b e"]) -> Float[Tensor, "b e"]:
     """Each embedding at length √e, so that the product's entries are of order 1."""
-    return F.normalize(embedding, dim=-1) * embedding.shape[-1] ** 0.5
+    return F.normalize(embedding.float(), dim=-1) * embedding.shape[-1] ** 0.5

@@ -11,7 +11,8 @@ from amie_core.config import ModelConfig
 class Discriminator(nn.Module):
     """D: image CNN, flattened; audio FC; both concatenated; classifier to one logit.
 
-    Normalisation-free, so that a frame's score does not depend on the batch it is judged in.
+    Normalisation-free, so that a frame's score does not depend on the batch it is judged in; half
+    as wide as G.
     """
 
     mean: Tensor
@@ -19,7 +20,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        widths = config.widths()
+        widths = [max(8, width // 2) for width in config.widths()]
         self.register_buffer("mean", torch.zeros(13))
         self.register_buffer("std", torch.ones(13))
         self.image = nn.ModuleList(

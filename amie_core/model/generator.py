@@ -1,7 +1,7 @@
 """Talking face generator (sec. 3.1): identity, audio and image encoders, frame decoder."""
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -14,21 +14,47 @@ from amie_core.model.composition import Change
 from amie_core.model.talker import LipBox, Talker
 
 
-class IdentityCode(NamedTuple):
-    """What G keeps of a face: its encoder's maps, and what the decoder's output is laid over."""
+class Skips(NamedTuple):
+    """What the decoder needs of a face's maps, the same for every frame made of that face."""
 
-    maps: tuple[Tensor, ...]
+    joined: tuple[Tensor, ...]  # each level's share of the face's map, from 4×4 px up
+    kernels: tuple[Tensor, ...]  # each level's kernel for what comes from below
+
+
+class IdentityCode(NamedTuple):
+    """What G keeps of a face: its encoder's skips, and what the decoder's output is laid over."""
+
+    skips: Skips
     face: Float[Tensor, "b 3 s s"]
     region: Float[Tensor, "b 1 s s"] | None  # where it may be changed; None: everywhere
 
 
-def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+class GroupNorm(nn.GroupNorm):
+    """GroupNorm in float32 whatever comes in: on a CPU two to five times faster than in bf16."""
+
+    def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Normalised over each group's channels and places, in the type that came in."""
+        return super().forward(input.float()).to(input.dtype)
+
+
+class Convolution(nn.Sequential):
     """3×3 convolution, GroupNorm over 8-channel groups, LeakyReLU: the block all encoders share."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
-        nn.GroupNorm(max(1, outputs // 8), outputs),
-        nn.LeakyReLU(0.2, inplace=True),
-    )
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+            GroupNorm(max(1, outputs // 8), outputs),
+            nn.LeakyReLU(0.2, inplace=True),
+        )
+
+    @property
+    def kernel(self) -> Float[Tensor, "o i 3 3"]:
+        """Of the convolution."""
+        return self[0].get_parameter("weight")
+
+    def finish(self, convolved: Float[Tensor, "b o h w"]) -> Float[Tensor, "b o h w"]:
+        """What comes after the convolution."""
+        return self[2](self[1](convolved))
 
 
 class ImageEncoder(nn.Module):
@@ -41,8 +67,8 @@ class ImageEncoder(nn.Module):
     def __init__(self, widths: tuple[int, ...], channels: int = 3) -> None:
         super().__init__()
         self.levels = nn.ModuleList(
-            [convolution(channels, widths[0])]
-            + [convolution(a, b, stride=2) for a, b in zip(widths, widths[1:], strict=False)]
+            [Convolution(channels, widths[0])]
+            + [Convolution(a, b, stride=2) for a, b in zip(widths, widths[1:], strict=False)]
         )
 
     def forward(self, frame: Float[Tensor, "b c s s"]) -> tuple[Tensor, ...]:
@@ -69,11 +95,11 @@ class AudioEncoder(nn.Module):
         self.register_buffer("mean", torch.zeros(13))
         self.register_buffer("std", torch.ones(13))
         self.blocks = nn.Sequential(
-            convolution(1, width),
-            convolution(width, width * 2),
-            convolution(width * 2, width * 2, stride=2),  # 10×7
-            convolution(width * 2, width * 4),
-            convolution(width * 4, width * 4, stride=2),  # 5×4
+            Convolution(1, width),
+            Convolution(width, width * 2),
+            Convolution(width * 2, width * 2, stride=2),  # 10×7
+            Convolution(width * 2, width * 4),
+            Convolution(width * 4, width * 4, stride=2),  # 5×4
         )
         self.head = nn.Linear(width * 4 * 5 * 4, embedding)
 
@@ -83,26 +109,80 @@ class AudioEncoder(nn.Module):
         return self.head(self.blocks(x).flatten(1))
 
 
+FOLDED = 8  # px: from this size on, doubling the picture is folded into the kernel
+
+
+def doubled(kernel: Float[Tensor, "o i 3 3"]) -> Float[Tensor, "i o 4 4"]:
+    """The transposed kernel of stride 2 that doubles a picture (nearest) and then convolves it.
+
+    Of the nine products at a pixel of the doubled picture several see the same pixel of the small
+    one; added up beforehand, they are four.
+    """
+    for axis in (2, 3):
+        first, middle, last = kernel.unbind(axis)
+        kernel = torch.stack([last, middle + last, first + middle, first], axis)
+    return kernel.transpose(0, 1)
+
+
 class FrameDecoder(nn.Module):
-    """From the 4×4 code up to the frame; each level joins the identity's map of its size."""
+    """From the 4×4 code up to the frame; each level joins the identity's map of its size.
+
+    A level is a 3×3 convolution over the doubled picture from below and the identity's map side by
+    side. It is linear, so the two are convolved apart: the map's share once for all frames of a
+    face (`skips`), the doubled picture's as one transposed convolution.
+    """
 
     def __init__(self, widths: tuple[int, ...], code: int, channels: int = 3) -> None:
         super().__init__()
-        self.start = convolution(code, widths[-1])
+        self.start = Convolution(code, widths[-1])  # the identity's last map first, then the rest
         self.levels = nn.ModuleList(
-            convolution(below + here, here)
+            Convolution(below + here, here)
             for below, here in zip(widths[:0:-1], widths[-2::-1], strict=True)
         )
         self.out = nn.Conv2d(widths[0], channels, 3, 1, 1)
         nn.init.zeros_(self.out.weight)  # a residual decoder starts as the identity face
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
-    def forward(self, code: Float[Tensor, "b c 4 4"], skips: tuple[Tensor, ...]) -> Tensor:
-        """Unbounded values (b, channels, s, s): colours, then movement where asked for."""
-        x = self.start(code)
-        for level, skip in zip(self.levels, skips[-2::-1], strict=True):
-            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
-            x = level(torch.cat([x, skip], dim=1))
+    def _levels(self) -> Iterator[Convolution]:
+        return (cast(Convolution, level) for level in self.levels)  # a ModuleList forgets the class
+
+    def kernels(self) -> tuple[Tensor, ...]:
+        """Each level's kernel for the picture from below, doubling folded in from FOLDED px on."""
+        size, found = 4, []
+        for level in self._levels():
+            kernel = level.kernel
+            kernel = kernel[:, : kernel.shape[1] - kernel.shape[0]]
+            if size >= FOLDED:
+                kernel = doubled(kernel)
+            found.append(kernel.contiguous(memory_format=torch.channels_last))
+            size *= 2
+        return tuple(found)
+
+    def skips(self, maps: tuple[Tensor, ...], kernels: tuple[Tensor, ...] | None = None) -> Skips:
+        """What frames take of a face's maps (b, width, size, size), full resolution first.
+
+        kernels: of `kernels`, where the caller has them; they do not depend on the face.
+        """
+        last = maps[-1]
+        joined = [F.conv2d(last, self.start.kernel[:, : last.shape[1]], None, 1, 1)]
+        for level, here in zip(self._levels(), maps[-2::-1], strict=True):
+            joined.append(F.conv2d(here, level.kernel[:, -here.shape[1] :], None, 1, 1))
+        return Skips(tuple(joined), self.kernels() if kernels is None else kernels)
+
+    def forward(self, code: Float[Tensor, "b c 4 4"], skips: Skips) -> Tensor:
+        """Unbounded values (b, channels, s, s): colours, then movement where asked for.
+
+        code: what joins the identity's last map.
+        """
+        first, *joined = skips.joined
+        kernel = self.start.kernel[:, -code.shape[1] :]
+        x = self.start.finish(F.conv2d(code, kernel, None, 1, 1) + first)
+        for level, kernel, here in zip(self._levels(), skips.kernels, joined, strict=True):
+            if x.shape[-1] < FOLDED:
+                x = F.conv2d(F.interpolate(x, scale_factor=2.0, mode="nearest"), kernel, None, 1, 1)
+            else:
+                x = F.conv_transpose2d(x, kernel, None, 2, 1)
+            x = level.finish(x + here)
         return self.out(x)
 
 
@@ -121,27 +201,30 @@ class Generator(Talker):
         self.audio_encoder = AudioEncoder(config.audio_width, config.embedding)
         self.spread = nn.Linear(config.embedding, 16 * widths[-1])  # audio code -> 4×4 map
         channels = 5 if config.compose == "warp" else 3
-        self.decoder = FrameDecoder(widths, widths[-1] * 2 + max(8, widths[-1] // 2), channels)
+        code = widths[-1] * 2 + max(8, widths[-1] // 2)
+        self.decoder = FrameDecoder(widths, code, channels)
 
     def identity(
         self,
         face: Float[Tensor, "b 3 s s"],
         lip_boxes: Int[Tensor, "b 4"] | None = None,
         attention: Float[Tensor, "b 1 s s"] | None = None,
+        kernels: tuple[Tensor, ...] | None = None,
     ) -> IdentityCode:
         """Everything G keeps of the identity face.
 
         lip_boxes: where the mouths are, in 256ths (top, bottom, left, right), for a composed frame;
         the template's where None. attention: the mask M that the face is seen through (sec. 3.3);
-        a composed frame is laid over the face itself, whatever the encoder saw of it.
+        the frame is laid over the face itself, whatever the encoder saw of it. kernels: the
+        decoder's, where the caller has them.
         """
         seen = face if attention is None else face * attention
-        maps = self.identity_encoder(seen)
+        skips = self.decoder.skips(self.identity_encoder(seen), kernels)
         if self.config.compose == "none":
-            return IdentityCode(maps, seen, None)
+            return IdentityCode(skips, face, None)
         if lip_boxes is None:
             lip_boxes = torch.tensor([composition.TEMPLATE_LIP_BOX] * len(face), device=face.device)
-        return IdentityCode(maps, face, composition.region(lip_boxes, face.shape[-1]))
+        return IdentityCode(skips, face, composition.region(lip_boxes, face.shape[-1]))
 
     def audio(self, windows: Float[Tensor, "b 20 13"]) -> Float[Tensor, "b c 4 4"]:
         """4×4 map of the audio; windows of many frames can be encoded in one pass."""
@@ -171,8 +254,8 @@ class Generator(Talker):
         previous: Float[Tensor, "b 3 s s"],
     ) -> Change:
         """What the frame changes of the identity face."""
-        last = torch.cat([identity.maps[-1], audio, self.image_encoder(previous)[-1]], dim=1)
-        raw = self.decoder(last, identity.maps).float()
+        code = torch.cat([audio, self.image_encoder(previous)[-1]], dim=1)
+        raw = self.decoder(code, identity.skips).float()
         if identity.region is None:
             return Change(raw, None)
         return composition.change(raw, identity.region)

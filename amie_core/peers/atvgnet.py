@@ -13,6 +13,7 @@ Simplified, and why:
   run for 75 frames is none that it was trained with;
 - MFCC 28×12 -> 20×13, the window that all methods here are given;
 - D over sequences -> D over frames: windows are short; adversarial loss and regression as there;
+- colour -> added to the identity face: every method begins from the same picture;
 - when talking, the face's landmarks come from the finder that prepares the data (the original
   uses dlib's); where it finds none, the mean face's are taken.
 """
@@ -104,8 +105,8 @@ class Atvgnet(Talker):
         """VG-net: frames of the given shapes, and the attention that they were composed with."""
         moved = self.shape_encoder(shapes) - self.shape_encoder(own)[:, None]
         maps = self.image_encoder(face)
-        made = torch.sigmoid(decode_frames(self.decoder, maps, moved.unflatten(2, (-1, 4, 4))))
-        colour, attention = made[:, :, :3], made[:, :, 3:]
+        made = decode_frames(self.decoder, maps, moved.unflatten(2, (-1, 4, 4)))
+        colour, attention = face[:, None] + made[:, :, :3], torch.sigmoid(made[:, :, 3:])
         return attention * colour + (1 - attention) * face[:, None], attention
 
     def roll(

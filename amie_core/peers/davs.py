@@ -17,6 +17,7 @@ Simplified, and why:
 - two discriminators, frame and sequence -> one that sees a frame and its change from the one
   before it; a third of the cost, and windows are four frames long;
 - temporal L1 outside the mouth -> L1 over the whole frame, which holds it still as well;
+- a frame of its own -> added to the identity face: every method begins from the same picture;
 - video-driven frames are `train.judged` of each window, audio-driven ones all: what is evaluated;
 - 256 px, VGG-M-like encoders, three training stages -> the shared compact encoders, one stage.
 """
@@ -77,18 +78,21 @@ class Davs(WindowTalker):
         self.decoder = FrameDecoder(widths, 2 * widths[-1])
 
     def decode(
-        self, person: tuple[Tensor, ...], speech: Float[Tensor, "b k e"]
+        self,
+        face: Float[Tensor, "b 3 s s"],
+        person: tuple[Tensor, ...],
+        speech: Float[Tensor, "b k e"],
     ) -> Float[Tensor, "b k 3 s s"]:
-        """Frames from [person ⊕ speech], the speech heard or seen."""
+        """Frames from [person ⊕ speech], the speech heard or seen; not clamped."""
         codes = self.spread(F.leaky_relu(speech, 0.2)).unflatten(2, (-1, 4, 4))
-        return torch.sigmoid(decode_frames(self.decoder, person, codes))
+        return face[:, None] + decode_frames(self.decoder, person, codes)
 
     def forward(
         self, face: Float[Tensor, "b 3 s s"], windows: Float[Tensor, "b k 20 13"]
     ) -> Float[Tensor, "b k 3 s s"]:
         """Audio-driven frames."""
         speech = self.audio_encoder(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
-        return self.decode(self.person_encoder(face), speech)
+        return self.decode(face, self.person_encoder(face), speech)
 
 
 class DavsNetworks(Networks):
@@ -144,8 +148,8 @@ class DavsStep(MethodStep):
             sound = g.audio_encoder(everything.flatten(0, 1)).unflatten(0, everything.shape[:2])
             heard, other = sound[:, :k], sound[:, k:].flatten(0, 1)
             seen = n.video_encoder(chosen.flatten(0, 1))
-            frames = g.decode(person, heard)
-            from_video = g.decode(person, seen.unflatten(0, pair))
+            frames = g.decode(batch.identity, person, heard)
+            from_video = g.decode(batch.identity, person, seen.unflatten(0, pair))
             who = n.person_code(person[-1].flatten(1))
         audio = heard[:, judged].flatten(0, 1)
         speech = torch.cat([audio, seen])

@@ -8,8 +8,8 @@ perceptual loss.
 
 Shared protocol: the method makes lips, the tables compare faces. The lip region of the aligned
 face (80×128 of 256², where the mean face has its mouth) is cut out, resized to a square of half
-the face's size, generated, and put back into the identity face with a feathered edge; so all that
-is outside it is the identity face itself.
+the face's size, generated, and its change laid over the identity face with a feathered edge; so all
+that is outside it is the identity face itself.
 
 Simplified, and why:
 - 16 frames at once -> as many as a training window has (4): the windows are the same for all
@@ -19,6 +19,7 @@ Simplified, and why:
   a flow network would be a foreign model with foreign weights;
 - the correlation's two encoders learn on real blocks, with the sound of another moment as
   counter-example (a cosine alone is highest for two constants), and judge generated ones frozen;
+- lips of their own -> added to the identity's lips: every method begins from the same picture;
 - residual 3-D blocks at 64 px -> one 3-D convolution a level at half the face's size.
 """
 
@@ -70,6 +71,8 @@ class Glance(WindowTalker):
             Block3d(a, b) for a, b in zip(widths[::-1], widths[-2::-1], strict=False)
         )
         self.out = nn.Conv3d(widths[0], 3, 3, 1, 1)
+        for last in self.out.parameters():
+            nn.init.zeros_(last)  # it starts as the identity's lips
 
     def together(self) -> int:
         """A block."""
@@ -82,7 +85,7 @@ class Glance(WindowTalker):
     def speak(
         self, lips: Float[Tensor, "b 3 h h"], windows: Float[Tensor, "b k 20 13"]
     ) -> Float[Tensor, "b k 3 h h"]:
-        """The lips of k frames at once, in [0, 1]."""
+        """The lips of k frames at once, not clamped."""
         b, k = windows.shape[:2]
         code = F.leaky_relu(self.audio_encoder(windows.flatten(0, 1)), 0.2)
         sound = self.spread(code).unflatten(1, (-1, 4, 4)).unflatten(0, (b, k)).transpose(1, 2)
@@ -90,7 +93,7 @@ class Glance(WindowTalker):
         x = self.start(torch.cat([still, sound], dim=1))
         for level in self.levels:
             x = level(F.interpolate(x, scale_factor=(1.0, 2.0, 2.0), mode="nearest"))
-        return torch.sigmoid(self.out(x).float()).transpose(1, 2)
+        return lips[:, None] + self.out(x).float().transpose(1, 2)
 
     def forward(
         self, face: Float[Tensor, "b 3 s s"], windows: Float[Tensor, "b k 20 13"]
@@ -98,7 +101,7 @@ class Glance(WindowTalker):
         """Faces of all windows, block after block."""
         lips = self.lips(face)
         made = [self.speak(lips, block) for block in windows.split(int(self.block), 1)]
-        return put_lips(face, torch.cat(made, 1))
+        return put_lips(face, torch.cat(made, 1) - lips[:, None])
 
 
 class Correlation(nn.Module):
@@ -218,7 +221,8 @@ class GlanceStep(MethodStep):
             loss = loss + w.perceptual * parts["perceptual"]
         self.apply("g", loss)
         with torch.no_grad():
-            faces = put_lips(batch.identity, made).flatten(0, 1)
+            change = made - g.lips(batch.identity)[:, None]
+            faces = put_lips(batch.identity, change).flatten(0, 1)
             boxes = batch.lip_boxes.repeat_interleave(k, 0)
             lip = losses.lip(batch.frames.flatten(0, 1), faces, boxes)
         return log | parts | {"g": loss, "lip": lip}

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from amie_core.config import FACE_SIZE, ModelConfig
 from amie_core.data.alignment import TEMPLATE, lip_box
-from amie_core.model.generator import FrameDecoder, ImageEncoder
+from amie_core.model.generator import FrameDecoder, ImageEncoder, Skips
 from amie_core.model.talker import Talker
 
 PART = 24  # frames decoded at once in a roll-out, about: bounds the memory
@@ -43,9 +43,9 @@ def decode_frames(
 ) -> Float[Tensor, "b k c2 s s"]:
     """Decode k codes of each face with the face's maps as skips; the last map joins the code."""
     b, k = codes.shape[:2]
-    *skips, last = (m.repeat_interleave(k, 0) for m in maps)
-    code = torch.cat([last, codes.flatten(0, 1)], dim=1)
-    return decoder(code, (*skips, last)).float().unflatten(0, (b, k))
+    joined, kernels = decoder.skips(maps)
+    every = Skips(tuple(share.repeat_interleave(k, 0) for share in joined), kernels)
+    return decoder(codes.flatten(0, 1), every).float().unflatten(0, (b, k))
 
 
 class PictureDiscriminator(nn.Module):
@@ -80,14 +80,14 @@ def cut_lips(faces: Float[Tensor, "b 3 s s"], size: int) -> Float[Tensor, "b 3 h
 
 
 def put_lips(
-    face: Float[Tensor, "b 3 s s"], lips: Float[Tensor, "b k 3 h h"]
+    face: Float[Tensor, "b 3 s s"], change: Float[Tensor, "b k 3 h h"]
 ) -> Float[Tensor, "b k 3 s s"]:
-    """Generated lips in the identity face, their edge feathered."""
+    """What changes of the cut lips, laid over the identity face; its edge feathered."""
     rows, columns = lip_region(face.shape[-1])
     height, width = rows.stop - rows.start, columns.stop - columns.start
     patch = F.interpolate(
-        lips.flatten(0, 1), (height, width), mode="bilinear", align_corners=False
-    ).unflatten(0, lips.shape[:2])
+        change.flatten(0, 1), (height, width), mode="bilinear", align_corners=False
+    ).unflatten(0, change.shape[:2])
     edge = max(1.0, FEATHER * height)
     ramps = [
         ((torch.minimum(at + 1, n - at)) / edge).clamp(max=1)
@@ -95,7 +95,6 @@ def put_lips(
         for at in (torch.arange(n, device=face.device),)
     ]
     shown = ramps[0][:, None] * ramps[1]
-    frames = face[:, None].repeat(1, lips.shape[1], 1, 1, 1)
-    there = frames[..., rows, columns]
-    frames[..., rows, columns] = there + shown * (patch - there)
+    frames = face[:, None].repeat(1, change.shape[1], 1, 1, 1)
+    frames[..., rows, columns] += shown * patch
     return frames

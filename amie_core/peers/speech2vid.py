@@ -11,6 +11,7 @@ Simplified, and why:
 - AlexNet/VGG-M-like encoders at 112 px, the identity's initialised from VGG-Face -> the shared
   compact encoders, learnt from scratch: no such weights are shipped;
 - ten deblurring layers -> five, at the width of a compact network;
+- a frame of its own -> added to the identity face: every method begins from the same picture;
 - trained to convergence -> the shared number of steps, the first 80 % for the network and the
   last 20 % for the deblurring, each with its own warm-up and decay.
 """
@@ -67,11 +68,11 @@ class Speech2Vid(WindowTalker):
     def blurred(
         self, face: Float[Tensor, "b 3 s s"], windows: Float[Tensor, "b k 20 13"]
     ) -> Float[Tensor, "b k 3 s s"]:
-        """The first network's frames, in [0, 1]."""
+        """The first network's frames, not clamped."""
         maps = self.identity_encoder(face.repeat(1, STILLS, 1, 1))
         code = F.leaky_relu(self.audio_encoder(windows.flatten(0, 1)), 0.2)
         codes = self.spread(code).unflatten(1, (-1, 4, 4)).unflatten(0, windows.shape[:2])
-        return torch.sigmoid(decode_frames(self.decoder, maps, codes))
+        return face[:, None] + decode_frames(self.decoder, maps, codes)
 
     def sharpened(self, frames: Float[Tensor, "b k 3 s s"]) -> Float[Tensor, "b k 3 s s"]:
         """Frames with the deblurring residual added."""

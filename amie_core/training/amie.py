@@ -45,31 +45,38 @@ def roll(
     windows: Float[Tensor, "b k 20 13"],
     lip_boxes: Int[Tensor, "b 4"],
     rate: float,
-) -> tuple[Float[Tensor, "b k 3 s s"], Float[Tensor, "b k 1 h h"], Float[Tensor, "b k 1 s s"]]:
+) -> tuple[
+    Float[Tensor, "b k 3 s s"], Float[Tensor, "b k 1 h h"] | None, Float[Tensor, "b k 1 s s"]
+]:
     """Generate k frames one after the other under dynamic attention (sec. 3.3).
 
     Frame 0 wears the coarse mask, frame i the mask that `fine_mask` predicts from the mask before
-    it and the face just generated. f̂_{i−1} is detached, so is the mask's own past: gradients
-    reach the predictor through the frame that wears its mask. before: f̂_{i−1} of frame 0.
-    Returns the frames, the predicted coverage's logits and the masks as worn.
+    it and the face just generated. f̂_{i−1} is detached, and so are the masks: the predictor learns
+    what lips are, not what a frame would like to see. before: f̂_{i−1} of frame 0. Returns the
+    frames, the predicted coverage's logits (None at rate 1, where no mask is worn) and the masks
+    as worn.
     """
     b, k = windows.shape[:2]
     audio = generator.audio(windows.flatten(0, 1)).unflatten(0, (b, k))
     coarse = coarse_coverage(lip_boxes, identity.shape[-1])
     coverage, previous = coarse, before
-    code = generator.identity(identity, lip_boxes) if rate == 1.0 else None
+    kernels = generator.decoder.kernels()
+    # At rate 1 the mask is all ones and the identity is encoded once, as at inference.
+    code = generator.identity(identity, lip_boxes, None, kernels) if rate == 1.0 else None
     frames, logits, masks = [], [], []
     for i in range(k):
         mask = mask_of(coverage, rate)
-        # At rate 1 the mask is all ones and the identity is encoded once, as at inference.
-        worn = code or generator.identity(identity, lip_boxes, mask)
+        worn = code or generator.identity(identity, lip_boxes, mask, kernels)
         frame = generator.decode(worn, audio[:, i], previous)
         previous = frame.detach().clamp(0, 1)
-        masks.append(mask)
-        coverage, logit = fine_mask(coverage.detach(), previous, coarse)
         frames.append(frame)
-        logits.append(logit)
-    return torch.stack(frames, 1), torch.stack(logits, 1), torch.stack(masks, 1)
+        masks.append(mask)
+        if code is None:
+            coverage, logit = fine_mask(coverage, previous, coarse)
+            coverage = coverage.detach()
+            logits.append(logit)
+    found = torch.stack(logits, 1) if logits else None
+    return torch.stack(frames, 1), found, torch.stack(masks, 1)
 
 
 class AmieStep(MethodStep):
@@ -78,17 +85,13 @@ class AmieStep(MethodStep):
     def __init__(self, profile: Profile, amie: Amie, fabric: Fabric, seed: int) -> None:
         super().__init__(profile, amie, fabric, seed)
         self.amie, t = amie, profile.train
-        made = [
-            {"params": [*amie.generator.parameters()]},
-            # A network of three layers, learnt from scratch: it can go faster than G.
-            {"params": [*amie.fine_mask.parameters()], "faster": 4.0},
-        ]
         self.optimizers = {
-            "g": self.adam(made),
+            "g": self.adam(amie.generator.parameters()),
+            "mask": self.adam(amie.fine_mask.parameters()),
             "d": self.adam(amie.discriminator.parameters()),
             "t": self.adam(amie.critic.parameters()),
         }
-        self.rates = {"t": t.lr_critic}
+        self.rates = {"t": t.lr_critic, "mask": t.lr_mask}
         self.phi = None
         if profile.loss.perceptual > 0:
             phi = fabric.to_device(Phi(profile.loss.phi_layer))
@@ -102,23 +105,31 @@ class AmieStep(MethodStep):
                     module.compile()
 
     def update(self, batch: Batch, step: int, random: np.random.Generator) -> dict[str, Tensor]:
-        """D, then T, then G with the updated T."""
+        """D, then T, then G with the updated T; under attention the fine mask too."""
         t = self.profile.train
-        rate = rate_at(step / max(t.steps, 1), self.profile.attention, random)
+        # Drawn first, and whatever the attention: the same frames are judged in every row.
         judged = torch.as_tensor(
             np.sort(random.choice(t.unroll, min(t.judged, t.unroll), replace=False))
         )
+        progress = step / max(t.steps, 1)
+        rate = rate_at(progress, self.profile.attention, random)
         with self.fabric.autocast():
             frames, logits, _ = roll(
                 self.amie.generator, self.amie.fine_mask, batch.identity, batch.before,
                 batch.windows, batch.lip_boxes, rate,
             )  # fmt: skip
         frames = frames.float()
-        seen = _Judged(batch, frames, judged)
+        # The losses' gradients are taken at the frames, where terms can be weighed by them.
+        shown = frames.detach().requires_grad_()
         log = {"rate": torch.tensor(rate)}
-        log |= self._update_d(seen)
-        log |= self._update_t(seen)
-        log |= self._update_g(batch, frames, logits, seen)
+        log |= self._update_d(_Seen(batch, shown.detach(), judged))
+        for _ in range(t.critic_updates):
+            log |= self._update_t(_Seen(batch, shown.detach()))
+        log |= self._update_g(batch, frames, shown, judged, progress >= self.profile.loss.mi_from)
+        if logits is not None:
+            mask = losses.fine_mask(logits.flatten(0, 1), batch.lips.flatten(0, 1))
+            self.apply("mask", mask)
+            log["mask"] = mask
         return log
 
     def log_line(self, values: dict[str, float]) -> str:
@@ -135,10 +146,10 @@ class AmieStep(MethodStep):
             found["chance"] = "T has not left chance: it sees no tie between sound and lips yet"
         return found
 
-    def _update_d(self, seen: "_Judged") -> dict[str, Tensor]:
+    def _update_d(self, seen: "_Seen") -> dict[str, Tensor]:
         self.amie.discriminator.requires_grad_(True)
         with self.fabric.autocast():
-            both = torch.cat([seen.real, seen.generated.detach()])
+            both = torch.cat([seen.real, seen.generated])
             logits = self.amie.discriminator(both, seen.windows.repeat(2, 1, 1))
         real, generated = logits.chunk(2)
         loss = losses.gan_discriminator(real, generated)
@@ -146,11 +157,11 @@ class AmieStep(MethodStep):
         accuracy = torch.cat([real > 0, generated < 0]).float().mean()
         return {"d": loss, "d_accuracy": accuracy}
 
-    def _update_t(self, seen: "_Judged") -> dict[str, Tensor]:
+    def _update_t(self, seen: "_Seen") -> dict[str, Tensor]:
         """T on real pairs (asymmetric, the paper's strategy) or on generated ones (MINE's)."""
         self.amie.critic.requires_grad_(True)
         asymmetric = self.profile.loss.critic_pairs == "real"
-        frames = self._region("critic", seen, seen.real if asymmetric else seen.generated.detach())
+        frames = self._region("critic", seen, seen.real if asymmetric else seen.generated)
         with self.fabric.autocast():
             joint, marginal = self.amie.critic(frames, seen.windows, seen.negatives)
         objective = self.profile.loss.objective
@@ -159,30 +170,30 @@ class AmieStep(MethodStep):
         accuracy = (joint > marginal).float().mean() + 0.5 * (joint == marginal).float().mean()
         return {"mi_t": -loss, "mi_js": js(joint, marginal), "t_accuracy": accuracy}
 
-    def _region(self, who: str, seen: "_Judged", frames: Tensor) -> Tensor:
+    def _region(self, who: str, seen: "_Seen", frames: Tensor) -> Tensor:
         """What T or φ sees of frames: all of them, or their lip crops."""
         if getattr(self.profile.loss, f"{who}_region") == "face":
             return frames
         return losses.crop_lips(frames, seen.lip_boxes)
 
     def _update_g(
-        self, batch: Batch, frames: Tensor, logits: Tensor, seen: "_Judged"
+        self, batch: Batch, frames: Tensor, shown: Tensor, judged: Int[Tensor, " j"], counts: bool
     ) -> dict[str, Tensor]:
-        """Eq. 13. D and T are frozen: gradients pass through them and stay out of them."""
+        """Eq. 13. D and T are frozen: gradients pass through them and stay out of them.
+
+        frames: with G's graph behind them; shown: the same frames as a leaf, where the terms'
+        gradients meet. counts: whether the MI term does yet.
+        """
         weights = self.profile.loss
         self.amie.discriminator.requires_grad_(False)
         self.amie.critic.requires_grad_(False)
-        boxes = batch.lip_boxes.repeat_interleave(frames.shape[1], 0)
-        real, made = batch.frames.flatten(0, 1), frames.flatten(0, 1)
+        seen, every = _Seen(batch, shown, judged), _Seen(batch, shown)
         with self.fabric.autocast():
-            judged = self.amie.discriminator(seen.generated, seen.windows)
-            shown = self._region("critic", seen, seen.generated)
-            joint, marginal = self.amie.critic(shown, seen.windows, seen.negatives)
+            judgement = self.amie.discriminator(seen.generated, seen.windows)
         parts = {
-            "gan": losses.gan_generator(judged),
-            "lip": losses.lip(real, made, boxes),
-            "mi": losses.mutual_information(joint, marginal, weights.objective),
-            "pixel": torch.nn.functional.l1_loss(made, real),
+            "gan": losses.gan_generator(judgement),
+            "lip": losses.lip(every.real, every.generated, every.lip_boxes),
+            "pixel": torch.nn.functional.l1_loss(every.generated, every.real),
         }
         if self.phi is not None:
             a, b = (self._region("phi", seen, x) for x in (seen.real, seen.generated))
@@ -191,22 +202,43 @@ class AmieStep(MethodStep):
                     wanted = self.phi(a)
                 got = self.phi(b)
             parts["perceptual"] = losses.perceptual(wanted, got)
-        if self.profile.attention.enabled:
-            parts["mask"] = losses.fine_mask(logits.flatten(0, 1), batch.lips.flatten(0, 1))
         loss = losses.total(parts, weights)
-        self.apply("g", loss)
-        return {"g": loss, "mi_generated": -parts["mi"], **parts}
+        (gradient,) = torch.autograd.grad(loss, shown)
+
+        every = _Seen(batch, shown)  # a graph of its own
+        with self.fabric.autocast():
+            lips = self._region("critic", every, every.generated)
+            joint, marginal = self.amie.critic(lips, every.windows, every.negatives)
+        mi = losses.mutual_information(joint, marginal, weights.objective)
+        (of_mi,) = torch.autograd.grad(mi, shown)
+        weight = torch.tensor(weights.mi, device=shown.device)
+        if weights.mi > 0 and weights.mi_share > 0:
+            weight = losses.share_weight(of_mi, gradient, weights.mi_share)
+        if not counts:
+            weight = torch.zeros_like(weight)
+        share = weight * of_mi.norm() / gradient.norm().clamp(min=1e-30)
+        # Backward from here on is as from Eq. 13 itself: the chain rule at the frames.
+        self.apply("g", (frames * (gradient + weight * of_mi)).sum())
+        right = (joint > marginal).float().mean() + 0.5 * (joint == marginal).float().mean()
+        return {
+            "g": loss + weight * mi, "mi_generated": -mi, "lambda3": weight, "mi_share": share,
+            "t_accuracy_generated": right, **parts,
+        }  # fmt: skip
 
 
-class _Judged:
-    """The frames of a step that φ, D and T see: real, generated, their audio, flattened."""
+class _Seen:
+    """Frames of a step, real and generated, with their audio, flattened; some places or all."""
 
-    def __init__(self, batch: Batch, frames: Tensor, chosen: Int[Tensor, " j"]) -> None:
-        self.real = batch.frames[:, chosen].flatten(0, 1)
-        self.generated = frames[:, chosen].flatten(0, 1)
-        self.windows = batch.windows[:, chosen].flatten(0, 1)
-        self.negatives = batch.negatives[:, chosen].flatten(0, 1)
-        self.lip_boxes = batch.lip_boxes.repeat_interleave(len(chosen), 0)
+    def __init__(
+        self, batch: Batch, frames: Tensor, chosen: Int[Tensor, " j"] | None = None
+    ) -> None:
+        def taken(every: Tensor) -> Tensor:
+            return (every if chosen is None else every[:, chosen]).flatten(0, 1)
+
+        self.real, self.generated = taken(batch.frames), taken(frames)
+        self.windows, self.negatives = taken(batch.windows), taken(batch.negatives)
+        count = frames.shape[1] if chosen is None else len(chosen)
+        self.lip_boxes = batch.lip_boxes.repeat_interleave(count, 0)
 
 
 METHOD = Method(Generator, Amie, AmieStep)

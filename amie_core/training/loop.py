@@ -164,9 +164,10 @@ class _Run:
         return self._finish()
 
     def _log(self, pending: list[dict[str, Tensor]], bar: Any) -> None:
-        mean = {
-            name: float(torch.stack([p[name].float() for p in pending]).mean())
-            for name in pending[0]
+        names = dict.fromkeys(name for values in pending for name in values)
+        mean = {  # a step may lack a value: no mask is worn at rate 1
+            name: float(torch.stack([p[name].float() for p in pending if name in p]).mean())
+            for name in names
         }
         broken = [name for name, value in mean.items() if not math.isfinite(value)]
         if broken:

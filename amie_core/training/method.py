@@ -16,7 +16,7 @@ from jaxtyping import Float
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from amie_core.config import PEERS, ModelConfig, Profile
+from amie_core.config import PEERS, ModelConfig, Profile, TrainConfig
 from amie_core.errors import UserError
 from amie_core.machine import fast_bf16
 from amie_core.model.talker import Talker
@@ -49,6 +49,17 @@ class Networks(nn.Module):
         return {f"generator.{name}": t for name, t in self.averaged.state_dict().items()}
 
 
+def rate_factor(step: int, first: int, last: int, t: TrainConfig) -> float:
+    """The learning rate at a step of the phase first … last, as a share of the full one.
+
+    Linear warm-up, constant, then a cosine down to `lr_end` over the last `decay` of the phase.
+    """
+    warm = min(1.0, (step - first + 1) / max(t.warmup, 1))
+    way = (step - first) / max(last - first, 1)
+    way = min(max((way - (1 - t.decay)) / max(t.decay, 1e-9), 0.0), 1.0)
+    return warm * (t.lr_end + (1 - t.lr_end) * 0.5 * (1 + float(np.cos(np.pi * way))))
+
+
 class MethodStep:
     """One training step of a method: schedule, its own `update`, then the averaged weights."""
 
@@ -68,7 +79,10 @@ class MethodStep:
         self._schedule(step)
         log = self.update(batch, step, random)
         with torch.no_grad():
-            decay = min(self.profile.train.ema, (1 + step) / (10 + step))
+            # What was learnt before the decay, under attention on dimmed faces, is left behind.
+            turn = round((1 - self.profile.train.decay) * self.profile.train.steps)
+            age = step - turn if step >= turn else step
+            decay = 0.0 if step == turn else min(self.profile.train.ema, (1 + age) / (10 + age))
             averaged, own = self.networks.averaged, self.networks.generator
             torch._foreach_lerp_(list(averaged.parameters()), list(own.parameters()), 1 - decay)
             for mine, its in zip(averaged.buffers(), own.buffers(), strict=True):
@@ -93,15 +107,12 @@ class MethodStep:
         return torch.optim.Adam(parameters, t.lr, t.betas, fused=True)
 
     def _schedule(self, step: int) -> None:
-        """Linear warm-up, cosine decay: a function of the step alone, so nothing to resume."""
+        """Warm-up, constant, decay: a function of the step alone, so nothing to resume."""
         t = self.profile.train
         for name, optimizer in self.optimizers.items():
-            first, last = self.phases.get(name, (0, t.steps))
-            warm = min(1.0, (step - first + 1) / max(t.warmup, 1))
-            way = min(max((step - first) / max(last - first, 1), 0.0), 1.0)
-            factor = warm * (t.lr_end + (1 - t.lr_end) * 0.5 * (1 + float(np.cos(np.pi * way))))
+            factor = rate_factor(step, *self.phases.get(name, (0, t.steps)), t)
             for group in optimizer.param_groups:
-                group["lr"] = factor * self.rates.get(name, t.lr) * group.get("faster", 1.0)
+                group["lr"] = factor * self.rates.get(name, t.lr)
 
     def apply(self, name: str, loss: Tensor) -> None:
         """Backward, mean of the gradients over devices, clip, update."""

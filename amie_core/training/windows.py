@@ -64,6 +64,26 @@ def lip_polygons(landmarks: Float[np.ndarray, "n 68 2"], size: int) -> np.ndarra
     return out
 
 
+def identity_frames(
+    start: Int[np.ndarray, " b"],
+    lengths: Int[np.ndarray, " b"],
+    window: int,
+    gap: int,
+    random: np.random.Generator,
+) -> Int[np.ndarray, " b"]:
+    """Frame numbers at least `gap` frames from windows that begin at `start`, drawn evenly.
+
+    Nearer ones would show the mouth that is to be made. A clip that has none gives its farther end.
+    """
+    before = np.maximum(start - gap + 1, 0)  # frames 0 … start − gap
+    first_after = start + window - 1 + gap
+    after = np.maximum(lengths - first_after, 0)
+    drawn = (random.random(len(start)) * (before + after)).astype(np.int64)
+    drawn = np.where(drawn < before, drawn, first_after + drawn - before)
+    farther = np.where(start >= lengths - window - start, 0, lengths - 1)
+    return np.where(before + after > 0, drawn, farther)
+
+
 class Windows:
     """Windows of a prepared corpus's `train` split; `batch(step)` depends on seed and step alone.
 
@@ -167,7 +187,7 @@ class Windows:
 
         start = random.integers(1, lengths - k + 1)
         own = start[:, None] + np.arange(k)  # (b, k) frame numbers in their clip
-        identity = random.integers(lengths)
+        identity = identity_frames(start, lengths, k, settings.identity_gap, random)
         # A window starts either as inference does (from I_f) or from the real frame before it.
         before = np.where(random.random(b) < teacher, start - 1, identity)
         far = np.stack([

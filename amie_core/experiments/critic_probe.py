@@ -1,0 +1,147 @@
+"""Is T late, or do the frames say nothing? What a critic finds in a finished generator's frames.
+
+A row's own T meets frames while they are learnt, and may be behind. A fresh T, trained for a stated
+number of steps on what the finished generator makes of training clips, is not: where it too stays
+at chance on the generator's test clips, their lips tell nothing of the sound. A third, trained on
+the real frames of the same clips, says what there is to be found.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from amie_core.config import Profile
+from amie_core.data import store
+from amie_core.data.alignment import lip_box
+from amie_core.data.audio import windows
+from amie_core.data.store import PreparedClip
+from amie_core.evaluation.evaluate import at_most
+from amie_core.losses import crop_lips, mutual_information
+from amie_core.model import Critic
+from amie_core.model.talker import Talker, generate
+from amie_core.mutual_information.samplers import negatives_within_clip
+from amie_core.training import checkpoint
+
+CLIPS, STEPS, PAIRS = 48, 400, 32  # training clips; a fresh T's steps; pairs a step
+Frames = UInt8[np.ndarray, "n s s 3"]
+
+
+class Pairs(NamedTuple):
+    """What T sees of one clip."""
+
+    seen: Tensor  # (n, 3, h, w) uint8: faces or lip crops
+    heard: Float[Tensor, "n 20 13"]
+    silent: Bool[np.ndarray, " n"]
+
+
+def pairs_of(clip: PreparedClip, frames: Frames, region: str) -> Pairs:
+    """A clip's pairs with its real frames or generated ones; frame 0, which is given, left out."""
+    seen = torch.from_numpy(frames[1:].copy()).permute(0, 3, 1, 2)
+    if region == "lips":
+        seen = crop_lips(seen, torch.tensor([clip.lip_box]).expand(len(seen), 4))
+    heard = torch.from_numpy(windows(clip.mfcc, len(frames))[1:].copy())
+    return Pairs(seen, heard, clip.silent[1:])
+
+
+@torch.no_grad()
+def accuracy(critic: Critic, clips: Sequence[Pairs], gap: int, *, seed: int = 0) -> float:
+    """How often T scores a frame's own sound above another of its clip; chance is a half.
+
+    Every frame once, with one sound at least `gap` frames away; mean over clips.
+    """
+    random, right = np.random.default_rng(seed), []
+    for seen, heard, silent in clips:
+        other = negatives_within_clip(len(seen), gap, silent=silent, generator=random)
+        joint, marginal = critic(seen.float().div(255), heard, heard[torch.from_numpy(other)])
+        right.append(float(((joint > marginal).float() + 0.5 * (joint == marginal)).mean()))
+    return float(np.mean(right))
+
+
+def fresh_critic(
+    clips: Sequence[Pairs], settings: Profile, *, seed: int = 0, steps: int = STEPS
+) -> Critic:
+    """A T of the row's settings and objective JS, trained on these clips alone."""
+    torch.manual_seed(seed)
+    random = np.random.default_rng(seed)
+    critic = Critic(settings.model, settings.loss.critic_region)
+    cepstra = torch.cat([clip.heard.flatten(0, 1) for clip in clips])
+    critic.audio_encoder.mean.copy_(cepstra.mean(0))
+    critic.audio_encoder.std.copy_(cepstra.std(0) + 1e-3)
+    checkpoint.channels_last(critic)
+    t = settings.train
+    optimizer = torch.optim.Adam(critic.parameters(), t.lr_critic, t.betas, fused=True)
+    for _ in range(steps):
+        seen, heard, other = [], [], []
+        for k in random.integers(len(clips), size=PAIRS):
+            clip = clips[k]
+            at = random.integers(len(clip.seen), size=1)
+            far = negatives_within_clip(
+                len(clip.seen), t.min_gap, frames=at, silent=clip.silent, generator=random
+            )
+            seen.append(clip.seen[at])
+            heard.append(clip.heard[at])
+            other.append(clip.heard[far])
+        joint, marginal = critic(
+            torch.cat(seen).float().div_(255), torch.cat(heard), torch.cat(other)
+        )
+        optimizer.zero_grad(set_to_none=True)
+        mutual_information(joint, marginal, "js").backward()
+        torch.nn.utils.clip_grad_norm_(critic.parameters(), t.clip)
+        optimizer.step()
+    return critic.eval()
+
+
+def own_critic(run: Path, settings: Profile) -> Critic:
+    """The T that a finished run ended with (UserError: no such run)."""
+    tensors, _ = checkpoint.read_tensors(run / checkpoint.STATE)
+    critic = Critic(settings.model, settings.loss.critic_region)
+    prefix = "networks.critic."
+    critic.load_state_dict({n[len(prefix) :]: t for n, t in tensors.items() if n[:16] == prefix})
+    return critic.eval()
+
+
+def probe(
+    run: Path,
+    data: Path,
+    settings: Profile,
+    talker: Talker,
+    test: Sequence[PreparedClip],
+    made: Sequence[Frames],
+    *,
+    clips: int = CLIPS,
+    steps: int = STEPS,
+) -> dict[str, float]:
+    """Paired accuracies on test clips: the row's own T and fresh ones, on real and made frames.
+
+    talker: the run's generator; made: what it makes of the clips `test`. Keys: own_real, own_made,
+    fresh_made (a fresh T trained and asked on generated frames), fresh_real (on real ones).
+    """
+    region, gap = settings.loss.critic_region, settings.train.min_gap
+    rows = at_most(store.clips(data, "train"), clips)
+    train = [store.load_clip(data, f, size=settings.model.image_size) for f in rows["file"]]
+    train = [clip for clip in train if len(clip.frames) > gap + 1]
+    sides = {}
+    for name in ("made", "real"):
+        learnt = [clip.frames if name == "real" else spoken(talker, clip) for clip in train]
+        asked = made if name == "made" else [clip.frames for clip in test]
+        sides[name] = (
+            [pairs_of(c, f, region) for c, f in zip(train, learnt, strict=True)],
+            [pairs_of(c, f, region) for c, f in zip(test, asked, strict=True)],
+        )
+    own = own_critic(run, settings)
+    found = {f"own_{name}": accuracy(own, asked, gap) for name, (_, asked) in sides.items()}
+    for name, (learnt_on, asked_on) in sides.items():
+        critic = fresh_critic(learnt_on, settings, steps=steps)
+        found[f"fresh_{name}"] = accuracy(critic, asked_on, gap)
+    return {name: round(value, 4) for name, value in found.items()}
+
+
+def spoken(talker: Talker, clip: PreparedClip) -> Frames:
+    """What a generator makes of a clip's first frame and its sound."""
+    heard = windows(clip.mfcc, len(clip.frames))
+    return generate(talker, clip.frames[0], heard, lip_box(clip.landmarks[:1]))
