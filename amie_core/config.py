@@ -35,7 +35,7 @@ class ModelConfig:
     max_width: int = 128
     audio_width: int = 32
     embedding: int = 128  # length of an audio code, and of T's embeddings
-    residual: bool = True  # the decoder's output is added to the attended identity face
+    residual: bool = True  # the decoder's output is added to the identity face
     # Where the frame is put together: everywhere (the paper's), around the mouth and chin alone
     # (the rest is the identity frame), or there from the identity frame's own moved pixels.
     compose: Literal["none", "mouth", "warp"] = later("none")

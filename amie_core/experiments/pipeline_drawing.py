@@ -202,7 +202,7 @@ def _generator(sheet: _Sheet, seen: Observed, shown: Pictures) -> None:
         sheet.picture(image, 72, y, wide, high, name)
         sheet.text(72, y + high / 2 + 11, label)
         sheet.text(72, y + high / 2 + 25, shape, 8)
-    # The sound goes to D and T, the identity through its mask, the frame before without gradient.
+    # The sound goes to D and T, the identity through its mask; mask and frame before are detached.
     sheet.line("data", (114, AUDIO), (246, AUDIO))
     sheet.line("data", (156, AUDIO), (156, 46), (728, 46), (728, JUDGES["T"] - 10),
                (764, JUDGES["T"] - 10))  # fmt: skip
@@ -212,7 +212,7 @@ def _generator(sheet: _Sheet, seen: Observed, shown: Pictures) -> None:
     sheet.line("cut", (104, BEFORE), (246, BEFORE))
     sheet.line("cut", (178, BEFORE), (178, 309))
     sheet.dot(178, BEFORE, "cut")
-    sheet.line("learn", (178, 264), (178, FACE + 11))
+    sheet.line("cut", (178, 264), (178, FACE + 11))
     sheet.node(178, FACE, "×")
     sheet.text(186, 248, "$M_i$", ha="left")
     sheet.box("fine mask", 178, 287, 104, 42, "Fine mask", size(shapes["fine mask"][1]))
@@ -232,7 +232,7 @@ def _generator(sheet: _Sheet, seen: Observed, shown: Pictures) -> None:
     sheet.node(430, FACE, "‖")
     sheet.text(437, FACE - 22, size(shapes["frame decoder"][0]), 8, ha="left")
     sheet.box("frame decoder", 548, FACE, 116, 88, "Frame decoder",
-              size(shapes["frame decoder"][1]), "added to the", "attended $I_f$")  # fmt: skip
+              size(shapes["frame decoder"][1]), "added to $I_f$")  # fmt: skip
     sheet.line("learn", (606, FACE), (634, FACE))
     sheet.picture(shown.generated, 672, FACE, 76, 76, "frame decoder")
     sheet.text(672, FACE + 50, r"generated $\hat{f}_i$")
@@ -277,7 +277,7 @@ def _judges(sheet: _Sheet, seen: Observed, shown: Pictures) -> None:
     sheet.line("learn", (976, d), (976, 410), (964, 410))
     sheet.box("Eq. 13", 846, 410, 236, 54, "Eq. 13",
               r"$L_{GAN}+\lambda_1 L_{perc}+\lambda_2 L_{lip}+\lambda_3 L_{mi}$",
-              "and ours: L1 of frame, mask")  # fmt: skip
+              "and ours: L1 of the frame")  # fmt: skip
 
 
 def _own_steps(sheet: _Sheet, shown: Pictures) -> None:
