@@ -187,17 +187,17 @@ def lengths(found: Sequence[Mapping[str, Any]], split: str) -> Figure:
 def critics(found: Sequence[Mapping[str, Any]], begins: float) -> Figure:
     """T's paired accuracy and share of G's gradient through training, a panel a row, a line a seed.
 
-    Black: on the row's own kind of pairs; colour: on generated ones, as G's step sees it. begins:
-    the share of training after which the MI term counts, dashed.
+    begins: the share of training after which the MI term counts, dashed.
     """
+    lines = {"t_accuracy": ("own pairs", "0.2"), "t_accuracy_generated": ("generated", PALETTE[0]),
+             "mi_share": ("share of the gradient", PALETTE[1])}  # fmt: skip
     rows = [row for row in ablation.ABLATION if any(c["name"] == row for c in found)]
     fig = figure(7.4, 0.6 + 1.5 * -(-len(rows) // 4))
     grid = fig.subplots(-(-len(rows) // 4), 4, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, row in zip(grid, rows, strict=False):
         for cell in (c for c in found if c["name"] == row):
             at = [line["step"] for line in cell["trace"]]
-            for key, colour in (("t_accuracy", "0.2"), ("t_accuracy_generated", PALETTE[0]),
-                                ("mi_share", PALETTE[1])):  # fmt: skip
+            for key, (_, colour) in lines.items():
                 axes.plot(at, [line[key] for line in cell["trace"]], color=colour, linewidth=0.7)
         axes.axvline(begins * found[0]["training"]["steps"], color="0.6", linestyle="--")
         axes.axhline(0.5, color="0.8", linewidth=0.6)
@@ -205,6 +205,9 @@ def critics(found: Sequence[Mapping[str, Any]], begins: float) -> Figure:
         axes.set_ylim(0, 1)
     for axes in grid[len(rows) :]:
         axes.set_axis_off()
+    for label, colour in lines.values():
+        grid[0].plot([], [], color=colour, label=label)
+    grid[0].legend(frameon=False, fontsize=6, loc="center right")
     return fig
 
 
