@@ -51,7 +51,7 @@ def test_outside_the_region_a_frame_is_the_identity_frame(compose: str) -> None:
     assert (frame - face).abs()[~outside].mean() > 0.01
 
 
-@pytest.mark.parametrize("compose", COMPOSED)
+@pytest.mark.parametrize("compose", ["none", *COMPOSED])
 def test_attention_dims_what_the_encoder_sees_and_not_what_is_shown(compose: str) -> None:
     generator, face = _generator(compose), torch.rand(2, 3, 32, 32)
     dimmed = generator.identity(face, BOXES, torch.full((2, 1, 32, 32), 0.2))
