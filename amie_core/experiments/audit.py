@@ -163,16 +163,14 @@ def table_2() -> "pd.DataFrame":
 
 def runs_say(cells: Sequence[Deposit], real: Deposit) -> dict[str, str]:
     """What deposited cells say to the paper's claims, by the claim's key. real: `cells.real`."""
-    from amie_core.experiments.claims import effects, verdict
+    from amie_core.experiments.claims import TRIALS, effects, verdict
 
     found = effects(cells, real)
     said = dict.fromkeys(("lrw_best", "lrw_same_model"), "needs LRW")
     said["votes"] = "the paper's own ballots are not to be had; notebook 07 has the kit"
     known = {cell["name"] for cell in cells}
-    for claim in CLAIMS:
-        if claim.trial is None:
-            continue
-        pairs = [pair for contrast in claim.trial.contrasts for pair in contrast.pairs]
+    for claim, trial in TRIALS:
+        pairs = [pair for contrast in trial.contrasts for pair in contrast.pairs]
         told = {row for pair in pairs for row in pair} <= known
         said[claim.key] = verdict(claim.key, found) if told else "rows not run"
     for key, wanted in (("grid_best_ssim_lmd", ("SSIM", "LMD")), ("always_best", ("PSNR", "SSIM")),

@@ -90,7 +90,7 @@ def planned(profile: str, names: list[str] | None = None, seeds: int | None = No
 
 def planned_lengths(profile: str) -> list[Cell]:
     """The cells of the length curve, shortest first; the table's own length is the table's cell."""
-    own = CELL_SCALE[profile].get("train.steps", config.profile(profile).train.steps)
+    own = Cell(profile, LENGTH_ROWS[0], 0).settings.train.steps
     return [
         Cell(profile, name, seed, None if steps == own else steps)
         for steps in LENGTHS.get(profile, ())

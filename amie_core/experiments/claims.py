@@ -6,12 +6,12 @@ seeds, paired; Holm's correction over every p of every claim at once.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amie_core.config import METHODS
+from amie_core.config import METHODS, PEERS
 from amie_core.experiments.ablation import (
     LEVEL,
     METRICS,
@@ -44,6 +44,9 @@ HOLDS, FAILS, EXCLUDED, OPEN = (
     "the paper's effect is excluded",
     "undecided",
 )
+
+
+TRIALS = [(claim, claim.trial) for claim in CLAIMS if claim.trial]
 
 
 @dataclass(frozen=True)
@@ -91,12 +94,13 @@ def printed_effect(pairs: Sequence[Pair], metric: str) -> float | None:
     Mean over the pairs of which it prints both; None where it prints none.
     """
     name = PRINTED.get(metric)
-    rows = {score.row: score for score in TABLE_3}
-    methods = {METHODS[n]: "ours" if n == "amie" else n for n in METHODS}
-    rows |= {methods[s.method]: s for s in TABLE_2 if any(methods[s.method] in p for p in pairs)
-             and all(other in methods.values() for p in pairs for other in p)}  # fmt: skip
     if name is None:
         return None
+    if any(row in PEERS for pair in pairs for row in pair):
+        cells = {label: "ours" if method == "amie" else method for method, label in METHODS.items()}
+        rows = {cells[score.method]: score for score in TABLE_2}
+    else:
+        rows = {score.row: score for score in TABLE_3}
     known = [(rows[a], rows[b]) for a, b in pairs if a in rows and b in rows]
     if not known:
         return None
@@ -142,10 +146,10 @@ def contrasted(contrast: Contrast, of: Mapping[str, Mapping[int, float]]) -> dic
 def effects(cells: Sequence[Deposit], real: Mapping[str, Any]) -> list[Effect]:
     """Every registered test, with Holm's correction over all of them. real: of `cells.real`."""
     first, found = first_split(cells), []
-    for claim in CLAIMS:
-        for contrast in claim.trial.contrasts if claim.trial else ():
-            for metric in (*claim.trial.metrics, *claim.trial.beside):  # type: ignore[union-attr]
-                of = scores(cells, metric, claim.trial.split or first)  # type: ignore[union-attr]
+    for claim, trial in TRIALS:
+        for contrast in trial.contrasts:
+            for metric in (*trial.metrics, *trial.beside):
+                of = scores(cells, metric, trial.split or first)
                 by_seed = contrasted(contrast, of)
                 if not by_seed:
                     continue
@@ -156,7 +160,7 @@ def effects(cells: Sequence[Deposit], real: Mapping[str, Any]) -> list[Effect]:
                     counts = NEARER * max(float(np.mean(base)) - floor, 1e-9)
                 else:
                     counts = counting(contrast, metric)
-                decides = metric in claim.trial.metrics  # type: ignore[union-attr]
+                decides = metric in trial.metrics
                 found.append(
                     Effect(claim.key, contrast, metric, decides, counts, by_seed,
                            *_p_values([*by_seed.values()], counts))
@@ -191,8 +195,6 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 def _holm(found: Sequence[Effect]) -> list[Effect]:
     """The effects with their corrected p values: one family of differences and exclusions."""
-    from dataclasses import replace
-
     known = [e for e in found if e.p is not None and e.p_excluded is not None]
     ps = holm([p for e in known for p in (e.p, e.p_excluded) if p is not None])
     corrected = {id(e): (ps[2 * k], ps[2 * k + 1]) for k, e in enumerate(known)}
@@ -218,9 +220,9 @@ def contrast_verdict(found: Sequence[Effect]) -> str:
 
 def verdict(key: str, found: Sequence[Effect], *, decides: bool = True) -> str:
     """What the runs say to a claim, by its deciding metrics, or by those beside them (RULE)."""
-    claim = next(c for c in CLAIMS if c.key == key)
+    trial = next(trial for claim, trial in TRIALS if claim.key == key)
     said = []
-    for contrast in claim.trial.contrasts if claim.trial else ():
+    for contrast in trial.contrasts:
         own = [e for e in found if e.claim == key and e.contrast == contrast]
         said.append(contrast_verdict([e for e in own if e.decides == decides]))
     for answer in (FAILS, OPEN):
@@ -252,21 +254,20 @@ def answers(found: Sequence[Effect]) -> "pd.DataFrame":
     import pandas as pd
 
     lines = []
-    for claim in (c for c in CLAIMS if c.trial):
+    for claim, trial in TRIALS:
         own = [e for e in found if e.claim == claim.key]
         words = []
-        for contrast in claim.trial.contrasts:  # type: ignore[union-attr]
+        for contrast in trial.contrasts:
             of = [e for e in own if e.contrast == contrast and e.decides]
             numbers = [f"{_short(e.metric)} "
                        + with_interval(*mean_interval([*e.by_seed.values()]), "+.3f", ", one seed")
                        for e in of]  # fmt: skip
             words.append(f"{contrast.words}, said to be {contrast.expected}: "
                          f"{contrast_verdict(of)} ({'; '.join(numbers) or 'not run'})")  # fmt: skip
-        beside = claim.trial.beside  # type: ignore[union-attr]
         lines.append({
             "claim": claim.key, "the paper says": claim.quote,
             "here": verdict(claim.key, found),
-            "by the lips": verdict(claim.key, found, decides=False) if beside else "–",
+            "by the lips": verdict(claim.key, found, decides=False) if trial.beside else "–",
             "evidence, positive as claimed": " · ".join(words),
         })  # fmt: skip
     return pd.DataFrame(lines)

@@ -23,6 +23,7 @@ from amie_core.data.store import PreparedClip
 from amie_core.evaluation.evaluate import at_most
 from amie_core.losses import crop_lips, mutual_information
 from amie_core.model import Critic
+from amie_core.model.critic import paired_accuracy
 from amie_core.model.talker import Talker, generate
 from amie_core.mutual_information.samplers import negatives_within_clip
 from amie_core.training import checkpoint
@@ -58,7 +59,7 @@ def accuracy(critic: Critic, clips: Sequence[Pairs], gap: int, *, seed: int = 0)
     for seen, heard, silent in clips:
         other = negatives_within_clip(len(seen), gap, silent=silent, generator=random)
         joint, marginal = critic(seen.float().div(255), heard, heard[torch.from_numpy(other)])
-        right.append(float(((joint > marginal).float() + 0.5 * (joint == marginal)).mean()))
+        right.append(float(paired_accuracy(joint, marginal)))
     return float(np.mean(right))
 
 

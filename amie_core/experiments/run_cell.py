@@ -76,9 +76,8 @@ def measure_cell(
     seen = made[real.splits[0]]
     told: dict[str, Any] = {"trace": trace(run)}
     if cell.method == "amie" and settings.loss.mi > 0:
-        talker, _ = load_generator(run)
         few = {"clips": 4, "steps": 4} if settings.name == "smoke" else {}
-        told["critic"] = probe(run, data, settings, talker, real.seen, seen, **few)
+        told["critic"] = probe(run, data, settings, evaluation.generator, real.seen, seen, **few)
     write_strip(cell.deposit.with_suffix(".jpg"), seen[real.shown])
     return {
         "profile": cell.profile, "name": cell.name, "seed": cell.seed, "key": cell.key,

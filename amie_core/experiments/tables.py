@@ -136,7 +136,7 @@ def save_table_3(found: Sequence[Deposit], real: Deposit, provenance: Mapping[st
 def critics(found: Sequence[Deposit], begins: float) -> pd.DataFrame:
     """What T knew, a line a row with MI: means over seeds.
 
-    Paired accuracy on the row's own pairs when the MI term began (mean of the fiftieth of the run
+    Paired accuracy on the row's own pairs when the MI term began (mean of the twentieth of the run
     before it) and at the end, λ3 and the term's share of the gradient from there on, and the
     accuracies of `critic_probe` on test clips.
     """

@@ -51,9 +51,8 @@ class Critic(nn.Module):
     def score(
         self, frames: Float[Tensor, "b e"], windows: Float[Tensor, "b e"]
     ) -> Float[Tensor, " b"]:
-        """T of each pair of embeddings, all of it in float32: DV takes its exponential."""
+        """T of each pair of embeddings (float32), all in float32: DV takes its exponential."""
         with torch.autocast(frames.device.type, enabled=False):
-            frames, windows = frames.float(), windows.float()
             both = torch.cat([frames, windows, frames * windows], dim=1)
             return self.classifier(both).squeeze(1)
 
@@ -71,6 +70,13 @@ class Critic(nn.Module):
         f = self.embed_frames(frames)
         a = self.embed_windows(torch.cat([windows, negatives]))
         return self.score(f, a[: len(f)]), self.score(f, a[len(f) :])
+
+
+def paired_accuracy(
+    joint: Float[Tensor, " n"], marginal: Float[Tensor, " n"]
+) -> Float[Tensor, ""]:
+    """How often a frame scores higher with its own sound than with another; chance is a half."""
+    return (joint > marginal).float().mean() + 0.5 * (joint == marginal).float().mean()
 
 
 def _scaled(embedding: Float[Tensor, "b e"]) -> Float[Tensor, "b e"]:

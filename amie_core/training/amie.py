@@ -10,6 +10,7 @@ from amie_core import losses
 from amie_core.config import Profile
 from amie_core.model import Critic, Discriminator, FineMask, Generator
 from amie_core.model.attention import coarse_coverage, mask_of, rate_at
+from amie_core.model.critic import paired_accuracy
 from amie_core.mutual_information.objectives import CHANCE_JS, EmaDv, js
 from amie_core.perceptual import Phi
 from amie_core.training.method import Method, MethodStep, Networks
@@ -167,7 +168,7 @@ class AmieStep(MethodStep):
         objective = self.profile.loss.objective
         loss = losses.mutual_information(joint, marginal, objective, self.amie.ema_dv)
         self.apply("t", loss)
-        accuracy = (joint > marginal).float().mean() + 0.5 * (joint == marginal).float().mean()
+        accuracy = paired_accuracy(joint, marginal)
         return {"mi_t": -loss, "mi_js": js(joint, marginal), "t_accuracy": accuracy}
 
     def _region(self, who: str, seen: "_Seen", frames: Tensor) -> Tensor:
@@ -219,10 +220,9 @@ class AmieStep(MethodStep):
         share = weight * of_mi.norm() / gradient.norm().clamp(min=1e-30)
         # Backward from here on is as from Eq. 13 itself: the chain rule at the frames.
         self.apply("g", (frames * (gradient + weight * of_mi)).sum())
-        right = (joint > marginal).float().mean() + 0.5 * (joint == marginal).float().mean()
         return {
             "g": loss + weight * mi, "mi_generated": -mi, "lambda3": weight, "mi_share": share,
-            "t_accuracy_generated": right, **parts,
+            "t_accuracy_generated": paired_accuracy(joint, marginal), **parts,
         }  # fmt: skip
 
 
