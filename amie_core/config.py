@@ -16,6 +16,7 @@ SAMPLE_RATE = 16_000  # Hz, of all sound inside the package
 FACE_SIZE = 256  # stated: "Frames are aligned into 256×256 faces" (sec. 4.1)
 LANDMARKS = 68
 LIP_CROP = (80, 128)  # rows × columns of a lip box (Eq. 11) in the 256-px face
+SPEECH_LEVEL = -16.2  # dBFS that `amie talk` brings speech to: the median of GRID's clips
 MOVEMENT = 1.5  # `amie talk`: of the model's changes; photographs move less than people do
 WINDOW = (20, 13)  # stated: hops × cepstra of one frame's MFCC window (sec. 4.1)
 MFCC_RATES = (16_000, 5_000)  # Hz; 5000 is what the paper states

@@ -25,6 +25,15 @@ def shared_data(*parts: str) -> Path:
     return path
 
 
+def shared_case(*parts: str) -> Path:
+    """A file of the kinds that people bring; where the folder is absent the test is skipped."""
+    data = Path(os.environ.get("AMIE_SHARED") or ROOT.parent / "shared" / "data")
+    path = data.parent.joinpath("cases", *parts)
+    if not path.exists():
+        pytest.skip(f"cases absent: {'/'.join(parts)} (a folder `cases` beside AMIE_SHARED)")
+    return path
+
+
 @pytest.fixture(scope="session", autouse=True)
 def few_threads() -> None:
     """One thread: files are tested side by side, one a core, and threads that wait help nobody."""

@@ -1,6 +1,7 @@
 """Layouts and splits of the corpora, on small trees made here."""
 
 import csv
+import time
 
 import pytest
 from conftest import shared_data
@@ -27,6 +28,29 @@ def test_grid_flat_and_as_downloaded(tmp_path):
     tree(tmp_path, "s1/bbaf2n.mpg", "s3.mpg_6000/s3/video/mpg_6000/lbad6a.mpg", "s34/x.align",
          "notes/film.mpg", "s3/alignments/lbad6a.align")  # fmt: skip
     assert set(named(corpora.corpus("grid", tmp_path))) == {("s1", "bbaf2n"), ("s3", "lbad6a")}
+
+
+def test_grid_as_it_is_found(tmp_path, capsys):
+    tree(tmp_path, "S1/video/mpg_6000/bbaf2n.mpg", "S1/video/mpg_vcd/bbaf2n.mpg", "s2/LBAD6A.MPG",
+         "s2/._lbad6a.mpg", "__MACOSX/s3/lbad6a.mpg", "audio_25k/s1/bbaf2n.wav",
+         "elsewhere/lgif2p.mpg", "S1/align/bbaf2n.align")  # fmt: skip
+    (tmp_path / "s4").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "s2" / "up").symlink_to(tmp_path)  # a link to a folder above
+    (tmp_path / "s2" / "gone.mpg").symlink_to(tmp_path / "nothing.mpg")
+    (tmp_path / "S1/align/bbaf2n.align").write_text("0 23750 sil\n23750 29500 bin\nodd line\n")
+    sources = {(s.speaker, s.utterance): s for s in corpora.corpus("grid", tmp_path)}
+    assert set(sources) == {("s1", "bbaf2n"), ("s2", "lbad6a"), ("s4", "lgif2p")}
+    assert sources["s1", "bbaf2n"].path.parent.name == "mpg_6000"
+    assert corpora.words(sources["s1", "bbaf2n"]) == [("sil", 0, 0.95), ("bin", 0.95, 1.18)]
+    said = capsys.readouterr().out
+    assert "1 clips are there more than once" in said and "audio_25k is left out" in said
+
+
+def test_listing_is_linear(tmp_path):
+    tree(tmp_path, *(f"p{k}/{n}.mp4" for k in range(20) for n in range(400)))
+    begin = time.process_time()
+    assert len(corpora.corpus("folder", tmp_path)) == 8000
+    assert time.process_time() - begin < 5  # s; half a million at this pace would be 5 minutes
 
 
 def test_grid_keeps_lipnets_four_speakers_unseen(tmp_path):

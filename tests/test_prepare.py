@@ -68,7 +68,7 @@ def odd(tmp_path_factory):
         ("rate30", "repaired", 40, "from 30 to 25"),
         ("hidden", "repaired", 40, "landmarks of 3 frames interpolated"),
         ("late", "repaired", 42, "frames 8 to 49 of 50"),
-        ("gap", "repaired", 40, "2 lost frames"),
+        ("gap", "repaired", 40, "variable rate"),
         ("cut", "repaired", None, "cut at 0.80 s"),
         ("cutlate", "repaired", 40, "cut at 1.60 s: only frames 0 to 39"),
         ("early", "repaired", None, "sound ends"),
@@ -172,6 +172,68 @@ def test_splits_are_brought_up_to_date(tmp_path):
     prepare("folder", root, tmp_path / "out", jobs=1, backend="mesh")
     (row,) = (row for _, row in store.clips(tmp_path / "out", "val").iterrows())
     assert store.load_clip(tmp_path / "out", row).split == "val"
+
+
+def test_a_file_made_good_is_prepared_again(tmp_path):
+    root, out = tmp_path / "raw", tmp_path / "out"
+    face, voice = drawn(1, 50)
+    write_media(root / "s7" / "a.mp4", face[:26], voice)
+    (root / "s7" / "b.mp4").write_bytes(b"cut short")
+    assert prepare("folder", root, out, jobs=1, backend="mesh").rejected == 1
+    write_media(root / "s7" / "b.mp4", face[:27], voice)
+    stamps = {p: p.stat().st_mtime_ns for p in out.rglob("a.npz")}
+    assert prepare("folder", root, out, jobs=1, backend="mesh").ok == 2
+    assert {p: p.stat().st_mtime_ns for p in stamps} == stamps  # the other one is left alone
+    os.utime(root / "s7" / "a.mp4")  # a copy has a new time, and the same content
+    assert prepare("folder", root, out, jobs=1, backend="mesh").ok == 2
+    assert {p: p.stat().st_mtime_ns for p in stamps} == stamps
+
+
+def test_a_second_root_adds_and_never_replaces(tmp_path):
+    out = tmp_path / "out"
+    face, voice = drawn(1, 50)
+    write_media(tmp_path / "one" / "s7" / "a.mp4", face[:26], voice)
+    write_media(tmp_path / "two" / "s8" / "a.mp4", face[:27], voice)
+    prepare("folder", tmp_path / "one", out, jobs=1, backend="mesh")
+    assert prepare("folder", tmp_path / "two", out, jobs=1, backend="mesh").ok == 2
+    assert set(store.read_manifest(out).speaker) == {"s7", "s8"}
+    write_media(tmp_path / "three" / "s7" / "a.mp4", face[:30], voice)
+    with pytest.raises(UserError, match=r"other clips under 1 of the names.*s7/a"):
+        prepare("folder", tmp_path / "three", out, jobs=1, backend="mesh")
+    (tmp_path / "one").rename(tmp_path / "moved")  # the same files elsewhere are the same clips
+    stamps = {p: p.stat().st_mtime_ns for p in out.rglob("*.npz")}
+    assert prepare("folder", tmp_path / "moved", out, jobs=1, backend="mesh").ok == 2
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("*.npz")} == stamps
+
+
+def test_names_that_differ_stay_apart(tmp_path):
+    root, out = tmp_path / "raw", tmp_path / "out"
+    face, voice = drawn(1, 50)
+    film = write_media(tmp_path / "a.mp4", face[:26], voice).read_bytes()
+    names = ["Take 1.mp4", "Take_1.mp4", "day/one.mp4", "day_one.mp4", "x" * 240 + ".mp4"]
+    for name in [f"who/{name}" for name in names]:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(film)
+    latin = os.fsencode(root) + b"/who/caf\xe9.mp4"
+    with open(latin, "wb") as file:
+        file.write(b"no film")
+    summary = prepare("folder", root, out, jobs=1, backend="mesh")
+    assert (summary.ok, summary.rejected) == (5, 1)
+    table = store.read_manifest(out)
+    assert table.utterance.is_unique and {"Take_1", "day_one", "caf_"} <= set(table.utterance)
+    assert len(list(out.rglob("*.npz"))) == 5 and table.file.nunique() == 6  # "" of the rejected
+    before = (out / "manifest.csv").read_bytes()
+    prepare("folder", root, out, jobs=1, backend="mesh")
+    assert (out / "manifest.csv").read_bytes() == before
+
+
+def test_a_second_process_is_told(tmp_path):
+    from filelock import FileLock
+
+    (tmp_path / "out").mkdir()
+    told = pytest.raises(UserError, match="another amie prepare is at work")
+    with FileLock(tmp_path / "out" / ".prepare.lock"), told:
+        prepare("synthetic", None, tmp_path / "out", jobs=1, identities=1, utterances=1)
 
 
 # More clips than the pool takes in at once, or ctrl-C would find nothing left to drop.

@@ -13,6 +13,7 @@ from media import noise, write_media
 
 from amie_core.data import video
 from amie_core.data.sound import load_audio
+from amie_core.data.video_writer import VideoWriter
 from amie_core.errors import UserError
 
 
@@ -41,26 +42,44 @@ def test_colours_keep_their_order(tmp_path):
     np.testing.assert_allclose(frame.mean(axis=(0, 1)), [200, 0, 0], atol=6)
 
 
-def test_frames_missing_in_the_stream_leave_a_gap(tmp_path):
+def test_a_picture_stays_on_screen_until_the_next(tmp_path):
     times = [0, 1, 2, 5, 6]
     path = write_media(tmp_path / "a.mp4", numbered(5), fps=25, times=times)
     clip = video.read_video(path)
-    clip.fps = 25.0
-    frames = list(video._frames(str(path), 25.0, 0.0))
-    assert [k for k, f in enumerate(frames) if f is None] == [3, 4]
-    assert number(frames[5]) == 3
+    assert [number(f) for f in clip.frames] == [0, 1, 2, 2, 2, 3, 4]
+    assert clip.notes == ["variable rate, 16.7 frames/s on average: put on 25"]
+    path = write_media(tmp_path / "b.mp4", numbered(40), times=[*range(20), *range(30, 50)])
+    clip = video.read_video(path)
+    assert len(list(clip.frames)) == 50 and clip.notes[1] == "no new picture from 0.76 to 1.20 s"
 
 
-@pytest.mark.parametrize("fps", [30, 50, Fraction(30000, 1001), 15, 24])
-def test_resampled_to_25_shows_the_nearest_frame(fps):
+@pytest.mark.parametrize("fps", [30, 50, Fraction(30000, 1001), 15, 24, 60])
+def test_put_on_25_shows_what_is_on_screen(fps):
     n = round(2 * float(fps))
-    shown = list(video.at_25(range(n), float(fps)))
+    made = [(k / float(fps), k, False) for k in range(n)]
+    shown = list(video.on_clock(made, 1 / float(fps)))
     assert len(shown) == pytest.approx(50, abs=1)
-    assert max(abs(k / fps - i / 25) for i, k in enumerate(shown)) <= 0.5 / fps + 1e-9
+    late = np.array([i / 25 - k / fps for i, k in enumerate(shown)], float)
+    assert late.min() >= -0.02 and late.max() <= max(1 / fps, 0.02) + 1e-6
+    assert abs(late.mean()) < 0.02  # in sync
 
 
-def test_25_is_left_alone():
-    assert list(video.at_25(range(7), 25.0)) == list(range(7))
+@pytest.mark.parametrize("seed", range(5))
+def test_stamps_that_jitter_lose_nothing(seed):
+    jitter = np.random.default_rng(seed).uniform(-0.019, 0.019, 400)
+    made = [(max(0.0, k / 25 + j), k, False) for k, j in enumerate(jitter)]
+    assert list(video.on_clock(made, 1 / 25)) == list(range(400))
+
+
+def test_what_the_decoder_lost_is_none_and_what_was_left_out_is_held():
+    made = [(0.0, "a", False), (0.04, "b", False), (0.2, "c", True), (0.36, "d", False)]
+    assert list(video.on_clock(made, 0.04)) == ["a", "b", *[None] * 3, *"cccc", "d"]
+
+
+def test_a_clock_that_jumps_is_refused(tmp_path):
+    path = write_media(tmp_path / "a.mp4", numbered(5), fps=25, times=[0, 1, 2, 2000, 2001])
+    with pytest.raises(UserError, match="clock jumps by 80 s at 0.08 s"):
+        video.read_video(path)
 
 
 def test_unusable_files_say_so(tmp_path):
@@ -88,7 +107,7 @@ def test_damaged_frames_are_none_in_their_place():
 
 def test_writer_makes_what_a_browser_plays(tmp_path):
     path = tmp_path / "sub" / "out.mp4"
-    with video.VideoWriter(path, 96, audio=noise(1), synthetic=True, comment="AMIE") as out:
+    with VideoWriter(path, 96, audio=noise(1), synthetic=True, comment="AMIE") as out:
         for frame in numbered(25, 96, 96):
             out.write(frame)
     with av.open(str(path)) as file:
@@ -108,7 +127,7 @@ def test_writer_makes_what_a_browser_plays(tmp_path):
 def test_sound_stays_in_step_through_the_writer(tmp_path):
     wave = np.zeros(32000, np.float32)
     wave[16000:16080] = 0.8  # a click as frame 25 comes up
-    with video.VideoWriter(tmp_path / "a.mp4", 64, audio=wave) as out:
+    with VideoWriter(tmp_path / "a.mp4", 64, audio=wave) as out:
         for frame in numbered(50, 64, 64):
             out.write(frame)
     heard = load_audio(tmp_path / "a.mp4")
@@ -117,7 +136,7 @@ def test_sound_stays_in_step_through_the_writer(tmp_path):
 
 def test_sound_from_a_file_is_fitted_to_the_picture(tmp_path):
     sound = write_media(tmp_path / "a.wav", audio=noise(0.5), sound="pcm_s16le")
-    with video.VideoWriter(tmp_path / "a.mp4", 64, audio=sound) as out:
+    with VideoWriter(tmp_path / "a.mp4", 64, audio=sound) as out:
         for frame in numbered(25, 64, 64):
             out.write(frame)
     heard = load_audio(tmp_path / "a.mp4")
@@ -128,7 +147,7 @@ def test_sound_from_a_file_is_fitted_to_the_picture(tmp_path):
 def test_same_input_same_bytes(tmp_path):
     digests = set()
     for name in "ab":
-        with video.VideoWriter(tmp_path / f"{name}.mp4", 64, audio=noise(0.4)) as out:
+        with VideoWriter(tmp_path / f"{name}.mp4", 64, audio=noise(0.4)) as out:
             for frame in numbered(10, 64, 64):
                 out.write(frame)
         digests.add(hashlib.sha256((tmp_path / f"{name}.mp4").read_bytes()).hexdigest())
@@ -138,7 +157,7 @@ def test_same_input_same_bytes(tmp_path):
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_an_interrupted_file_never_appears(tmp_path, error):
     (tmp_path / "a.mp4").write_text("the old file")
-    with pytest.raises(error), video.VideoWriter(tmp_path / "a.mp4", 64, audio=noise(1)) as out:
+    with pytest.raises(error), VideoWriter(tmp_path / "a.mp4", 64, audio=noise(1)) as out:
         out.write(numbered(1, 64, 64)[0])
         raise error
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
@@ -148,10 +167,10 @@ def test_an_interrupted_file_never_appears(tmp_path, error):
 def test_unwritable_targets_say_so(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
-        video.VideoWriter(tmp_path / "file" / "a.mp4", 64).__enter__()
+        VideoWriter(tmp_path / "file" / "a.mp4", 64).__enter__()
     with pytest.raises(UserError, match="even"):
-        video.VideoWriter(tmp_path / "a.mp4", 63).__enter__()
-    with pytest.raises(UserError, match="no frame"), video.VideoWriter(tmp_path / "a.mp4", 64):
+        VideoWriter(tmp_path / "a.mp4", 63).__enter__()
+    with pytest.raises(UserError, match="no frame"), VideoWriter(tmp_path / "a.mp4", 64):
         pass
 
 

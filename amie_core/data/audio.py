@@ -14,12 +14,14 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from amie_core.config import FPS, MFCC_RATES, SAMPLE_RATE, WINDOW
-from amie_core.data.sound import FRAME_SAMPLES, frame_count, stream_audio
+from amie_core.data.bandwidth import Filler, filler
+from amie_core.data.sound import FRAME_SAMPLES, Voice, frame_count, stream_audio
 from amie_core.errors import UserError
 
 HOPS = 100 // FPS  # hops of 10 ms in a frame: 4
 BEFORE = 8  # hops of a frame's window that start before the frame
 BANDS = 26  # mel bands: as many as 5 kHz can fill, and the usual number for 13 cepstra
+JUDGED = 20 * SAMPLE_RATE  # samples whose bands tell which a recording lacks
 FLOOR = 1e-10  # power of digital silence: -100 dB
 
 
@@ -54,14 +56,22 @@ def _mel(rate: int, size: int) -> Float[np.ndarray, "bins bands"]:
     return np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)
 
 
-def _cepstra(wave: np.ndarray, rate: int) -> np.ndarray:
-    """Cepstra (hops, 13) of every full 25 ms window of a wave at `rate`."""
-    length, hop, size, window, bands, cosines = _plan(rate)
+def mel_bands(wave: np.ndarray, rate: int) -> Float[np.ndarray, "hops 26"]:
+    """Mel bands in dB of every full 25 ms window of a wave at `rate`."""
+    length, hop, size, window, bands, _ = _plan(rate)
     if len(wave) < length:
-        return np.zeros((0, WINDOW[1]), np.float32)
+        return np.zeros((0, BANDS), np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(wave, length)[::hop]
     power = np.abs(np.fft.rfft(frames * window, size)).astype(np.float32) ** 2
-    return (10 * np.log10(np.maximum(power @ bands, FLOOR))) @ cosines
+    return 10 * np.log10(np.maximum(power @ bands, FLOOR))
+
+
+def _cepstra(
+    wave: np.ndarray, rate: int, fill: Filler | None = None
+) -> Float[np.ndarray, "hops 13"]:
+    """Cepstra of every full window; fill: puts something into bands that a recording lacks."""
+    bands = mel_bands(wave, rate)
+    return ((fill(bands) if fill else bands) @ _plan(rate)[5]).astype(np.float32, copy=False)
 
 
 def mfcc(
@@ -121,21 +131,29 @@ def is_silent(wave: Float[np.ndarray, " samples"], n_frames: int) -> Bool[np.nda
 
 
 def stream_windows(
-    path: str | Path, rate: int = SAMPLE_RATE, chunk: int = 250
-) -> Iterator[Float[np.ndarray, "k 20 13"]]:
-    """`windows(mfcc(load_audio(path)))` in chunks of at most `chunk` frames, in flat memory."""
+    path: str | Path, rate: int = SAMPLE_RATE, chunk: int = 250, voice: Voice | None = None,
+    level: float | None = None,
+) -> Iterator[Float[np.ndarray, "k 20 13"]]:  # fmt: skip
+    """`windows(mfcc(load_audio(path)))` in chunks of at most `chunk` frames, in flat memory.
+
+    voice, level: see sound.stream_audio. With a level, bands that the recording lacks (telephone)
+    are filled as bandwidth.filler says, judged by its beginning.
+    """
     import soxr
 
     length, hop = _plan(rate)[:2]
     step = HOPS * hop  # samples of a frame at `rate`
     need = (HOPS * chunk + WINDOW[0] - HOPS - 1) * hop + length
     resample = soxr.ResampleStream(SAMPLE_RATE, rate, 1) if rate != SAMPLE_RATE else None
+    fill = None
+    if level is not None and rate == SAMPLE_RATE:
+        fill = filler(mel_bands(_beginning(stream_audio(path, voice=voice, level=level)), rate))
     buffer, samples, done = np.zeros(BEFORE * hop, np.float32), 0, 0
-    for block in stream_audio(path):
+    for block in stream_audio(path, voice=voice, level=level):
         samples += len(block)
         buffer = np.concatenate([buffer, resample.resample_chunk(block) if resample else block])
         while len(buffer) >= need:
-            yield windows(_cepstra(buffer[:need], rate), chunk)
+            yield windows(_cepstra(buffer[:need], rate, fill), chunk)
             buffer, done = buffer[chunk * step :], done + chunk
     if resample:
         buffer = np.concatenate([buffer, resample.resample_chunk(np.zeros(0, np.float32), True)])
@@ -143,4 +161,14 @@ def stream_windows(
         count = min(chunk, frame_count(samples) - first)
         need = (HOPS * count + WINDOW[0] - HOPS - 1) * hop + length
         part = buffer[(first - done) * step :][:need]
-        yield windows(_cepstra(np.pad(part, (0, need - len(part))), rate), count)
+        yield windows(_cepstra(np.pad(part, (0, need - len(part))), rate, fill), count)
+
+
+def _beginning(blocks: Iterator[Float[np.ndarray, " k"]]) -> Float[np.ndarray, " samples"]:
+    """The first 20 s."""
+    taken, count = [np.zeros(0, np.float32)], 0
+    for block in blocks:
+        taken.append(block)
+        if (count := count + len(block)) >= JUDGED:
+            break
+    return np.concatenate(taken)

@@ -1,17 +1,25 @@
 """Corpora as lists of sources: GRID, LRW, any folder of videos, and the drawn corpus."""
 
+import contextlib
 import csv
+import dataclasses
 import functools
 import hashlib
+import os
 import re
-from collections.abc import Callable, Iterable
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from amie_core.data.raw_clip import RawClip, Source
 from amie_core.data.video import read_video
 from amie_core.errors import UserError
+from amie_core.machine import say
 
 VIDEOS = {".mpg", ".mpeg", ".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
+LONGEST = 100  # bytes of a name
+SPEAKER = re.compile(r"s\d+", re.IGNORECASE)
 # The unseen-speaker split of LipNet (Assael et al. 2016, sec. 4.1): two male and two female
 # speakers are kept for testing. The paper names none.
 GRID_UNSEEN = {"s1", "s2", "s20", "s22"}
@@ -38,21 +46,75 @@ def corpus(
         raise UserError(f"unknown corpus {name!r}: choose one of {choices}")
     if root is None or not Path(root).is_dir():
         raise UserError(f"corpus {name}: {root} is not a folder: give --root the corpus's folder")
-    sources = sorted(CORPORA[name](Path(root)), key=lambda s: (s.speaker, s.utterance))
+    root = Path(root)
+    sources = sorted(_named(CORPORA[name](root), root), key=lambda s: (s.speaker, s.utterance))
     if not sources:
         raise UserError(f"corpus {name}: no clips under {root} in that corpus's layout")
-    return _with_splits(sources, Path(root) / "splits.csv")
+    return _with_splits(sources, root / "splits.csv")
 
 
 def video_source(speaker: str, utterance: str, split: str, path: Path) -> Source:
-    """A clip in a video file; what a file's name cannot hold becomes _ in the two names."""
-    speaker, utterance = (re.sub(r"[^\w.-]+", "_", text) for text in (speaker, utterance))
+    """A clip in a video file. Its two names are made safe and its own by `corpus`."""
     return Source(speaker, utterance, split, path, functools.partial(read_video, path))
 
 
-def videos(root: Path) -> Iterable[Path]:
-    """All video files under a folder."""
-    return (p for p in root.rglob("*") if p.suffix.lower() in VIDEOS and p.is_file())
+def videos(root: Path) -> Iterator[Path]:
+    """All video files under a folder, links followed.
+
+    What begins with a dot and macOS's `__MACOSX` are left out: copies of the files' attributes.
+    """
+    folders = [(root, frozenset([_identity(root)]))]
+    while folders:
+        folder, above = folders.pop()
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:
+            continue  # one that may not be read
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name == "__MACOSX":
+                continue
+            with contextlib.suppress(OSError):  # a link to nothing
+                if entry.is_dir():
+                    if (found := _identity(entry)) not in above:  # a link upwards never ends
+                        folders.append((Path(entry.path), above | {found}))
+                elif os.path.splitext(entry.name)[1].lower() in VIDEOS and entry.is_file():
+                    yield Path(entry.path)
+
+
+def _identity(folder: "Path | os.DirEntry[str]") -> tuple[int, int]:
+    found = folder.stat()
+    return found.st_dev, found.st_ino
+
+
+def safe_name(text: str) -> str:
+    """The text as a part of a file's name that every system takes: other signs become _."""
+    name = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", text)).lstrip(".") or "_"
+    return name.encode()[:LONGEST].decode(errors="ignore")
+
+
+def _named(sources: Iterable[Source], root: Path) -> list[Source]:
+    """The sources under safe names that are each one's own.
+
+    Of files that would share their names the one that is really called so keeps them; the others,
+    and names too long for a file, get six digits of the hash of their path from the root.
+    """
+    groups: dict[tuple[str, str], list[Source]] = {}
+    for source in sources:
+        key = safe_name(source.speaker), safe_name(source.utterance)
+        groups.setdefault(key, []).append(source)
+    named = []
+    for (speaker, utterance), group in groups.items():
+        called = [s for s in group if (s.speaker, s.utterance) == (speaker, utterance)]
+        called = [s for s in called if s.path is not None and s.path.stem == utterance]
+        keeps = group if len(group) == 1 else called if len(called) == 1 else []
+        for source in group:
+            own = utterance
+            long = max(len(n.encode(errors="replace")) for n in (source.speaker, source.utterance))
+            if source not in keeps or long > LONGEST:
+                path = os.path.relpath(source.path or source.utterance, root)
+                own = f"{utterance}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:6]}"
+            named.append(dataclasses.replace(source, speaker=speaker, utterance=own))
+    return named
 
 
 def held_out(key: str, share: float = HELD_OUT, skip: float = 0.0) -> bool:
@@ -60,30 +122,49 @@ def held_out(key: str, share: float = HELD_OUT, skip: float = 0.0) -> bool:
 
     skip: a share before it that another split has.
     """
-    place = int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) / 2**32
+    place = int(hashlib.sha256(os.fsencode(key)).hexdigest()[:8], 16) / 2**32
     return skip <= place < skip + share
 
 
-def _grid(root: Path) -> Iterable[Source]:
-    """GRID: a file below a folder s1 … s34, however deep the download nests it."""
+def _grid(root: Path) -> Iterator[Source]:
+    """GRID: a file below a folder s1 … s34, however deep the download nests it.
+
+    A sentence that is there twice (`mpg_6000` beside `mpg_vcd`) is taken once, the better one.
+    """
+    best: dict[tuple[str, str], Path] = {}
+    doubles = 0
     for path in videos(root):
-        folders = [p for p in path.relative_to(root).parts[:-1] if re.fullmatch(r"s\d+", p)]
-        speaker = folders[-1] if folders else root.name
-        if not re.fullmatch(r"s\d+", speaker):
+        folders = [root.name, *path.relative_to(root).parts[:-1]]
+        speakers = [name.lower() for name in folders if SPEAKER.fullmatch(name)]
+        if not speakers:
             continue
-        key, split = f"{speaker}/{path.stem}", "train"
+        key = speakers[-1], path.stem.lower()
+        doubles += key in best
+        best[key] = min(path, best.get(key, path), key=_quality)
+    if doubles:
+        say(f"{root}: {doubles} clips are there more than once: the best of each is taken")
+    if any(next(root.glob(f"{depth}audio_25k*"), None) for depth in ("", "*/", "*/*/")):
+        say(f"{root}: audio_25k is left out: the sound is the videos' own")
+    for (speaker, name), path in best.items():
+        utterance, split = f"{speaker}/{name}", "train"
         if speaker in GRID_UNSEEN:
             split = "test_unseen"
         elif speaker in GRID_VALIDATION:
             split = "val_unseen"
-        elif held_out(key):
+        elif held_out(utterance):
             split = "test_seen"
-        elif held_out(key, skip=HELD_OUT):
+        elif held_out(utterance, skip=HELD_OUT):
             split = "val_seen"
-        yield video_source(speaker, path.stem, split, path)
+        yield video_source(speaker, name, split, path)
 
 
-def _lrw(root: Path) -> Iterable[Source]:
+def _quality(path: Path) -> tuple[int, str]:
+    """Sorts GRID's better files first: those of 6 Mbit/s, plain ones, those for video CDs."""
+    folders = " ".join(path.parts[:-1]).lower()
+    return (0 if "mpg_6000" in folders else 2 if "vcd" in folders else 1), str(path)
+
+
+def _lrw(root: Path) -> Iterator[Source]:
     """LRW: WORD/{train,val,test}/WORD_00001.mp4, its own split (Chung and Zisserman 2016).
 
     It names no speakers: the word stands in their place. Numbers start again in each split.
@@ -94,17 +175,18 @@ def _lrw(root: Path) -> Iterable[Source]:
             yield video_source(word, f"{split}_{path.stem}", split, path)
 
 
-def _folder(root: Path) -> Iterable[Source]:
+def _folder(root: Path) -> Iterator[Source]:
     """Any folder: a sub-folder is a speaker, a file at the top its own speaker.
 
     Held out by hash: a tenth of the speakers (test_unseen), a tenth of the others' files
     (test_seen).
     """
     paths = list(videos(root))
-    stems = [path.with_suffix("") for path in paths]
-    for path, stem in zip(paths, stems, strict=True):
+    stems = Counter(path.with_suffix("") for path in paths)
+    for path in paths:
         parts = path.relative_to(root).parts
-        name = "_".join((*parts[1:-1], path.stem if stems.count(stem) == 1 else path.name))
+        own = path.stem if stems[path.with_suffix("")] == 1 else path.name
+        name = "_".join((*parts[1:-1], own))
         speaker = parts[0] if len(parts) > 1 else name
         seen = "test_seen" if len(parts) > 1 and held_out(f"{speaker}/{name}") else "train"
         yield video_source(speaker, name, "test_unseen" if held_out(speaker) else seen, path)
@@ -128,7 +210,7 @@ def _with_splits(sources: list[Source], table: Path) -> list[Source]:
     except (KeyError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{table}: needs the columns speaker, utterance, split") from error
     named = [
-        Source(s.speaker, s.utterance, splits[s.speaker, s.utterance], s.path, s.reader)
+        dataclasses.replace(s, split=splits[s.speaker, s.utterance])
         for s in sources
         if (s.speaker, s.utterance) in splits
     ]
@@ -145,15 +227,24 @@ def read(source: Source) -> RawClip:
 def words(source: Source) -> list[tuple[str, float, float]]:
     """(word, start, end) in seconds from GRID's alignments where they lie beside the clips.
 
-    The corpus's files count in 25,000ths of a second: a frame is 1,000.
+    The corpus's files count in 25,000ths of a second: a frame is 1,000. Lines that do not say a
+    word and two times are left out.
     """
     if source.path is None:
         return []
-    name = f"{source.path.stem}.align"
+    stem, speaker = source.path.stem, source.speaker
     for folder in source.path.parents[:4]:
-        for path in (folder / "alignments" / source.speaker / name, folder / "align" / name,
-                     folder / name):  # fmt: skip
-            if path.is_file():
-                rows = [line.split() for line in path.read_text().splitlines()]
-                return [(r[2], int(r[0]) / 25000, int(r[1]) / 25000) for r in rows if len(r) == 3]
+        for place in ("", *(f"{kind}/{name}" for kind in ("alignments", "align")
+                            for name in ("", speaker, speaker.upper()))):  # fmt: skip
+            for suffix in (".align", ".ALIGN"):
+                path = folder / place / (stem + suffix)
+                if path.is_file():
+                    return list(_spoken(path))
     return []
+
+
+def _spoken(path: Path) -> Iterator[tuple[str, float, float]]:
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        match line.split():
+            case [start, end, word] if start.isdecimal() and end.isdecimal():
+                yield word, int(start) / 25000, int(end) / 25000

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import itertools
 import json
 import multiprocessing
@@ -18,9 +19,17 @@ from jaxtyping import Float
 
 from amie_core import files
 from amie_core.config import FACE_SIZE, FPS, SAMPLE_RATE
-from amie_core.data import alignment, audio, corpora, face_track, faces, sound, store
+from amie_core.data import (
+    alignment,
+    audio,
+    corpora,
+    face_track,
+    faces,
+    origins,
+    sound,
+    store,
+)
 from amie_core.data.raw_clip import Source
-from amie_core.data.video import at_25
 from amie_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,10 +55,14 @@ class Rejected(Exception):
 
 
 def prepare_clip(source: Source, out: Path, mfcc_rate: int, backend: str) -> dict[str, Any]:
-    """Prepare one clip and write its file; its row of the manifest, whatever became of it."""
+    """Prepare one clip and write its file; its row of the manifest, whatever became of it, and
+    its `origin`."""
     row: dict[str, Any] = dict.fromkeys(store.COLUMNS, "")
     row.update(speaker=source.speaker, utterance=source.utterance, split=source.split)
     row.update(frames=0, seconds=0.0, width=0, height=0, fps_in=0.0, status="rejected")
+    if source.path is not None:
+        with contextlib.suppress(OSError):
+            row["origin"] = origins.of(source.path)  # before it is read: it may change meanwhile
     try:
         _prepare(source, row, out, mfcc_rate, backend)
     except Rejected as reason:
@@ -77,20 +90,18 @@ def _prepare(source: Source, row: dict, out: Path, mfcc_rate: int, backend: str)
     repairs = list(clip.notes)
     if clip.landmarks is not None:
         row["landmarks"] = "exact"
-        frames = list(at_25(clip.frames, clip.fps))
-        height, width = frames[0].shape[:2]
+        frames = list(clip.frames)
+        height, width = next(f for f in frames if f is not None).shape[:2]
         found = face_track.FaceTrack(clip.landmarks, frames, (width, height))
     else:
         finder = faces.backend(backend)
         row["landmarks"] = finder.name
-        found = face_track.track(at_25(clip.frames, clip.fps), finder)
+        found = face_track.track(clip.frames, finder)
     row["width"], row["height"] = found.size
-    if abs(clip.fps - FPS) >= 0.01:
-        repairs.append(f"resampled from {clip.fps:g} to {FPS} frames/s")
     start, end = _usable(found, clip.audio, repairs)
     landmarks = face_track.fill(found.landmarks[start:end])
     matrix = alignment.similarity(landmarks)
-    pictures = found.frames or at_25(source.read().frames, clip.fps)
+    pictures = found.frames or source.read().frames
     warped = _warped(itertools.islice(pictures, start, end), matrix)
     jpeg, offsets = store.encode(warped)
     wave = _fit(clip.audio[start * sound.FRAME_SAMPLES :], end - start)
@@ -208,25 +219,47 @@ def prepare(
         **(drawn if corpus == "synthetic" else {}),
     }
     _check_target(out, settings)
-    manifest = out / "manifest.csv"
-    rows = _resume(out, manifest, sources)
-    todo = [s for s in sources if (s.speaker, s.utterance) not in rows]
-    jobs = max(1, min(jobs or os.cpu_count() or 1, len(todo)))
-    tasks = [(source, out, mfcc_rate, finder) for source in todo]
-    try:
-        with manifest.open("a", encoding="utf-8", newline="") as file:
-            bar = progress_bar(
-                _run(tasks, jobs), f"prepare {corpus}",
-                total=len(sources), initial=len(rows), unit="clip",
-            )  # fmt: skip
-            for row in bar:
-                rows[row["speaker"], row["utterance"]] = row
-                file.write(store.line(row))  # one line a clip as it is done: a kill loses no more
-                file.flush()
-    except OSError as error:
-        raise UserError(f"cannot write {manifest}: {(error.strerror or '').lower()}") from error
-    files.write_whole(manifest, store.table(rows))
+    with _alone(out):
+        manifest = out / "manifest.csv"
+        rows, known = _resume(out, manifest, sources, root)
+        todo = [s for s in sources if (s.speaker, s.utterance) not in rows]
+        jobs = max(1, min(jobs or os.cpu_count() or 1, len(todo)))
+        tasks = [(source, out, mfcc_rate, finder) for source in todo]
+        try:
+            with manifest.open("a", encoding="utf-8", newline="") as file, (
+                out / "sources.csv").open("ab") as sources_file:  # fmt: skip
+                bar = progress_bar(
+                    _run(tasks, jobs), f"prepare {corpus}",
+                    total=len(sources), initial=len(sources) - len(todo), unit="clip",
+                )  # fmt: skip
+                for row in bar:
+                    key = row["speaker"], row["utterance"]
+                    if origin := row.pop("origin", None):
+                        known[key] = origin
+                        sources_file.write(origins.line(key, origin))
+                        sources_file.flush()
+                    rows[key] = row
+                    file.write(store.line(row))  # a line a clip as it is done: a kill loses no more
+                    file.flush()
+        except OSError as error:
+            raise UserError(f"cannot write {manifest}: {(error.strerror or '').lower()}") from error
+        files.write_whole(manifest, store.table(rows))
+        files.write_whole(out / "sources.csv", origins.table(known))
     return summary(out)
+
+
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Nobody else prepares into this folder meanwhile (UserError: somebody does)."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(out / ".prepare.lock", timeout=0):
+            yield
+    except Timeout:
+        raise UserError(
+            f"{out}: another amie prepare is at work there: wait for it, or choose another --out"
+        ) from None
 
 
 def _check_target(out: Path, settings: dict[str, Any]) -> None:
@@ -242,19 +275,54 @@ def _check_target(out: Path, settings: dict[str, Any]) -> None:
         files.write_whole(out / "corpus.json", (json.dumps(settings, indent=1) + "\n").encode())
 
 
-def _resume(out: Path, manifest: Path, sources: list[Source]) -> dict[tuple[str, str], dict]:
-    """Rows of the clips that are done, with today's splits; leftovers of a kill are removed."""
+def _resume(
+    out: Path, manifest: Path, sources: list[Source], root: str | Path | None
+) -> tuple[dict[origins.Key, dict], dict[origins.Key, origins.Origin]]:
+    """Rows and origins of the clips that are done; leftovers of a kill are removed.
+
+    Today's splits hold. A clip whose file has changed is to be done again; clips of another root,
+    and of files that are gone, stay. UserError: a clip's names belong to another root's file.
+    """
     for part in (out / "clips").rglob(".*.part"):
         part.unlink(missing_ok=True)
     done = {(r["speaker"], r["utterance"]): r for r in store.read_rows(manifest)} if (
         manifest.is_file()) else {}  # fmt: skip
-    rows = {}
+    known = origins.read(out)
+    rows, taken = {}, []
     for source in sources:
-        row = done.get((source.speaker, source.utterance))
-        if row and (row["status"] == "rejected" or (out / row["file"]).is_file()):
-            rows[source.speaker, source.utterance] = {**row, "split": source.split}
+        key = source.speaker, source.utterance
+        row = done.pop(key, None)
+        if row is None or not (row["status"] == "rejected" or (out / row["file"]).is_file()):
+            continue
+        origin = known.get(key)
+        if source.path is not None:
+            path = os.path.abspath(source.path)
+            if origin is None:  # prepared before origins were kept: taken for what it is
+                origin = origins.of(source.path)
+            if not origins.unchanged(origin, source.path):
+                if path != origin.path and os.path.exists(origin.path):
+                    taken.append(f"{key[0]}/{key[1]} ({origin.path})")
+                continue
+            known[key] = dataclasses.replace(origin, path=path)
+        rows[key] = {**row, "split": source.split}
+    if taken:
+        raise UserError(
+            f"{out} has other clips under {len(taken)} of the names in {root}, the first "
+            f"{taken[0]}: choose another --out"
+        )
+    for key, row in done.items():  # what is not listed today
+        if (origin := known.get(key)) and not _left_out(origin, root):
+            rows[key] = row
     files.write_whole(manifest, store.table(rows))
-    return rows
+    known = {key: origin for key, origin in known.items() if key in rows}
+    files.write_whole(out / "sources.csv", origins.table(known))
+    return rows, known
+
+
+def _left_out(origin: origins.Origin, root: str | Path | None) -> bool:
+    """Whether a file still lies in this root, so that today's splits do not want it."""
+    inside = root is not None and Path(origin.path).is_relative_to(os.path.abspath(root))
+    return inside and os.path.exists(origin.path)
 
 
 def _run(tasks: list[tuple], jobs: int) -> Iterator[dict]:

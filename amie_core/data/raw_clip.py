@@ -12,8 +12,8 @@ from jaxtyping import Float
 class RawClip:
     """A clip as recorded or drawn.
 
-    frames: RGB pictures (h, w, 3) uint8, an iterable read once, None where the stream has lost
-    one; fps: pictures a second;
+    frames: RGB pictures (h, w, 3) uint8, one a 1/25 s, an iterable read once, None where the
+    stream has lost one; fps: pictures a second before they were put on that clock;
     audio: mono at 16 kHz in [-1, 1], or None when the clip has no sound;
     landmarks: the 68 points in pixels where they are known exactly (drawn clips), else None;
     notes: what reading had to repair, one phrase each.

@@ -1,16 +1,30 @@
-"""Sound: any audio or video file to 16 kHz mono, decoded as it is asked for."""
+"""Sound: the voice of any audio or video file as 16 kHz mono, decoded as it is asked for."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
 from amie_core.config import FPS, SAMPLE_RATE
-from amie_core.errors import UserError, reason
+from amie_core.data import media
+from amie_core.errors import UserError
+
+if TYPE_CHECKING:
+    from av import AudioFrame
+    from av.audio.stream import AudioStream
 
 FRAME_SAMPLES = SAMPLE_RATE // FPS  # 640
 MP2_DELAY = 481 / 44100  # s: the synthesis filter bank's (ISO 11172-3), which decoders leave in
+SILENT = 1e-7  # power of a track that holds nothing: -70 dBFS, BS.1770's absolute gate
+UNHEARD = 1e-4  # of the loudest channel's power: a channel 40 dB below it has no voice
+OPPOSED = -0.5  # correlation with the loudest channel from which one is turned over
+CENTRE = 1e-2  # of the loudest channel's power: a centre 20 dB below it still has the dialogue
+BLOCK = 0.2  # s that loudness is measured over
+SPEECH = 1e-2  # of the loudest block's power: blocks 20 dB below it are pauses
+LONGEST_GAP = 600.0  # s of lost sound that are filled; more is a broken clock
 
 
 def frame_count(samples: int) -> int:
@@ -18,82 +32,199 @@ def frame_count(samples: int) -> int:
     return max(1, -(-samples // FRAME_SAMPLES))
 
 
+@dataclasses.dataclass(frozen=True)
+class Voice:
+    """Where the voice is in a file, found by listening to all of it.
+
+    track: index among the file's streams; weights: of the channels (they add up to 1 without
+    signs); level: of its speech, dBFS, None where it is silent; notes: what was chosen.
+    """
+
+    track: int
+    weights: tuple[float, ...]
+    level: float | None
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+
+def survey(path: str | Path) -> Voice:
+    """The track and the channels that hold the voice, and how loud its speech is.
+
+    The default track before the others, a silent one only where all are. Of the channels the
+    centre, where it is heard (films and calls put speech there); else the mean of those that are
+    heard, turned over where they oppose the loudest. UserError: no sound that can be decoded.
+    """
+    with media.opened(path, "sound") as container:
+        tracks = [stream.index for stream in media.sound_tracks(container)]
+    if not tracks:
+        raise UserError(f"{path} has no sound: give a file with an audio track")
+    found: list[Voice] = []
+    for track in tracks:
+        try:
+            found.append(_listen(path, track))
+        except UserError:
+            if len(tracks) == 1:
+                raise
+            continue
+        if found[-1].level is not None:
+            break
+    if not found:
+        raise UserError(f"{path} holds no decodable sound: give another file")
+    voice = found[-1] if found[-1].level is not None else found[0]
+    if len(tracks) > 1:
+        place = sorted(tracks).index(voice.track) + 1
+        why = "the default one" if voice.track == tracks[0] else "those before it are silent"
+        note = f"audio track {place} of {len(tracks)}: {why}"
+        voice = dataclasses.replace(voice, notes=[note, *voice.notes])
+    return voice
+
+
+def _listen(path: str | Path, track: int) -> Voice:
+    """What one track holds (UserError: nothing that can be decoded)."""
+    names: list[str] = []
+    blocks: list[np.ndarray] = []  # power of the channels, and what each two have in common
+    with media.opened(path, "sound") as container:
+        stream = media.track(container, track)
+        size = max(1, round(BLOCK * stream.rate))
+        rest = np.zeros((0, 0))
+        for frame in _frames(container, stream):
+            data = _channels(frame)
+            if not names:
+                names = [channel.name for channel in frame.layout.channels]
+                rest = np.zeros((len(data), 0))
+            if len(data) != len(names):
+                continue  # where the layout changes mid-file, the first one decides
+            rest = np.concatenate([rest, data], axis=1)
+            while rest.shape[1] >= size:
+                blocks.append(rest[:, :size] @ rest[:, :size].T / size)
+                rest = rest[:, size:]
+        if rest.shape[1]:
+            blocks.append(rest @ rest.T / rest.shape[1])
+    if not blocks:
+        raise UserError(f"{path} holds no decodable sound: give another file")
+    weights = _weights(np.mean(blocks, axis=0), names)
+    heard = np.maximum(np.einsum("bij,i,j->b", np.array(blocks), weights, weights), 0)
+    return Voice(track, tuple(weights.tolist()), _level(heard))
+
+
+def speech_level(wave: Float[np.ndarray, " samples"]) -> float | None:
+    """How loud the speech of 16 kHz samples is, dBFS: its pauses left out; None for silence."""
+    size = round(BLOCK * SAMPLE_RATE)
+    parts = [wave[k : k + size].astype(np.float64) for k in range(0, len(wave), size)]
+    return _level(np.array([(part**2).mean() for part in parts]))
+
+
+def _level(power: Float[np.ndarray, " blocks"]) -> float | None:
+    if not len(power) or power.max() <= SILENT:
+        return None
+    return float(10 * np.log10(power[power >= SPEECH * power.max()].mean()))
+
+
+def _weights(power: Float[np.ndarray, "c c"], names: list[str]) -> Float[np.ndarray, " c"]:
+    """Of the channels, from their powers and products and their names (FFmpeg's: FC, LFE …)."""
+    own = power.diagonal().copy()
+    if "LFE" in names and len(names) > 1:
+        own[names.index("LFE")] = 0  # rumble
+    loudest = int(own.argmax())
+    if not own[loudest] > 0:
+        return np.full(len(own), 1 / len(own))
+    if "FC" in names and own[names.index("FC")] >= CENTRE * own[loudest]:
+        return np.eye(len(own))[names.index("FC")]
+    heard = own >= UNHEARD * own[loudest]
+    common = power[loudest] / np.sqrt(np.maximum(own * own[loudest], 1e-300))
+    signs = np.where(common < OPPOSED, -1.0, 1.0)
+    return heard * signs / heard.sum()
+
+
 def stream_audio(
-    path: str | Path, origin: float | None = None
+    path: str | Path, origin: float | None = None, voice: Voice | None = None,
+    level: float | None = None,
 ) -> Iterator[Float[np.ndarray, " k"]]:
-    """Chunks of mono sound at 16 kHz in [-1, 1], decoded as they are asked for.
+    """Chunks of the voice, mono at 16 kHz in [-1, 1], decoded as they are asked for.
 
     `origin`: the time in the file's own clock that is sample 0 (a video's first frame); without
-    it the sound's own beginning. Damaged packets become silence of the same length, MP2's delay
-    of 11 ms (GRID) is taken off. UserError: no sound, or not a media file.
+    it the sound's own beginning; voice: of `survey`, where it is known; level: dBFS that its
+    speech is brought to (as recorded where None). Damaged packets become silence of the same
+    length, MP2's delay of 11 ms (GRID) is taken off. UserError: no sound, or not a media file.
     """
     import soxr
 
-    rate, blocks = _decoded(path, origin)
-    resample = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32")
-    for block in blocks:
-        if len(chunk := resample.resample_chunk(block)):
-            yield chunk
-    if len(chunk := resample.resample_chunk(np.zeros(0, np.float32), last=True)):
-        yield chunk
+    voice = survey(path) if voice is None else voice
+    gain = 1.0
+    if level is not None and voice.level is not None:
+        gain = 10 ** ((level - voice.level) / 20)
+    with media.opened(path, "sound") as container:
+        stream = media.track(container, voice.track)
+        resample = soxr.ResampleStream(stream.rate, SAMPLE_RATE, 1, dtype="float32")
+        for block in whole_sound(path, container, stream, origin):
+            chunk = resample.resample_chunk(_mixed(block, voice.weights))
+            if len(chunk):
+                yield chunk if gain == 1 else np.float32(gain) * chunk
+        if len(chunk := resample.resample_chunk(np.zeros(0, np.float32), last=True)):
+            yield chunk if gain == 1 else np.float32(gain) * chunk
 
 
-def _decoded(path: str | Path, origin: float | None) -> tuple[int, Iterator[np.ndarray]]:
-    """The file's own rate, and its mono sound without holes, in blocks."""
-    import av
-
-    try:
-        container = av.open(str(path))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as sound: {reason(error)}") from error
-    if not container.streams.audio:
-        container.close()
-        raise UserError(f"{path} has no sound: give a file with an audio track")
-    stream = container.streams.audio[0]
-    rate = stream.rate
-    begin = origin
+def whole_sound(
+    path: str | Path, container, stream: "AudioStream", origin: float | None = None
+) -> Iterator[Float[np.ndarray, "c k"]]:
+    """A track's blocks at its own rate and channels, without holes (see `stream_audio`)."""
+    begin, written = origin, 0
     if begin is None:
         begin = float((stream.start_time or 0) * (stream.time_base or 0))
     if stream.codec_context.name in ("mp2", "mp2float"):
         begin += MP2_DELAY
-
-    def blocks() -> Iterator[np.ndarray]:
-        written = 0
-        with container:
-            for packet in container.demux(stream):
-                try:
-                    frames = packet.decode()
-                except av.error.FFmpegError:
-                    continue  # the hole is filled from the next frame's time
-                for frame in frames:
-                    block = _mono(frame)
-                    if frame.time is not None:
-                        gap = round((frame.time - begin) * rate) - written
-                        if gap < 0 and written == 0:
-                            block = block[-gap:]  # sound from before the picture
-                        elif gap > rate // 50 or (gap > 0 and written == 0):
-                            yield np.zeros(gap, np.float32)  # lost sound; < 20 ms is clock jitter
-                            written += gap
-                    if len(block):
-                        yield block
-                        written += len(block)
-        if not written:
-            raise UserError(f"{path} holds no decodable sound: give another file")
-
-    return rate, blocks()
+    for frame in _frames(container, stream):
+        block = _channels(frame)
+        if frame.time is not None:
+            gap = round((frame.time - begin) * stream.rate) - written
+            if gap > LONGEST_GAP * stream.rate:
+                raise UserError(f"{path}: its sound's clock jumps by {gap / stream.rate:.0f} s")
+            if gap < 0 and written == 0:
+                block = block[:, -gap:]  # sound from before the picture
+            elif gap > stream.rate // 50 or (gap > 0 and written == 0):
+                yield np.zeros((len(block), gap), np.float32)  # lost; < 20 ms is clock jitter
+                written += gap
+        if block.shape[1]:
+            yield block
+            written += block.shape[1]
+    if not written:
+        raise UserError(f"{path} holds no decodable sound: give another file")
 
 
-def _mono(frame) -> np.ndarray:
-    """One decoded frame as float32 in [-1, 1], channels averaged."""
-    data = frame.to_ndarray()
-    scale = 1.0 if data.dtype.kind == "f" else 1.0 / float(np.iinfo(data.dtype).max)
+def _frames(container, stream) -> "Iterator[AudioFrame]":
+    """Decoded frames; a damaged packet leaves a hole that the next frame's time tells of."""
+    from av.error import FFmpegError
+
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+            if packet is None:
+                return
+            yield from packet.decode()
+        except FFmpegError:
+            continue
+
+
+def _channels(frame: "AudioFrame") -> Float[np.ndarray, "c k"]:
+    """One decoded frame in [-1, 1]."""
+    data: np.ndarray = frame.to_ndarray()
     if data.dtype == np.uint8:
-        data, scale = data.astype(np.int16) - 128, 1 / 128
-    channels = len(frame.layout.channels)
-    data = data if frame.format.is_planar else data.reshape(-1, channels).T
-    return np.ascontiguousarray(data.mean(axis=0) * scale, dtype=np.float32)
+        data = (data.astype(np.int16) - 128) / 128
+    elif data.dtype.kind != "f":
+        data = data / float(np.iinfo(data.dtype).max)
+    count = len(frame.layout.channels)
+    return np.nan_to_num(data if frame.format.is_planar else data.reshape(-1, count).T)
 
 
-def load_audio(path: str | Path, origin: float | None = None) -> Float[np.ndarray, " samples"]:
+def _mixed(block: Float[np.ndarray, "c k"], weights: tuple[float, ...]) -> Float[np.ndarray, " k"]:
+    """The channels by their weights; where the layout changes mid-file, their mean."""
+    if len(block) != len(weights) or len(set(weights)) == 1:
+        return np.ascontiguousarray(block.mean(axis=0), np.float32)
+    return np.ascontiguousarray(weights @ block, np.float32)
+
+
+def load_audio(
+    path: str | Path, origin: float | None = None, voice: Voice | None = None
+) -> Float[np.ndarray, " samples"]:
     """All the sound of an audio or video file: mono, 16 kHz, [-1, 1] (see `stream_audio`)."""
-    return np.concatenate(list(stream_audio(path, origin)))
+    return np.concatenate(list(stream_audio(path, origin, voice)))

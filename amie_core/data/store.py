@@ -129,10 +129,10 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def line(row: dict[str, Any]) -> str:
-    """One row of the manifest as text."""
+    """One row of the manifest as text; names that are no Unicode are spelled with backslashes."""
     text = io.StringIO()
     csv.DictWriter(text, COLUMNS, lineterminator="\n").writerow(row)
-    return text.getvalue()
+    return text.getvalue().encode(errors="backslashreplace").decode()
 
 
 def table(rows: dict[tuple[str, str], dict[str, Any]]) -> bytes:

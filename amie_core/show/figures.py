@@ -129,7 +129,8 @@ def clip_html(
     into the clip. `<video src="data:…">` outlives the cleaning that untrusted notebooks get;
     `<source>` does not.
     """
-    from amie_core.data.video import VideoWriter, read_video
+    from amie_core.data.video import read_video
+    from amie_core.data.video_writer import VideoWriter
 
     if isinstance(clip, Path):
         raw = read_video(clip)

@@ -78,7 +78,7 @@ def write(
     size: int,
 ) -> None:
     """Write the frames of `part` with their sound, `size` px wide, as H.264 + AAC."""
-    from amie_core.data.video import VideoWriter
+    from amie_core.data.video_writer import VideoWriter
 
     sound = wave[part.start * FRAME_SAMPLES : part.stop * FRAME_SAMPLES]
     with VideoWriter(path, size, audio=sound, comment=NOTE, crf=CRF) as writer:

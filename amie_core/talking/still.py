@@ -1,15 +1,21 @@
 """The still: any image file to upright RGB, the face in it, its mouth brought to rest."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 
 from amie_core.data.alignment import scale
 from amie_core.errors import UserError
 from amie_core.machine import say
 
+if TYPE_CHECKING:
+    from PIL import Image
+
+HEIC = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 GREY = 128  # what shows through a transparent image
 SMALLEST = 24  # px between the eyes' centres: below, there is no mouth to be seen
 BETWEEN_EYES = 76  # px at 256, of the template
@@ -82,24 +88,92 @@ def find_face(image: UInt8[np.ndarray, "h w 3"], index: int | None = None) -> St
 
 
 def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
-    """Any still as upright 8-bit RGB: EXIF orientation applied, transparency over grey.
+    """Any still as upright 8-bit sRGB: EXIF orientation and colour profile applied, transparency
+    over grey, 16 bits and floats as dark as they are.
 
     Raises UserError when the file is no readable image.
     """
     from PIL import Image, ImageOps
 
+    _with_heic(path)
     try:
         with Image.open(path) as file:
             file.load()
             image: Image.Image = ImageOps.exif_transpose(file)
             if image.mode.startswith("I") or image.mode == "F":  # 16 bits or more a pixel
-                deep = np.asarray(image, np.float64)
-                deep = deep * (255 / max(deep.max(), 255.0))
-                image = Image.fromarray(deep.clip(0, 255).astype(np.uint8))
+                image = Image.fromarray(_eight_bits(np.asarray(image)))
+            image = _standard_colours(image, file.info.get("icc_profile"))
             if image.has_transparency_data:
                 image = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", image.size, (GREY,) * 3), image)
             return np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        if (deep := _deep_tiff(path)) is not None:
+            return deep
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path} is not a readable image ({reason}): give a PNG or JPEG") from None
+
+
+def _with_heic(path: str | Path) -> None:
+    """Let Pillow read phones' HEIC where pillow-heif is installed; say what to do where not."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(12)
+    except OSError:
+        return  # said by the one who reads it
+    if head[4:8] != b"ftyp" or head[8:12] not in HEIC:
+        return
+    try:
+        from pillow_heif import register_heif_opener  # type: ignore[import-not-found]
+    except ImportError:
+        raise UserError(
+            f"{path} is a HEIC picture: pip install pillow-heif to read it, or save it as JPEG"
+        ) from None
+    register_heif_opener()
+
+
+def _standard_colours(image: "Image.Image", profile: bytes | None) -> "Image.Image":
+    """The picture in sRGB (Display P3, Adobe RGB, CMYK … as its ICC profile says)."""
+    from PIL import ImageCms
+
+    if not profile or image.mode not in ("RGB", "RGBA", "L", "CMYK"):
+        return image
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        mode = "RGBA" if image.mode == "RGBA" else "RGB"
+        return ImageCms.profileToProfile(
+            image, own, ImageCms.createProfile("sRGB"), outputMode=mode
+        ) or image  # fmt: skip
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image  # a broken profile, or one of another mode
+
+
+def _eight_bits(values: Shaped[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
+    """Deep pixels as 8 bits: floats up to 1 are whole numbers of white; else by the smallest of
+    8, 16 and 32 bits that holds them, 16 for 16-bit pixels whatever they hold.
+    """
+    deep = np.nan_to_num(values.astype(np.float64))
+    top = deep.max(initial=0)
+    whole = 65535.0 if values.dtype == np.uint16 else 255.0
+    if values.dtype.kind == "f" and top <= 1.5:
+        whole = 1.0
+    elif top > whole:
+        whole = 65535.0 if top <= 65535 else top
+    return (deep * (255 / whole)).round().clip(0, 255).astype(np.uint8)
+
+
+def _deep_tiff(path: str | Path) -> UInt8[np.ndarray, "h w 3"] | None:
+    """A TIFF of several deep channels, which Pillow does not read; None for anything else."""
+    import cv2
+
+    if Path(path).suffix.lower() not in (".tif", ".tiff"):
+        return None
+    try:
+        found = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    except (OSError, cv2.error):
+        return None
+    if found is None or found.dtype == np.uint8:
+        return None
+    eight = _eight_bits(found)
+    eight = np.stack([eight] * 3, -1) if eight.ndim == 2 else eight[..., 2::-1]
+    return np.ascontiguousarray(eight)

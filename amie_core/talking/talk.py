@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amie_core.config import FACE_SIZE, FPS, MOVEMENT
+from amie_core.config import FACE_SIZE, FPS, MOVEMENT, SPEECH_LEVEL
 from amie_core.data.alignment import scale
 from amie_core.errors import UserError
 from amie_core.files import SHIPPED
-from amie_core.machine import pick_device, progress_bar, threads
+from amie_core.machine import pick_device, progress_bar, say, threads
 from amie_core.talking.still import Still, open_still
 
 if TYPE_CHECKING:
     import torch
 
+    from amie_core.data.sound import Voice
     from amie_core.model.talker import Talker
 
 SIZES = (32, 2048)  # px, of the video
@@ -65,17 +66,27 @@ def talk(
         raise UserError(f"movement {movement:g}: choose a number up to {LARGEST:g}, 1 is the model")
     source = SHIPPED if checkpoint is None else Path(checkpoint)
 
-    from amie_core.data.video import VideoWriter
+    from amie_core.data.sound import survey
+    from amie_core.data.video_writer import VideoWriter
     from amie_core.training.checkpoint import load_generator
 
+    voice = survey(audio)
+    if voice.level is None:
+        raise UserError(f"{audio} is silent: there is nothing to say; give a recording of a voice")
+    for note in voice.notes:
+        say(f"{audio}: {note}")
     generator, meta = load_generator(source, pick_device(device))
     still = open_still(face, face_index, keep_smile)
-    shape, pictures = picture_frames(generator, meta, still, audio, size, crop, movement)
+    shape, pictures = picture_frames(
+        generator, meta, still, audio, size, crop, movement, voice=voice
+    )
     comment = f"profile {meta['profile']}, commit {meta['commit']}, step {meta['step']}"
     count = 0
     with (
         threads(meta["image_size"]),
-        VideoWriter(out, shape, audio=audio, comment=comment, synthetic=True) as writer,
+        VideoWriter(
+            out, shape, audio=audio, track=voice.track, comment=comment, synthetic=True
+        ) as writer,
         progress_bar(what="talk", shown=progress, total=_expected(audio), unit="frame") as bar,
     ):
         for picture in pictures:
@@ -94,8 +105,13 @@ def picture_frames(
     size: int | None = None,
     crop: bool = False,
     movement: float = MOVEMENT,
+    voice: "Voice | None" = None,
 ) -> tuple[tuple[int, int], Iterator[np.ndarray]]:
-    """Width and height of the video of `talk`, and its frames as they are made."""
+    """Width and height of the video of `talk`, and its frames as they are made.
+
+    The speech is heard at the level of the clips that the model learnt from, however loud the
+    recording is. voice: of sound.survey, where it is known.
+    """
     import torch
 
     from amie_core.data.audio import stream_windows
@@ -104,7 +120,7 @@ def picture_frames(
 
     seen = still.aligned(meta["image_size"])
     identity = torch.from_numpy(seen.copy()).permute(2, 0, 1).float().div_(255)
-    windows = stream_windows(audio, rate=meta["mfcc_rate"])
+    windows = stream_windows(audio, rate=meta["mfcc_rate"], voice=voice, level=SPEECH_LEVEL)
     changes = roll_changes(generator, identity, windows, still.lip_box)
     if crop:
         edge = size or FACE_SIZE

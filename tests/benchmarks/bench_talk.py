@@ -72,7 +72,7 @@ def stages(face: Path, sound: Path, out: Path, run: Path, size: int | None) -> t
     import torch
 
     from amie_core.data.audio import stream_windows
-    from amie_core.data.video import VideoWriter
+    from amie_core.data.video_writer import VideoWriter
     from amie_core.machine import threads
     from amie_core.model.talker import roll_changes
     from amie_core.talking import canvas
@@ -108,7 +108,7 @@ def stages(face: Path, sound: Path, out: Path, run: Path, size: int | None) -> t
 FIRST = """
 import sys
 from amie_core import cli
-from amie_core.data.video import VideoWriter
+from amie_core.data.video_writer import VideoWriter
 write = VideoWriter.write
 def said(self, frame):
     print("FIRST", flush=True)
