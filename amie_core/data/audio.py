@@ -21,7 +21,7 @@ from amie_core.errors import UserError
 HOPS = 100 // FPS  # hops of 10 ms in a frame: 4
 BEFORE = 8  # hops of a frame's window that start before the frame
 BANDS = 26  # mel bands: as many as 5 kHz can fill, and the usual number for 13 cepstra
-JUDGED = 20 * SAMPLE_RATE  # samples whose bands tell which a recording lacks
+JUDGED = 10  # s at the beginning whose bands tell which a recording lacks
 FLOOR = 1e-10  # power of digital silence: -100 dB
 
 
@@ -147,7 +147,7 @@ def stream_windows(
     resample = soxr.ResampleStream(SAMPLE_RATE, rate, 1) if rate != SAMPLE_RATE else None
     fill = None
     if level is not None and rate == SAMPLE_RATE:
-        fill = filler(mel_bands(_beginning(stream_audio(path, voice=voice, level=level)), rate))
+        fill = filler(_first_bands(stream_audio(path, voice=voice, level=level)))
     buffer, samples, done = np.zeros(BEFORE * hop, np.float32), 0, 0
     for block in stream_audio(path, voice=voice, level=level):
         samples += len(block)
@@ -164,11 +164,14 @@ def stream_windows(
         yield windows(_cepstra(np.pad(part, (0, need - len(part))), rate, fill), count)
 
 
-def _beginning(blocks: Iterator[Float[np.ndarray, " k"]]) -> Float[np.ndarray, " samples"]:
-    """The first 20 s."""
-    taken, count = [np.zeros(0, np.float32)], 0
+def _first_bands(blocks: Iterator[Float[np.ndarray, " k"]]) -> Float[np.ndarray, "hops 26"]:
+    """Mel bands of the first seconds of 16 kHz sound, a second at a time."""
+    bands, rest = [np.zeros((0, BANDS))], np.zeros(0, np.float32)
     for block in blocks:
-        taken.append(block)
-        if (count := count + len(block)) >= JUDGED:
+        rest = np.concatenate([rest, block])
+        if len(rest) >= SAMPLE_RATE:
+            bands.append(mel_bands(rest, SAMPLE_RATE))
+            rest = rest[:0]
+        if len(bands) > JUDGED:
             break
-    return np.concatenate(taken)
+    return np.concatenate([*bands, mel_bands(rest, SAMPLE_RATE)])
