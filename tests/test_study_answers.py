@@ -9,7 +9,7 @@ import pytest
 from keys import write_key
 
 from amie_core.errors import UserError
-from amie_core.study import COLUMNS, PEOPLE, SIMULATED, answers
+from amie_core.study import COLUMNS, PEOPLE, SIMULATED, answers, tables
 from amie_core.study.plan import shown
 from amie_core.study.simulate import simulate
 
@@ -73,9 +73,12 @@ ROWS = [
     (change("seconds", "-1"), "seconds '-1' is no time"),
     (change("seconds", "nan"), "seconds 'nan' is no time"),
     (change("seconds", "inf"), "seconds 'inf' is no time"),
+    (change("seconds", "07. Sep"), "'07. Sep' is no time; if a spreadsheet changed it, ask for"),
+    (change("rater", "=cmd|' /C calc'!A0"), "is not 'abcdefgh' as in the rest"),
+    (change("clip", "=cmd|' /C calc'!A0"), "no clip has that name; if a spreadsheet changed it"),
     (lambda rows: rows[3].append("more"), "it has not 10 columns"),
     (lambda rows: rows[3].pop(), "it has not 10 columns"),
-    (lambda rows: rows.insert(3, list(rows[2])), "a second answer at place 0"),
+    (lambda rows: rows.insert(3, list(rows[2])), "a second answer at place 0, after row 3"),
 ]
 
 
@@ -102,8 +105,11 @@ def test_bad_files_are_refused_and_the_rest_used(tmp_path: Path) -> None:
     (tmp_path / "f_empty.csv").write_text("")
     (tmp_path / "g_binary.csv").write_bytes(b"\x00\xff\xfe" * 9)
     (tmp_path / "h_quote.csv").write_text(",".join(COLUMNS) + '\n"abc')
-    (tmp_path / "i_huge.csv").write_bytes(b"0" * (answers.LARGEST + 1))
+    (tmp_path / "i_huge.csv").write_bytes(b"0" * (tables.LARGEST + 1))
     write(tmp_path / "j_nobody.csv", filled(""))
+    write(tmp_path / "k_formula.csv", filled("=cmd|' /C calc'!A0"))
+    write(tmp_path / "l_lacks.csv", [[*row[:8], *row[9:]] for row in filled("lacking")])
+    write(tmp_path / "m_twice.csv", [[*row, row[8]] for row in filled("twofold")])
     simulate(KEY, tmp_path, 1)
     found = answers.read([tmp_path], KEY)
     assert len(found.usable) == len(filled()) - 1
@@ -112,11 +118,45 @@ def test_bad_files_are_refused_and_the_rest_used(tmp_path: Path) -> None:
         "b_again.csv": "rater abcdefgh is in a.csv already", "c_foreign.csv": "'ffffffffffff'",
         "d_columns.csv": "columns", "e_header.csv": "no answer", "f_empty.csv": "columns",
         "g_binary.csv": "UTF-8", "h_quote.csv": "not a readable CSV", "i_huge.csv": "larger",
-        "j_nobody.csv": "no rater", "answers-SIMULATED-000.csv": "nobody voted",
+        "j_nobody.csv": "no rater", "k_formula.csv": "calc'!A0\" is a formula",
+        "l_lacks.csv": "columns are missing in it: clip", "m_twice.csv": "are called 'clip'",
+        "answers-SIMULATED-000.csv": "nobody voted",
     }  # fmt: skip
     assert set(said) == set(wanted)
     for name, why in wanted.items():
         assert said[name][0] is None and why in said[name][1], name
+
+
+def test_of_two_answers_that_differ_neither_is_counted(tmp_path: Path) -> None:
+    rows = filled()
+    place, at = rows[4][COLUMNS.index("place")], COLUMNS.index("position")
+    other = next(row for row in filled(form=1)[1:] if row[5:7] == rows[4][5:7])  # turned
+    rows.append([*rows[4]])
+    rows[-1][at], rows[-1][at + 1] = "1", other[at + 1]
+    found = answers.read([write(tmp_path / "a.csv", rows)], KEY)
+    assert found.refused == [
+        ("a.csv", len(rows), f"a second answer at place {place}, after row 5"),
+        ("a.csv", 5, f"a later row answers place {place} otherwise: neither is counted"),
+    ]
+    assert len(found.usable) == len(rows) - 3
+
+
+def test_raters_in_one_file(tmp_path: Path) -> None:
+    """Files put together hold a rater each; a code of few rows is a mistake in them."""
+    rows = filled("aaaaaaaa") + filled("bbbbbbbb", 5)
+    rows[40][COLUMNS.index("rater")] = "bbbb"
+    found = answers.read([write(tmp_path / "a.csv", rows)], KEY)
+    one = len(filled()) - 1
+    assert {a.rater for a in found.usable} == {"aaaaaaaa", "bbbbbbbb"}
+    assert len(found.usable) == 2 * one - 1
+    assert found.refused == [("a.csv", 41, "rater 'bbbb' is not 'aaaaaaaa' as in the rest")]
+    write(tmp_path / "b.csv", filled("bbbbbbbb", 5))
+    again = answers.read([tmp_path], KEY)
+    assert again.refused[1:] == [("b.csv", None, "rater bbbbbbbb is in a.csv already")]
+    assert again.usable == found.usable
+    write(tmp_path / "c.csv", filled("cccccccc") + filled("simulated-001", 5))
+    mixed = answers.read([tmp_path / "c.csv"], KEY)
+    assert mixed.refused == [("c.csv", None, "simulated raters: nobody voted")] != mixed.usable
 
 
 def test_people_and_simulated_raters_never_meet(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def analyse(
     }
     kept = {rater: own for rater, own in by_rater.items() if rater not in excluded}
     if not kept:
-        reasons = [f"{file}: {why}" for file, _, why in found.refused]
+        reasons = [f"{where(file, row)}: {why}" for file, row, why in found.refused]
         reasons += [f"{rater}: {why}" for rater, why in excluded.items()]
         raise UserError(f"no rater is left to count ({'; '.join(reasons[:3])})")
     return {
@@ -73,6 +73,7 @@ def analyse(
             "a guesser passes": round(guesser_passes(key), 4),
         },
         "refused": [{"file": f, "row": r, "reason": why} for f, r, why in found.refused],
+        "told_back": [{"file": f, "row": r, "what": what} for f, r, what in found.told_back],
         "questions": {
             name: _question(key, list(kept.values()), name, draws, seed) for name in QUESTIONS
         },
@@ -203,6 +204,11 @@ def text(result: dict[str, Any]) -> str:
                 f"{span(row['strength_interval'])}"
             )
     return "\n".join(lines)
+
+
+def where(file: str, row: int | None) -> str:
+    """Where in the answers something stands, as text."""
+    return file if row is None else f"{file} row {row}"
 
 
 def span(interval: tuple[float, float] | None, scale: float = 1.0) -> str:

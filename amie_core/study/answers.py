@@ -1,18 +1,21 @@
 """Answers from many CSV files: what fits the key is used, all else is refused by file and row."""
 
-import csv
-import io
 import math
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from amie_core.errors import UserError
-from amie_core.study import COLUMNS, PEOPLE, SIMULATED
+from amie_core.study import COLUMNS, PEOPLE, SIMULATED, names, tables
 from amie_core.study.plan import shown
+from amie_core.study.tables import Refused, Row
 
-LARGEST = 5_000_000  # bytes of a CSV: a ballot's has a few thousand
+# What raters send, in either case of letters; a workbook is refused by name, not passed over.
+ENDINGS = {".csv", ".tsv", ".tab", ".txt", ".xlsx", ".xls", ".ods"}
+AS_SAVED = "ask for the file as the page saved it"
 
 
 @dataclass(frozen=True)
@@ -31,141 +34,194 @@ class Answer:
 
 @dataclass(frozen=True)
 class Answers:
-    """All usable answers, and what was refused: (file, row or None for the whole file, reason)."""
+    """All usable answers, and what was refused: (file, row or None for the whole file, reason).
+
+    told_back: (file, row, what) of usable answers whose clip a spreadsheet had changed.
+    """
 
     usable: list[Answer]
     refused: list[tuple[str, int | None, str]] = field(default_factory=list)
     files: int = 0
-
-
-class _Refused(Exception):
-    """A file or a row that cannot be used; the message says why."""
+    told_back: list[tuple[str, int, str]] = field(default_factory=list)
 
 
 def find(paths: Iterable[str | Path]) -> list[Path]:
-    """The CSV files among these files and folders (UserError when there is none)."""
-    found: list[Path] = []
+    """The files of answers among these files and folders, each once (UserError: there is none)."""
+    found: dict[Path, Path] = {}
     for path in map(Path, paths):
-        if path.is_dir():
-            found += sorted(path.glob("*.csv"))
-        elif path.is_file():
-            found.append(path)
-        else:
+        if not path.exists():
             raise UserError(f"{path}: no such file or folder of answers")
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            hidden = file.name.startswith((".", "~$"))  # left by systems and open workbooks
+            if file == path or (file.is_file() and file.suffix.lower() in ENDINGS and not hidden):
+                found.setdefault(file.resolve(), file)
     if not found:
         raise UserError("no .csv file of answers there: raters send one each")
-    return found
+    return list(found.values())
 
 
 def read(paths: Iterable[str | Path], key: dict[str, Any], source: str = PEOPLE) -> Answers:
-    """The answers in these files (or folders of CSVs) to the study of `key`.
+    """The answers in these files (or folders of them) to the study of `key`.
 
     source: whose answers are wanted; a file of the other kind (people or simulated raters) is
-    refused whole, so that the two never meet. Row numbers count the header as row 1.
+    refused whole, so that the two never meet. Rows are numbered as a spreadsheet shows them: the
+    header is row 1. A rater's second file is refused, and so are two answers that contradict each
+    other. A clip's name that a spreadsheet took for a number is told back where no other clip of
+    the key would be shown so; else its row is refused.
     """
-    usable: list[Answer] = []
-    refused: list[tuple[str, int | None, str]] = []
+    result = Answers([], files=len(files := find(paths)))
     raters: dict[str, str] = {}
-    files = find(paths)
     for path in files:
         try:
-            rows = _rows(path)
-            rater, form = _whose(rows, key, source)
-            if rater in raters:
-                raise _Refused(f"rater {rater} is in {raters[rater]} already")
-        except _Refused as why:
-            refused.append((path.name, None, str(why)))
-            continue
-        raters[rater] = path.name
-        said = {"study": key["study"], "source": source, "rater": rater, "form": form}
-        seen: set[tuple[int, str]] = set()
-        for number, row in rows:
-            try:
-                answer = _answer(row, key, said)
-                if (answer.place, answer.question) in seen:
-                    raise _Refused(f"a second answer at place {answer.place}")
-            except _Refused as why:
-                refused.append((path.name, number, str(why)))
-                continue
-            seen.add((answer.place, answer.question))
-            usable.append(answer)
-    return Answers(usable, refused, len(files))
+            for rater, form, rows in _raters(tables.rows(path), key, source):
+                if rater in raters:
+                    why = f"rater {rater} is in {raters[rater]} already"
+                    result.refused.append((path.name, None, why))
+                    continue
+                raters[rater] = path.name
+                said = {"source": source, "rater": rater, "form": form}
+                _add(result, path.name, rows, key, said)
+        except Refused as why:
+            result.refused.append((path.name, None, str(why)))
+    return result
 
 
-def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """Numbered rows of a CSV with our columns."""
-    try:
-        if path.stat().st_size > LARGEST:
-            raise _Refused("far larger than a ballot's file")
-        text = path.read_bytes().decode("utf-8-sig")  # a spreadsheet may have put a mark in front
-    except UnicodeDecodeError:
-        raise _Refused("not a text file in UTF-8") from None
-    except OSError as error:
-        raise _Refused(f"cannot be read: {error.strerror}") from None
-    try:
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise _Refused(f"its columns are not a ballot's ({', '.join(COLUMNS)})")
-        rows = [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        raise _Refused(f"not a readable CSV ({error})") from None
-    if not rows:
-        raise _Refused("no answer in it")
-    return rows
+def _raters(
+    rows: list[tuple[int, Row]], key: dict[str, Any], source: str
+) -> Iterator[tuple[str, str, list[tuple[int, Row]]]]:
+    """Each rater in a file of this study, the form that most rows name, and the rows.
 
-
-def _whose(
-    rows: list[tuple[int, dict[str, str]]], key: dict[str, Any], source: str
-) -> tuple[str, str]:
-    """The one rater of a file of this study and the form used, by what most of its rows say."""
-
-    def most(column: str) -> str:
-        values = [row[column] or "" for _, row in rows]
-        return max(set(values), key=lambda value: (values.count(value), value))
-
-    if most("study") != key["study"]:
-        raise _Refused(f"it answers study {most('study')!r}, not {key['study']}")
-    sources = {row["source"] for _, row in rows}
-    if source == PEOPLE and (SIMULATED in sources or most("rater").startswith(SIMULATED)):
-        raise _Refused("simulated raters: nobody voted")
+    A file has one rater, or several that were put together. A code in less than half as many rows
+    as another is no rater but a mistake in a row: such rows are with the rater of most rows.
+    """
+    whole = [row for _, row in rows if row is not None]
+    if not whole:
+        raise Refused("no row of it has all columns")
+    study = _most(row["study"] for row in whole)
+    if not _same_study(study, key):
+        raise Refused(f"it answers study {study!r}, not {key['study']}")
+    counts = Counter(row["rater"] for row in whole if row["rater"]).most_common()
+    raters = [rater for rater, count in counts if 2 * count >= counts[0][1]]
+    sources = {row["source"] for row in whole}
+    simulated = any(rater.startswith(SIMULATED) for rater in raters)
+    if source == PEOPLE and (simulated or SIMULATED in sources):
+        raise Refused("simulated raters: nobody voted")
     if source == SIMULATED and sources != {SIMULATED}:
-        raise _Refused("not a simulated rater: people's votes are read apart")
-    if not most("rater"):
-        raise _Refused("it names no rater")
-    return most("rater"), most("form")
+        raise Refused("not a simulated rater: people's votes are read apart")
+    if 2 * sum(count for _, count in counts) < len(whole):
+        raise Refused("it names no rater")
+    groups: dict[str, list[tuple[int, Row]]] = {rater: [] for rater in raters}
+    for number, row in rows:
+        groups.get(row["rater"] if row else "", groups[raters[0]]).append((number, row))
+    for rater, own in groups.items():
+        if rater.startswith(("=", "+", "-", "@")):
+            raise Refused(f"rater {rater!r} is a formula, no code that a ballot gives")
+        yield rater, _most(row["form"] for _, row in own if row), own
 
 
-def _answer(row: dict[str, Any], key: dict[str, Any], said: dict[str, str]) -> Answer:
+def _same_study(cell: str, key: dict[str, Any]) -> bool:
+    """Whether a cell names the study of `key`, be it as a number."""
+    return cell == key["study"] or bool(names.told_back(cell, [key["study"]]))
+
+
+def _most(values: Iterable[str]) -> str:
+    """The commonest of some words."""
+    counts = Counter(values)
+    return max(counts, key=lambda value: (counts[value], value))
+
+
+def _add(
+    result: Answers, file: str, rows: list[tuple[int, Row]], key: dict[str, Any],
+    said: dict[str, str],
+) -> None:  # fmt: skip
+    """Put the rows of one rater into `result`; `said`: what each should say, by column."""
+    found: dict[tuple[int, str], tuple[int, Answer, str]] = {}
+    disputed = set()
+    for number, row in rows:
+        try:
+            if row is None:
+                raise Refused(f"it has not {len(COLUMNS)} columns, or not as many as the header")
+            answer = _answer(row, key, said)
+            at = (answer.place, answer.question)
+            if at in found:
+                disputed |= {at} if found[at][1].clip != answer.clip else set()
+                raise Refused(f"a second answer at place {answer.place}, after row {found[at][0]}")
+        except Refused as why:
+            result.refused.append((file, number, str(why)))
+            continue
+        found[at] = (number, answer, row["clip"])
+    for at, (number, answer, cell) in found.items():
+        if at in disputed:
+            said_twice = f"a later row answers place {answer.place} otherwise: neither is counted"
+            result.refused.append((file, number, said_twice))
+            continue
+        result.usable.append(answer)
+        if cell != answer.clip:
+            what = f"clip {cell!r} is {answer.clip}, which a spreadsheet took for a number"
+            result.told_back.append((file, number, what))
+
+
+def _answer(row: dict[str, str], key: dict[str, Any], said: dict[str, str]) -> Answer:
     """One row, checked against the key in every column; `said`: what the rest of the file says."""
-    if None in row or None in row.values():
-        raise _Refused(f"it has not {len(COLUMNS)} columns")
+    if not _same_study(row["study"], key):
+        raise Refused(f"study {row['study']!r} is not {key['study']!r} as in the rest")
     for column, wanted in said.items():
         if row[column] != wanted:
-            raise _Refused(f"{column} {row[column]!r} is not {wanted!r} as in the rest")
+            raise Refused(f"{column} {row[column]!r} is not {wanted!r} as in the rest")
     form = key["forms"][_number(row, "form", len(key["forms"]))]
     place = _number(row, "place", len(form))
     trial, turn = form[place]
     if row["trial"] != trial:
-        raise _Refused(f"trial {row['trial']!r} is not at place {place} of form {row['form']}")
+        raise Refused(f"trial {row['trial']!r} is not at place {place} of form {row['form']}")
     if row["question"] not in key["questions"]:
-        raise _Refused(f"unknown question {row['question']!r}")
+        raise Refused(f"unknown question {row['question']!r}")
     clips = key["trials"][trial]["clips"]
     position = _number(row, "position", len(clips))
-    if row["clip"] != shown(list(clips), turn)[position]:
-        raise _Refused(f"clip {row['clip']!r} was not at position {position}")
+    clip = shown(list(clips), turn)[position]
+    _same_clip(row["clip"], clip, position, key)
+    again = any(earlier == trial for earlier, _ in form[:place])
+    return Answer(
+        said["rater"], trial, row["question"], clip, clips[clip], place, _seconds(row), again
+    )
+
+
+def _same_clip(cell: str, clip: str, position: int, key: dict[str, Any]) -> None:
+    """Refuse a cell that does not name `clip`, the one at this position, as text or as a number.
+
+    Position and trial say already which clip it was; the cell is there so that a row from elsewhere
+    does not fit. A changed name does that still where it can only be this clip's.
+    """
+    if cell == clip:
+        return
+    every = [name for trial in key["trials"].values() for name in trial["clips"]]
+    meant = [cell] if cell in every else names.told_back(cell, every)
+    if meant == [clip]:
+        return
+    why = f"clip {cell!r} was not at position {position}"
+    if len(meant) > 1:
+        why += f": it may be {' or '.join(meant)}, which a spreadsheet took for numbers; {AS_SAVED}"
+    elif not meant:
+        why += f": no clip has that name; if a spreadsheet changed it, {AS_SAVED}, since such "
+        why += "losses fall on one clip alone"
+    raise Refused(why)
+
+
+def _seconds(row: dict[str, str]) -> float:
+    """The time that an answer took, with a point or a comma before its decimals."""
     try:
-        seconds = float(row["seconds"])
+        seconds = float(row["seconds"].replace(",", "."))
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise _Refused(f"seconds {row['seconds']!r} is no time")
-    again = any(earlier == trial for earlier, _ in form[:place])
-    method = clips[row["clip"]]
-    return Answer(said["rater"], trial, row["question"], row["clip"], method, place, seconds, again)
+        raise Refused(
+            f"seconds {row['seconds']!r} is no time; if a spreadsheet changed it, {AS_SAVED}"
+        )
+    return seconds
 
 
 def _number(row: dict[str, str], column: str, below: int) -> int:
-    text = row[column]
-    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) < below):
-        raise _Refused(f"{column} {text!r} is not a number from 0 to {below - 1}")
-    return int(text)
+    """A whole number, also as 3.0 or 3,0."""
+    number = re.fullmatch(r"(\d{1,5})(?:[.,]0+)?", row[column], re.ASCII)
+    if not number or int(number[1]) >= below:
+        raise Refused(f"{column} {row[column]!r} is not a number from 0 to {below - 1}")
+    return int(number[1])

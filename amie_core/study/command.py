@@ -60,7 +60,7 @@ class Analyse:
     def run(self) -> int:
         """Analyse; 1 when a file or row was refused."""
         from amie_core.files import write_json
-        from amie_core.study.analysis import analyse, text
+        from amie_core.study.analysis import analyse, text, where
         from amie_core.study.sample import read_key
 
         result = analyse(read_key(self.key), self.answers, simulated=self.simulated)
@@ -69,9 +69,11 @@ class Analyse:
         print(text(result))
         for rater, why in result["raters"]["excluded"].items():
             print(f"left out by the rule: {rater}: {why}")
+        for entry in result["told_back"]:
+            print(f"told back: {where(entry['file'], entry['row'])}: {entry['what']}")
         for entry in result["refused"]:
-            row = "" if entry["row"] is None else f" row {entry['row']}"
-            print(f"refused: {entry['file']}{row}: {entry['reason']}", file=sys.stderr)
+            at = where(entry["file"], entry["row"])
+            print(f"refused: {at}: {entry['reason']}", file=sys.stderr)
         return 1 if result["refused"] else 0
 
 

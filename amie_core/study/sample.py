@@ -15,6 +15,7 @@ from amie_core.machine import progress_bar
 from amie_core.study import QUESTIONS, clips, plan
 from amie_core.study.analysis import RULE
 from amie_core.study.methods import Method, open_methods
+from amie_core.study.names import spell
 from amie_core.study.plan import REAL, SHIFT, Trial
 from amie_core.study.statistics import statement
 
@@ -94,7 +95,7 @@ def sample(
             for form in plan.forms(kinds, choices, repeats)
         ]
         text = json.dumps(_public(key_of), separators=(",", ":"))
-        key_of = {"study": hashlib.sha256(text.encode()).hexdigest()[:12]} | key_of
+        key_of = {"study": spell(hashlib.sha256(text.encode()).hexdigest()[:12])} | key_of
         text = json.dumps({"study": key_of["study"]} | _public(key_of), separators=(",", ":"))
         files.write_whole(part / TRIALS, f"{HEAD}{text};\n".encode())
         _put(part, out)
@@ -152,7 +153,7 @@ def _write_clips(
     from amie_core.data import store
 
     makers = {method.name: method.frames for method in methods}
-    free = iter(f"{number:05x}" for number in rng.permutation(16**5)[: 8 * len(planned)])
+    free = iter(spell(f"{number:05x}") for number in rng.permutation(16**5)[: 8 * len(planned)])
     found = {}
     for number, trial in enumerate(progress_bar(planned, "ballot", shown=progress, unit="trial")):
         row = rows.iloc[trial.clip]

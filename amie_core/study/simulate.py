@@ -59,7 +59,7 @@ def simulate(
                 lapse = 1.0 if number in guesses else LAPSE
                 odds = (1 - lapse) * odds + lapse / len(clips)
                 at = int(rng.choice(len(clips), p=odds))
-                seconds = f"{rng.gamma(4.0, 3.0):.1f}"
+                seconds = f"{rng.gamma(4.0, 3.0):.0f}"
                 writer.writerow([key["study"], SIMULATED, name, form, place, trial, question, at,
                                  clips[at], seconds])  # fmt: skip
         paths.append(Path(out) / f"answers-SIMULATED-{number:03d}.csv")
