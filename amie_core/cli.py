@@ -5,6 +5,7 @@ Everything heavy is imported by the command that needs it, so that --help answer
 
 import contextlib
 import io
+import itertools
 import os
 import re
 import sys
@@ -212,6 +213,12 @@ def parse(argv: Sequence[str]) -> Prepare | Train | Talk | Evaluate | Study | Do
             )  # fmt: skip
     except SystemExit as stop:
         if stop.code:
+            for option, word in itertools.pairwise(argv):
+                if option.startswith("--") and re.fullmatch(r"-[^-].*[./].*", word):
+                    raise UserError(
+                        f"{option} {word}: what begins with a dash is taken for an option; write "
+                        f"./{word} for the file of that name"
+                    ) from None
             raise UserError(_one_line(said.getvalue(), argv)) from None
         raise
     finally:
@@ -241,6 +248,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Threads that wait sleep: spinning beside another process they cost more than they do. Read
     # when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name need not be Unicode
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
             code = parse(sys.argv[1:] if argv is None else argv).run()

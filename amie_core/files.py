@@ -55,6 +55,21 @@ def alone(target: Path) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def only_one(folder: Path, command: str) -> Iterator[None]:
+    """Be the only `amie COMMAND` that works in a folder (UserError: another one does)."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(folder / f".{command}.lock", timeout=0):
+            yield
+    except Timeout:
+        raise UserError(
+            f"{folder}: another amie {command} is at work there: wait for it, or choose another "
+            "--out"
+        ) from None
+
+
 def commit() -> str:
     """The repository's commit, with "+" when the package is changed; "unknown" outside git."""
 

@@ -41,6 +41,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         ("train --data none --out y", "none"),
         ("talk --face none.png --audio b --out c.mp4", "none.png"),
         ("talk --face a --audio b --out", "--out"),
+        ("talk --face -a.png --audio b --out c.mp4", "write ./-a.png"),
         ("evaluate --run x --data none --split s --out z.json", "none"),
         ("study", "Expected one of {sample, analyse, simulate, power}"),
         ("study sample --runs a b --data none --split s --out o", "none"),

@@ -66,6 +66,17 @@ def test_killed_and_resumed_is_bitwise_the_uninterrupted_run(
     assert steps == sorted(set(steps)) and steps[-1] == 40
 
 
+def test_a_second_process_is_told(tiny_corpus: Path, tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    out = tmp_path / "run"
+    out.mkdir()
+    told = pytest.raises(UserError, match="another amie train is at work")
+    with FileLock(out / ".train.lock"), told:
+        train(short(TINY, 2), tiny_corpus, out, progress=False)
+    assert train(short(TINY, 2), tiny_corpus, out, progress=False)["steps"] == 2
+
+
 def test_a_finished_run_is_not_run_again_and_another_is_refused(
     tiny_corpus: Path, tmp_path: Path
 ) -> None:

@@ -219,7 +219,7 @@ def prepare(
         **(drawn if corpus == "synthetic" else {}),
     }
     _check_target(out, settings)
-    with _alone(out):
+    with files.only_one(out, "prepare"):
         manifest = out / "manifest.csv"
         rows, known = _resume(out, manifest, sources, root)
         todo = [s for s in sources if (s.speaker, s.utterance) not in rows]
@@ -246,20 +246,6 @@ def prepare(
         files.write_whole(manifest, store.table(rows))
         files.write_whole(out / "sources.csv", origins.table(known))
     return summary(out)
-
-
-@contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Nobody else prepares into this folder meanwhile (UserError: somebody does)."""
-    from filelock import FileLock, Timeout
-
-    try:
-        with FileLock(out / ".prepare.lock", timeout=0):
-            yield
-    except Timeout:
-        raise UserError(
-            f"{out}: another amie prepare is at work there: wait for it, or choose another --out"
-        ) from None
 
 
 def _check_target(out: Path, settings: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The still: any image file to upright RGB, the face in it, its mouth brought to rest."""
 
+import importlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,13 +124,13 @@ def _with_heic(path: str | Path) -> None:
         return  # said by the one who reads it
     if head[4:8] != b"ftyp" or head[8:12] not in HEIC:
         return
-    try:
-        from pillow_heif import register_heif_opener  # type: ignore[import-not-found]
+    try:  # not declared: its wheels carry a GPL encoder
+        heif = importlib.import_module("pillow_heif")
     except ImportError:
         raise UserError(
             f"{path} is a HEIC picture: pip install pillow-heif to read it, or save it as JPEG"
         ) from None
-    register_heif_opener()
+    heif.register_heif_opener()
 
 
 def _standard_colours(image: "Image.Image", profile: bytes | None) -> "Image.Image":

@@ -1,5 +1,6 @@
 """The training loop (Lightning Fabric): runs, exact resume, logs, warnings."""
 
+import contextlib
 import json
 import math
 import time
@@ -78,10 +79,11 @@ def train(
     if finished:
         return finished
     fabric = launch_fabric(settings, devices)
-    run = _Run(settings, identity, folders, out, fabric, progress)
-    if start is not None:
-        checkpoint.begin_from(run.networks, Path(start))
-    return run.loop()
+    with files.only_one(out, "train") if fabric.is_global_zero else contextlib.nullcontext():
+        run = _Run(settings, identity, folders, out, fabric, progress)
+        if start is not None:
+            checkpoint.begin_from(run.networks, Path(start))
+        return run.loop()
 
 
 def _open_run(out: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
