@@ -188,7 +188,9 @@ CELL_SCALE: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 # The learning rate of each method on GRID, the best of the same three on the validation splits
 # (figures/README.md has the table); a method that is not named has the profile's.
-CELL_TUNED: dict[str, dict[str, dict[str, Any]]] = {"grid": {"glance": {"train.lr": 2.5e-4}}}
+CELL_TUNED: dict[str, dict[str, dict[str, Any]]] = {
+    "grid": {name: {"train.lr": 2.5e-4} for name in ("speech2vid", "glance", "atvgnet")}
+}
 CELL_SEEDS = {"smoke": (0, 1), "grid": tuple(range(8)), "lrw": (0, 1, 2)}
 # The length curve: some rows trained once more, for so many steps each (the table's own length is
 # one of them), with the first so many of the seeds.

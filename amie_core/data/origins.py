@@ -4,6 +4,7 @@ DIR/sources.csv, beside the manifest and no part of what names the data: paths a
 from machine to machine.
 """
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -56,10 +57,13 @@ def read(folder: Path) -> dict[Key, Origin]:
     except OSError:
         return {}
     known = {}
-    for row in csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])):
-        if None not in row.values() and row["size"].isdecimal() and row["time"].isdecimal():
-            origin = Origin(row["path"], int(row["size"]), int(row["time"]), row["digest"])
-            known[row["speaker"], row["utterance"]] = origin
+    with contextlib.suppress(csv.Error, ValueError):  # what is not read is taken for unknown
+        for row in csv.reader(io.StringIO(text[: text.rfind("\n") + 1])):
+            match row:
+                case [speaker, utterance, path, size, time, digest] if size.isdecimal():
+                    if time.isdecimal():
+                        origin = Origin(path, int(size), int(time), digest)
+                        known[speaker, utterance] = origin
     return known
 
 

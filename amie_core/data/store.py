@@ -9,7 +9,6 @@ import csv
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,7 +102,7 @@ def load_clip(
             tuple(data["lip_box"].tolist()), data["mfcc"], data["silent"], data["audio"],
             list(spoken),
         )  # fmt: skip
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, cv2.error) as error:
+    except Exception as error:  # the parsers of ZIP, NumPy and JPEG raise a dozen kinds
         raise UserError(f"{path} is absent or damaged: prepare the corpus again") from error
 
 
@@ -115,17 +114,32 @@ def read_manifest(folder: str | Path) -> "pd.DataFrame":
     if not path.is_file():
         raise UserError(f"{folder} holds no prepared clips: run amie prepare --out {folder} first")
     frame = pd.DataFrame(read_rows(path), columns=list(COLUMNS))
-    frame = frame.astype({"frames": int, "width": int, "height": int})
-    frame = frame.astype({"seconds": float, "fps_in": float})
+    try:
+        frame = frame.astype({"frames": int, "width": int, "height": int})
+        frame = frame.astype({"seconds": float, "fps_in": float})
+    except ValueError as error:
+        raise _damaged(path, error) from error
     return frame.sort_values(["speaker", "utterance"], ignore_index=True)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a manifest, the last one of each clip; a line cut short by a kill is dropped."""
-    text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    rows = [row for row in csv.DictReader(io.StringIO(whole)) if None not in row.values()]
+    """Rows of a manifest, the last one of each clip; a line cut short by a kill is dropped.
+
+    UserError: damaged.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        lines = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
+        if tuple(lines.fieldnames or ()) != COLUMNS:
+            raise ValueError("its first line does not name the columns")
+        rows = [row for row in lines if len(row) == len(COLUMNS) and None not in row.values()]
+    except (ValueError, csv.Error) as error:
+        raise _damaged(path, error) from error
     return list({(row["speaker"], row["utterance"]): row for row in rows}.values())
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path} is damaged ({error}): prepare the corpus again into a new folder")
 
 
 def line(row: dict[str, Any]) -> str:
@@ -157,9 +171,14 @@ def settings(folder: str | Path) -> dict[str, Any]:
     """What a folder was prepared with. UserError: not a prepared folder."""
     path = Path(folder) / "corpus.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("it describes no settings")
+        return found
+    except OSError as error:
         raise UserError(f"{folder} holds no prepared clips: run amie prepare first") from error
+    except ValueError as error:
+        raise _damaged(path, error) from error
 
 
 def digest(folder: str | Path) -> str:
