@@ -36,8 +36,13 @@ def write_media(
     codec: str = "mpeg4",
     sound: str = "aac",
     times: list[int] | None = None,
+    start: float = 0.0,
+    interlaced: bool = False,
 ) -> Path:
-    """A file with picture, sound or both; times: of the frames, in ticks of 1/fps."""
+    """A file with picture, sound or both.
+
+    times: of the frames, in ticks of 1/fps; start: of the sound, s; interlaced: marked so.
+    """
     import av
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,6 +52,8 @@ def write_media(
             video = out.add_stream(codec, rate=fps)
             video.height, video.width = frames[0].shape[:2]
             video.pix_fmt, video.bit_rate = "yuv420p", 3_000_000
+            if interlaced:
+                video.codec_context.options = {"flags": "+ildct+ilme", "field_order": "tt"}
         if audio is not None:
             wave = np.atleast_2d(audio)
             layout = {1: "mono", 2: "stereo"}[len(wave)]
@@ -60,7 +67,8 @@ def write_media(
         if audio is not None:
             data = np.round(np.clip(wave, -1, 1).T.reshape(1, -1) * 32767).astype(np.int16)
             block = av.AudioFrame.from_ndarray(data, format="s16", layout=layout)
-            block.sample_rate, block.pts, block.time_base = rate, 0, Fraction(1, rate)
+            block.sample_rate, block.pts = rate, round(start * rate)
+            block.time_base = Fraction(1, rate)
             fit = av.AudioResampler(stream.format.name, layout, rate, stream.frame_size or 1024)
             for part in [*fit.resample(block), *fit.resample(None)]:
                 out.mux(stream.encode(part))

@@ -5,6 +5,7 @@ CONTRIBUTING.md tells the results of.
 """
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import jobs
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -23,44 +25,38 @@ from amie_core.data import store
 from amie_core.training import checkpoint
 
 TESTS = Path(__file__).parent
-PREPARE = """
-import sys, torch
-torch.set_num_threads(1)
-from amie_core.cli import main
-sys.exit(main(["prepare", "--corpus", "synthetic", "--identities", "2", "--utterances", "3",
-               "--jobs", "1", "--out", {out!r}]))
-"""
-TRAIN = """
-import sys, torch
-torch.set_num_threads(1)
-sys.path.insert(0, {tests!r})
-from tiny import TINY, short
-from amie_core import cli
-from amie_core.training.loop import train
-class Job:
-    def run(self):
-        train(short(TINY, 60), {data!r}, {out!r}, progress=False)
-        return 0
-cli.parse = lambda argv: Job()  # its exit codes, without its profiles
-sys.exit(cli.main([]))
-"""
 
 
-def start(script: str, **options) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        text=True, cwd=ROOT, env={**os.environ, "TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"},
-        # a test run in the background ignores ctrl-C, and its children would inherit that
-        preexec_fn=options.pop("before", lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)),
-    )  # fmt: skip
+class Running:
+    """A job of jobs.py in a process of its own, forked from one that has imported everything."""
+
+    def __init__(self, said: Path, *words: str) -> None:
+        self.said = said
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["jobs"])
+        self.process = context.Process(target=jobs.run, args=(words[0], str(said), *words[1:]))
+        self.process.start()
+
+    def poll(self) -> int | None:
+        return self.process.exitcode
+
+    def send(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+
+    def wait(self) -> tuple[int, str]:
+        """The exit code, and what was said."""
+        self.process.join()
+        code = self.process.exitcode
+        self.process.close()
+        return code, self.said.read_text().strip()
 
 
 class Prepare:
-    """Six drawn clips."""
+    """Three drawn clips."""
 
     def __init__(self, out: Path, _: Path) -> None:
         self.out, self.begun = out, out / "manifest.csv"
-        self.script = PREPARE.format(out=str(out))
+        self.words = "prepare", str(out)
 
     def check(self) -> None:
         """What is listed is whole; nothing under a clip's own name is not."""
@@ -79,7 +75,7 @@ class Train:
 
     def __init__(self, out: Path, corpus: Path) -> None:
         self.out, self.begun = out, out / "config.json"
-        self.script = TRAIN.format(tests=str(TESTS), data=str(corpus), out=str(out))
+        self.words = "train", str(out), str(corpus)
 
     def check(self) -> None:
         state = self.out / "state.safetensors"
@@ -100,7 +96,7 @@ def many() -> bool:
 
 
 def blown(
-    kind: type, blow: Callable[[subprocess.Popen, Path], None], moments: int, tmp_path: Path,
+    kind: type, blow: Callable[[Running, Path], None], moments: int, tmp_path: Path,
     corpus: Path, before: Callable[[Path], None] | None = None,
 ) -> Counter:  # fmt: skip
     """Blow at so many random moments of a job's work, going on after each; the exit codes.
@@ -110,30 +106,31 @@ def blown(
     """
     rng = np.random.default_rng(moments)
     calm = kind(tmp_path / "calm", corpus)
+    said = tmp_path / "said"
     first = time.monotonic()
-    assert start(calm.script).wait() == 0
+    assert Running(said, *calm.words).wait()[0] == 0
     length = time.monotonic() - first
     expected, codes, blows, number = calm.content(), Counter(), 0, 0
     work = kind(tmp_path / "0", corpus)
     while blows < moments:
-        process = start(work.script)
+        process = Running(said, *work.words)
         while not work.begun.exists() and process.poll() is None:
             time.sleep(0.005)
-        time.sleep(float(rng.uniform(0, 0.6 * length)))
+        time.sleep(float(rng.uniform(0, length)))
         if process.poll() is None:
             blow(process, work.out)
             blows += 1
-        said = process.communicate()[1]
-        codes[process.returncode] += 1
-        assert "Traceback" not in said, said
+        code, text = process.wait()
+        codes[code] += 1
+        assert "Traceback" not in text, text
         if before is not None:
             before(work.out)
         work.check()
-        if process.returncode == 0:
+        if code == 0:
             assert work.content() == expected
             number += 1
             work = kind(tmp_path / str(number), corpus)
-    assert start(work.script).wait() == 0
+    assert Running(said, *work.words).wait()[0] == 0
     assert work.content() == expected
     assert not list(work.out.rglob("*.part"))
     return codes
@@ -142,12 +139,12 @@ def blown(
 KINDS = pytest.mark.parametrize("kind", [Prepare, Train])
 
 
-def killed(process: subprocess.Popen, _: Path) -> None:
-    process.kill()
+def killed(process: Running, _: Path) -> None:
+    process.send(signal.SIGKILL)
 
 
-def interrupted(process: subprocess.Popen, _: Path) -> None:
-    process.send_signal(signal.SIGINT)
+def interrupted(process: Running, _: Path) -> None:
+    process.send(signal.SIGINT)
 
 
 @pytest.mark.slow
@@ -188,7 +185,8 @@ def test_the_right_to_write_is_lost(kind: type, tmp_path: Path, tiny_corpus: Pat
 def test_the_disk_is_full(kind: type, tmp_path: Path, tiny_corpus: Path) -> None:
     """A small disk of another size each time: it ends with 2, one line, nothing half-written."""
     calm = kind(tmp_path / "calm", tiny_corpus)
-    assert start(calm.script).wait() == 0
+    told = tmp_path / "said"
+    assert Running(told, *calm.words).wait()[0] == 0
     whole = sum(p.stat().st_size for p in calm.out.rglob("*") if p.is_file())
     expected, codes = calm.content(), Counter()
     disk = tmp_path / "disk"
@@ -199,15 +197,14 @@ def test_the_disk_is_full(kind: type, tmp_path: Path, tiny_corpus: Path) -> None
             pytest.skip("no right to mount a small disk")
         try:
             work = kind(disk / "out", tiny_corpus)
-            process = start(work.script)
-            said = process.communicate()[1].strip()
-            codes[process.returncode] += 1
-            assert "Traceback" not in said and (process.returncode == 0 or "\n" not in said), said
-            assert process.returncode in (0, 2), said
+            code, said = Running(told, *work.words).wait()
+            codes[code] += 1
+            assert "Traceback" not in said and (code == 0 or "\n" not in said), said
+            assert code in (0, 2), said
             work.check()
             bigger = ["mount", "-o", f"remount,size={4 * whole + (1 << 20)}", str(disk)]
             subprocess.run(bigger, check=True)
-            assert start(work.script).wait() == 0
+            assert Running(told, *work.words).wait()[0] == 0
             assert work.content() == expected
         finally:
             subprocess.run(["umount", str(disk)], check=True)

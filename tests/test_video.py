@@ -185,3 +185,90 @@ def test_long_files_are_read_a_frame_at_a_time(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5 * 288 * 352 * 3  # of 60 frames
+
+
+def test_colours_are_tagged_and_come_back_at_every_size(tmp_path):
+    for size in (64, 1280):  # players take an untagged small picture for BT.601
+        colours = np.array([[200, 40, 40], [40, 160, 60], [60, 60, 190], [210, 160, 130]])
+        frame = np.repeat(np.repeat(colours.reshape(2, 2, 3), size // 2, 0), size // 2, 1)
+        with VideoWriter(tmp_path / "a.mp4", size) as out:
+            for _ in range(3):
+                out.write(frame.astype(np.uint8))
+        with av.open(str(tmp_path / "a.mp4")) as file:
+            codec = file.streams.video[0].codec_context
+            assert codec.colorspace == codec.color_primaries == codec.color_trc == 1  # BT.709
+            assert codec.color_range == 1
+        seen = next(iter(video.read_video(tmp_path / "a.mp4").frames)).astype(int)
+        quarter = size // 4
+        found = seen[quarter :: size // 2, quarter :: size // 2].reshape(4, 3)
+        assert np.abs(found - colours).max() <= 4
+
+
+@pytest.mark.parametrize(
+    "suffix, codec, sound",
+    [(".mkv", "libx264", "aac"), (".ts", "mpeg2video", "mp2"), (".webm", "libvpx", "libopus"),
+     (".avi", "mpeg4", "pcm_s16le"), (".mov", "libx264", "aac"), (".mpg", "mpeg2video", "mp2"),
+     (".mp4", "libx264", "aac")],
+)  # fmt: skip
+def test_picture_and_sound_are_in_step_in_every_container(tmp_path, suffix, codec, sound):
+    frames = np.full((50, 64, 96, 3), 20, np.uint8)
+    frames[25:] = 220
+    wave = np.zeros(32000)
+    wave[16000:16160] = 0.8 * np.sin(np.arange(160) / 2)
+    rate = {"mp2": 48000, "libopus": 48000}.get(sound, 16000)
+    wave = np.repeat(wave, rate // 16000)
+    path = write_media(tmp_path / f"a{suffix}", frames, wave, codec=codec, sound=sound, rate=rate)
+    clip = video.read_video(path)
+    seen = [float(frame.mean()) for frame in clip.frames]
+    flash = next(k for k, value in enumerate(seen) if value > 120) / 25
+    click = np.flatnonzero(np.abs(clip.audio) > 0.1)[0] / 16000
+    assert abs(flash - click) <= 0.02 and len(seen) in (49, 50, 51)
+
+
+def test_sound_that_starts_late_stays_late(tmp_path):
+    frames = np.full((50, 64, 96, 3), 20, np.uint8)
+    path = write_media(tmp_path / "a.mkv", frames, noise(1), codec="libx264", start=1.0)
+    audio = video.read_video(path).audio
+    assert np.abs(audio[:15500]).max() < 0.01 and np.abs(audio[16500:]).max() > 0.1
+
+
+def test_interlaced_pictures_are_put_together(tmp_path):
+    """A bar that moves 8 px a field: woven it is a comb, put together it is not."""
+    fields = np.full((41, 128, 192, 3), 20, np.uint8)
+    for k in range(41):
+        fields[k, :, 10 + 4 * k : 30 + 4 * k] = 220
+    woven = fields[0:40:2].copy()
+    woven[:, 1::2] = fields[1:41:2, 1::2]
+    path = write_media(tmp_path / "a.mpg", woven, codec="mpeg2video", interlaced=True)
+    clip = video.read_video(path)
+    seen = np.stack(list(clip.frames)).astype(int)
+    assert seen.shape == woven.shape and clip.fps == 25
+
+    def comb(pictures):  # lines differ from both their neighbours
+        lines = pictures.mean(axis=3)
+        return np.abs(2 * lines[:, 1:-1] - lines[:, :-2] - lines[:, 2:]).mean()
+
+    assert comb(seen[2:-2]) < 0.3 * comb(woven[2:-2].astype(int))
+
+
+@pytest.mark.parametrize("name", ["a:b.mp4", "http:b.mp4", "file:b.mp4", "a b\n.mp4", "ü%20.mp4"])
+def test_any_name_is_a_files(tmp_path, monkeypatch, name):
+    path = write_media(tmp_path / "plain.mp4", numbered(5), noise(0.2)).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    for given in (path, name):
+        assert len(list(video.read_video(given).frames)) == 5
+    with pytest.raises(UserError, match="no such file"):
+        video.read_video(f"gone{name}")
+
+
+def test_lists_of_other_files_are_no_media(tmp_path):
+    write_media(tmp_path / "secret.mp4", numbered(5))
+    lists = {
+        "a.mp4": "ffconcat version 1.0\nfile secret.mp4\n",
+        "b.mp4": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.mp4\n#EXT-X-ENDLIST\n",
+        "c.mp4": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video 9 RTP/AVP 96\n",
+    }
+    for name, content in lists.items():
+        (tmp_path / name).write_text(content)
+        with pytest.raises(UserError, match=f"{name} cannot be read as a video"):
+            video.read_video(tmp_path / name)
