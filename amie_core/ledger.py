@@ -6,7 +6,7 @@ Data, not logic. `paper` hands it on; figures/README.md shows it with the grid p
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from amie_core.config import MOVEMENT, Profile
+from amie_core.config import MOVEMENT, SPEECH_LEVEL, Profile
 
 Kind = Literal["stated", "chosen", "changed"]
 
@@ -63,6 +63,15 @@ LEDGER = (
         "changed",
         "at 5 kHz nothing above 2.5 kHz is left: no fricatives",
         "sec. 4.1",
+    ),
+    Choice(
+        "loudness, narrow sound",
+        "not said",
+        f"training: as recorded; `amie talk`: speech brought to {SPEECH_LEVEL} dBFS, mel bands that a "
+        "telephone lacks filled by their expectation given the others",
+        "chosen",
+        "a recording 30 dB lower, or of 8 kHz, moved the lips by half",
+        "levels and bands of GRID's training clips",
     ),
     Choice(
         "encoders",

@@ -52,8 +52,8 @@ def test_as_the_plain_clip(name: str, plain: np.ndarray) -> None:
 
 @pytest.mark.parametrize("name", ["second-track-is-default.mkv", "first-track-is-silent.mkv"])
 def test_which_track_was_taken_is_said(name: str) -> None:
-    notes = video.read_video(shared_case("video", name)).notes
-    assert "audio track 2 of 2: the default one" in notes
+    clip = video.read_video(shared_case("video", name))
+    assert clip.choices == ["audio track 2 of 2: the default one"] and not clip.notes
 
 
 def test_a_browsers_recording_stays_in_step(plain: np.ndarray) -> None:
@@ -148,3 +148,4 @@ def test_prepared_as_they_are(tmp_path: Path) -> None:
     assert table.status["mirrored"] == table.status["mirrored-and-turned"] == "ok"
     assert "variable rate" in table.reason["variable-rate-holes"]
     assert "audio track 2 of 2" in table.reason["second-track-is-default"]
+    assert table.status["second-track-is-default"] == table.status["cover-art-first"] == "ok"

@@ -128,7 +128,8 @@ def _prepare(source: Source, row: dict, out: Path, mfcc_rate: int, backend: str)
         store.write_clip(out / file, arrays)
     except UserError as error:
         raise Unwritable(error) from error
-    row.update(status="repaired" if repairs else "ok", reason="; ".join(repairs))
+    reason = "; ".join([*clip.choices, *repairs])
+    row.update(status="repaired" if repairs else "ok", reason=reason)
     row.update(frames=end - start, seconds=round((end - start) / FPS, 3), file=file.as_posix())
 
 

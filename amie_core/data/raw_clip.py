@@ -16,7 +16,8 @@ class RawClip:
     stream has lost one; fps: pictures a second before they were put on that clock;
     audio: mono at 16 kHz in [-1, 1], or None when the clip has no sound;
     landmarks: the 68 points in pixels where they are known exactly (drawn clips), else None;
-    notes: what reading had to repair, one phrase each.
+    notes: what reading had to repair, choices: what it had to choose (of several sound tracks);
+    one phrase each.
     """
 
     frames: Iterable[np.ndarray | None]
@@ -24,6 +25,7 @@ class RawClip:
     audio: Float[np.ndarray, " samples"] | None
     landmarks: Float[np.ndarray, "n 68 2"] | None = None
     notes: list[str] = field(default_factory=list)
+    choices: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

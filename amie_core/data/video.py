@@ -53,11 +53,12 @@ def read_video(path: str | Path) -> RawClip:
         timing = _timing(container, stream, path)
         heard = bool(media.sound_tracks(container))
     notes: list[str] = []
+    choices: list[str] = []
     wave = None
     if heard:
         try:
             voice = sound.survey(path)
-            wave, notes = sound.load_audio(path, timing.origin, voice), voice.notes
+            wave, choices = sound.load_audio(path, timing.origin, voice), voice.notes
         except UserError as error:
             notes.append(str(error))
     if not timing.constant:
@@ -66,7 +67,7 @@ def read_video(path: str | Path) -> RawClip:
         notes.append(f"resampled from {timing.rate:g} to {FPS} frames/s")
     notes += [f"no new picture from {a:.2f} to {b:.2f} s" for a, b in timing.holes]
     frames = on_clock(_decoded(path, timing), timing.interval)
-    return RawClip(frames, timing.rate, wave, notes=notes)
+    return RawClip(frames, timing.rate, wave, notes=notes, choices=choices)
 
 
 def _timing(container, stream, path: str | Path) -> Timing:
