@@ -1,4 +1,4 @@
-"""The command `amie`: prepare, train, talk, evaluate, study, doctor.
+"""The command `amie`: fetch, prepare, train, talk, evaluate, study, doctor.
 
 Everything heavy is imported by the command that needs it, so that --help answers at once.
 """
@@ -14,13 +14,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import arg, subcommand
+from tyro.conf import Positional, arg, subcommand
 
 from amie_core.config import ABLATION, METHODS, MOVEMENT, PROFILES, resolve
 from amie_core.errors import UserError
 from amie_core.study.command import Study
 
 DONE, SOME_FAILED, UNUSABLE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """GRID's videos by speaker (about 0.4 GB each) and its word alignments; resumes."""
+
+    corpus: Annotated[Positional[Literal["grid"]], arg(help="the corpus")]
+    out: Annotated[Path, arg(help="folder of the raw clips, --root of prepare")]
+    speakers: Annotated[tuple[int, ...], arg(help="numbers from 1 to 34, but 21")]
+
+    def run(self) -> int:
+        """Fetch what is missing."""
+        from amie_core.data.fetch import fetch_grid
+
+        new = fetch_grid(self.out, self.speakers)
+        print(f"{self.out}: {', '.join(new) or 'nothing'} new; next: amie prepare --corpus grid")
+        return DONE
 
 
 @dataclass(frozen=True)
@@ -188,7 +205,8 @@ class Doctor:
 
 
 Command = (
-    Annotated[Prepare, subcommand("prepare")]
+    Annotated[Fetch, subcommand("fetch")]
+    | Annotated[Prepare, subcommand("prepare")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Talk, subcommand("talk")]
     | Annotated[Evaluate, subcommand("evaluate")]
@@ -197,7 +215,7 @@ Command = (
 )
 
 
-def parse(argv: Sequence[str]) -> Prepare | Train | Talk | Evaluate | Study | Doctor:
+def parse(argv: Sequence[str]) -> Fetch | Prepare | Train | Talk | Evaluate | Study | Doctor:
     """The command of these arguments; UserError says in one line what is wrong with them."""
     import tyro
 
@@ -237,7 +255,7 @@ def _one_line(box: str, argv: Sequence[str]) -> str:
         text.append(";" if set(line) == {"─"} else line.replace("(required)", "").rstrip("."))
     message = re.sub(r"\s*;[\s;]*$", "", " ".join(text))
     message = re.sub(r"\s+", " ", message).replace(" ;", ";")
-    names = {name for name in ("prepare", "train", "talk", "evaluate", "study", "doctor")
+    names = {name for name in ("fetch", "prepare", "train", "talk", "evaluate", "study", "doctor")
              if name in argv}
     command = next((word for word in argv if word in names), "")
     return f"{message or 'unusable arguments'}; see `{f'amie {command}'.strip()} --help`"

@@ -27,7 +27,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("", "Expected one of {prepare, train, talk, evaluate, study, doctor}"),
+        ("", "Expected one of {fetch, prepare, train, talk, evaluate, study, doctor}"),
         ("preper", "preper"),
         ("prepare --corpus grid --oot x", "--oot"),
         ("prepare --corpus grid", "--out"),

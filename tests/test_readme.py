@@ -66,6 +66,12 @@ def one_device(words: list[str]) -> None:
     assert told.profile == "lrw" and told.devices > 1
 
 
+def fetched(words: list[str]) -> None:
+    """`amie fetch`: what it does is tested against a local server (test_fetch)."""
+    told = cli.parse(words[1:])
+    assert told.corpus == "grid" and told.speakers and told.out == Path("GRID")
+
+
 def analyse(words: list[str]) -> None:
     """`amie study analyse`, of simulated raters: nobody has voted."""
     key = words[words.index("--key") + 1]
@@ -80,6 +86,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     ".venv/bin/papermill ": parameters,
     ".venv/bin/amie train --profile lrw": one_device,
     ".venv/bin/amie train ": amie("--steps", "2"),
+    ".venv/bin/amie fetch ": fetched,
     ".venv/bin/amie prepare ": amie("--jobs", "1"),
     ".venv/bin/amie study sample ": amie("--trials", "1", "--repeats", "0", "--size", "64"),
     ".venv/bin/amie study analyse ": analyse,
