@@ -37,12 +37,14 @@ class Voice:
     """Where the voice is in a file, found by listening to all of it.
 
     track: index among the file's streams; weights: of the channels (they add up to 1 without
-    signs); level: of its speech, dBFS, None where it is silent; notes: what was chosen.
+    signs); level: of its speech, dBFS, None where it is silent; seconds: of what was decoded;
+    notes: what was chosen.
     """
 
     track: int
     weights: tuple[float, ...]
     level: float | None
+    seconds: float
     notes: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -82,6 +84,7 @@ def _listen(path: str | Path, track: int) -> Voice:
     """What one track holds (UserError: nothing that can be decoded)."""
     names: list[str] = []
     blocks: list[np.ndarray] = []  # power of the channels, and what each two have in common
+    count = 0
     with media.opened(path, "sound") as container:
         stream = media.track(container, track)
         size = max(1, round(BLOCK * stream.rate))
@@ -91,6 +94,7 @@ def _listen(path: str | Path, track: int) -> Voice:
             if not names:
                 names = [channel.name for channel in frame.layout.channels]
                 rest = np.zeros((len(data), 0))
+            count += data.shape[1]
             if len(data) != len(names):
                 continue  # where the layout changes mid-file, the first one decides
             rest = np.concatenate([rest, data], axis=1)
@@ -103,7 +107,7 @@ def _listen(path: str | Path, track: int) -> Voice:
         raise UserError(f"{path} holds no decodable sound: give another file")
     weights = _weights(np.mean(blocks, axis=0), names)
     heard = np.maximum(np.einsum("bij,i,j->b", np.array(blocks), weights, weights), 0)
-    return Voice(track, tuple(weights.tolist()), _level(heard))
+    return Voice(track, tuple(weights.tolist()), _level(heard), count / stream.rate)
 
 
 def speech_level(wave: Float[np.ndarray, " samples"]) -> float | None:

@@ -16,7 +16,7 @@ from amie_core.data.raw_clip import RawClip
 from amie_core.errors import UserError
 
 HOLE = 0.2  # s without a new picture that are named
-JUMP = 10.0  # s between two pictures that no clip has: its clock is broken
+JUMP = 60.0  # s between two pictures that no clip has: its clock is broken
 LARGEST = 40_000_000  # px of a picture (8K has 33 million)
 
 

@@ -81,13 +81,13 @@ def talk(
         generator, meta, still, audio, size, crop, movement, voice=voice
     )
     comment = f"profile {meta['profile']}, commit {meta['commit']}, step {meta['step']}"
-    count = 0
+    count, expected = 0, round(voice.seconds * FPS)
     with (
         threads(meta["image_size"]),
         VideoWriter(
             out, shape, audio=audio, track=voice.track, comment=comment, synthetic=True
         ) as writer,
-        progress_bar(what="talk", shown=progress, total=_expected(audio), unit="frame") as bar,
+        progress_bar(what="talk", shown=progress, total=expected, unit="frame") as bar,
     ):
         for picture in pictures:
             writer.write(picture)
@@ -161,17 +161,3 @@ def _check(face: Path, audio: Path, out: Path, size: int) -> None:
         raise UserError(f"{out} is a folder: choose a file name")
     if size % 2 or not SIZES[0] <= size <= SIZES[1]:
         raise UserError(f"size {size} px: choose an even number from {SIZES[0]} to {SIZES[1]}")
-
-
-def _expected(audio: Path) -> int | None:
-    """Frames to come, by the file's own word; None where it does not say."""
-    import av
-
-    try:
-        with av.open(str(audio)) as container:
-            stream = next(iter(container.streams.audio), None)
-            if stream is not None and stream.duration and stream.time_base:
-                return round(float(stream.duration * stream.time_base) * FPS)
-    except (OSError, ValueError):
-        pass  # what cannot be read is reported by the one who reads it
-    return None
