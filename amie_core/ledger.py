@@ -67,8 +67,8 @@ LEDGER = (
     Choice(
         "loudness, narrow sound",
         "not said",
-        f"training: as recorded; `amie talk`: speech brought to {SPEECH_LEVEL} dBFS, mel bands that "
-        "a telephone lacks filled by their expectation given the others",
+        f"training: as recorded; `amie talk`: speech brought to {SPEECH_LEVEL} dBFS, mel bands "
+        "that a telephone lacks filled by their expectation given the others",
         "chosen",
         "a recording 30 dB lower, or of 8 kHz, moved the lips by half",
         "levels and bands of GRID's training clips",
