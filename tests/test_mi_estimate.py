@@ -86,7 +86,7 @@ def test_is_seeded_and_leaves_random_state_and_threads_alone() -> None:
     first = estimate(x, y, seed=3, **QUICK)
     assert torch.equal(state, torch.get_rng_state()) and threads == torch.get_num_threads()
     torch.manual_seed(6)
-    assert estimate(x, y, seed=3, **QUICK).nats == first.nats
+    assert estimate(x, y, seed=np.int64(3), **QUICK).nats == first.nats
     assert estimate(x, y, seed=4, **QUICK).nats != first.nats
 
 
@@ -111,13 +111,49 @@ def test_ranks_forget_bent_margins() -> None:
     assert bent == pytest.approx(plain, abs=1e-2)
 
 
+ONE = QUICK | {"critics": ("smooth",)}
+
+
+def test_no_unit_matters() -> None:
+    x, y = draw("1v1-normal-0.75", 400)
+    plain = estimate(x, y, **ONE).nats
+    for scale in (2.0**500, 2.0**-1000, 1e-170, 3e307):
+        for pair in ((scale * x, y), (x, scale * y)):
+            assert estimate(*pair, **ONE).nats == pytest.approx(plain, abs=1e-3)
+
+
+@pytest.mark.parametrize("steep", [50, 190, 230])  # 1e-264 to 1e264; down to the least numbers; 0
+def test_columns_over_all_orders_of_magnitude(steep: int) -> None:
+    x, y = draw("1v1-normal-0.75", 400)
+    found = estimate(np.exp(steep * x.clip(max=3)), y, **ONE)
+    ranked = estimate(x, y, rank_gaussianise=True, **ONE)
+    assert found.rank_gaussianised and found.nats == pytest.approx(ranked.nats, abs=0.02)
+
+
+def test_an_outlier_and_rounding_do_not_matter() -> None:
+    x, y = draw("1v1-normal-0.75", 1000)
+    plain = estimate(x, y, rank_gaussianise=True, **ONE).nats
+    for value in (1e6, -1e300):
+        spoilt = x.copy()
+        spoilt[17] = value
+        found = estimate(spoilt, y, **ONE)
+        assert found.rank_gaussianised and found.nats == pytest.approx(plain, abs=0.02)
+    coarse = estimate((x / 0.05).round() * 0.05, (y / 0.05).round() * 0.05, **ONE)
+    assert coarse.nats == pytest.approx(estimate(x, y, **ONE).nats, abs=0.02)
+
+
 @pytest.mark.parametrize(
     ("x", "options", "reason"),
     [(np.arange(150.0), {}, "same number"), (np.ones(200), {}, "constant"),
      (np.full(200, np.inf), {}, "infinity"),
      (np.arange(200.0), {"readout": "nwj"}, "up to a constant"),
      (np.arange(200.0), {"critics": ("dull",)}, "smooth, sharp"),
-     (np.arange(200.0), {"objective": "hinge"}, "unknown objective")],
+     (np.arange(200.0), {"objective": "hinge"}, "unknown objective"),
+     (np.arange(200.0), {"folds": 2.5}, "folds = 2.5: choose a whole number"),
+     (np.arange(200.0), {"folds": 1}, "folds = 1: .* at least 2"),
+     (np.arange(200.0), {"folds": 21}, "from 2 to 20"),
+     (np.arange(200.0), {"seed": True}, "seed = True: choose a whole number"),
+     (np.arange(200.0), {"seed": -1}, "seed = -1: .* at least 0")],
 )  # fmt: skip
 def test_refuses_in_one_line(x: np.ndarray, options: dict, reason: str) -> None:
     with pytest.raises(UserError, match=reason) as caught:

@@ -26,8 +26,9 @@ class View:
 
     def __init__(self, values: Float[np.ndarray, "n d"], ranks: bool, raw: bool) -> None:
         self.raw = raw
-        self.centre, self.spread = values.mean(0), np.maximum(values.std(0), 1e-300)
-        self.tables = [normal_scores(c)[:2] for c in values.T] if ranks else None
+        if raw:  # on its own scale a column may overflow: ranks alone ask for no scale
+            self.centre, self.spread = values.mean(0), np.maximum(values.std(0), 1e-300)
+        self.tables = [normal_scores(c) for c in values.T] if ranks else None
 
     def scores(self, values: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
         """The view that the Gaussian start is fitted to."""

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from amie_core.errors import UserError
-from amie_core.mutual_information.checks import columns
+from amie_core.mutual_information.checks import Rows, Whole, columns, whole
 from amie_core.mutual_information.estimation.critics import (
     CRITICS,
     GaussianStart,
@@ -28,6 +28,7 @@ from amie_core.mutual_information.estimation.critics import (
     View,
 )
 from amie_core.mutual_information.estimation.fit import FitConfig, fit, score_blocks, scores, shifts
+from amie_core.mutual_information.ranks import unit_scale
 from amie_core.mutual_information.readouts import Readout, readout_for
 
 HEAVY = 10.0  # kurtosis (3 for a Gaussian) beyond which critics see ranks alone
@@ -168,13 +169,13 @@ def _behind(results: dict[str, list[_Fold]], names: Sequence[str]) -> list[str]:
 
 
 def estimate(
-    x: np.ndarray,
-    y: np.ndarray,
+    x: Rows,
+    y: Rows,
     objective: str = "js",
     readout: str | None = None,
-    seed: int = 0,
+    seed: Whole = 0,
     *,
-    folds: int = 5,
+    folds: Whole = 5,
     critics: Sequence[str] = ("smooth", "sharp"),
     rank_gaussianise: bool | None = None,
     config: FitConfig | None = None,
@@ -187,21 +188,26 @@ def estimate(
     objective. rank_gaussianise: True, critics see normal scores alone; False, standardised values
     alone; None, both, or ranks alone where a column's kurtosis exceeds 10 (the result says so).
     One-dimensional arrays are single columns. One thread; the caller's random state is untouched.
+    Tensors are detached: the estimate has no gradient.
 
-    Raises UserError for fewer than 100 rows, unequal lengths, NaN, constant columns, and a
-    read-out that does not fit the objective.
+    Raises UserError for fewer than 100 rows, for what `checks.columns` refuses, and for a read-out
+    that does not fit the objective.
     """
     from amie_core.machine import progress_bar
 
     began = time.process_time()
     x, y = columns(x, y, least=100)
+    seed, folds = whole("seed", seed, least=0), whole("folds", folds, least=2)
     name, reader = readout_for(objective, readout)
     unknown = set(critics) - set(CRITICS)
-    if unknown or not critics or not 2 <= folds <= 20:
+    if unknown or not critics or folds > 20:
         raise UserError(f"critics are chosen from {', '.join(CRITICS)}, folds from 2 to 20")
     ranks = rank_gaussianise
-    if ranks is None and max(_kurtosis(x), _kurtosis(y)) > HEAVY:
+    scaled = unit_scale(x), unit_scale(y)
+    if ranks is None and max(map(_kurtosis, scaled)) > HEAVY:
         ranks = True
+    if ranks is not True:  # ranks know no scale, and tell values apart that this one cannot
+        x, y = scaled
     config = config or FitConfig()
     if objective == "infonce":  # all pairs of a batch: a step costs eight times as much
         config = replace(config, epochs=max(1, config.epochs // 5))
