@@ -150,4 +150,4 @@ def test_what_cannot_be_is_said_in_a_line(server: Server, tmp_path: Path, capsys
     with pytest.raises(UserError, match="is there a connection"):
         fetch.fetch_grid(tmp_path, (1,), record="http://127.0.0.1:9/record")
     assert cli.main(["fetch", "grid", "--speakers", "21", "--out", str(tmp_path)]) == 2
-    assert "\namie: GRID has no videos of speaker 21: " in capsys.readouterr().err
+    assert "amie: GRID has no videos of speaker 21: " in capsys.readouterr().err
