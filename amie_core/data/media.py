@@ -46,7 +46,9 @@ def picture_track(container: "InputContainer") -> "VideoStream | None":
     from av.stream import Disposition
 
     still = Disposition.attached_pic | Disposition.timed_thumbnails
-    return _default([s for s in container.streams.video if not s.disposition & still])
+    # One without a decoder here has no codec context.
+    moving = (s for s in container.streams.video if not s.disposition & still)
+    return _default([s for s in moving if s.codec_context is not None])
 
 
 def sound_tracks(container: "InputContainer") -> "list[AudioStream]":

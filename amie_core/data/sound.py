@@ -231,4 +231,7 @@ def load_audio(
     path: str | Path, origin: float | None = None, voice: Voice | None = None
 ) -> Float[np.ndarray, " samples"]:
     """All the sound of an audio or video file: mono, 16 kHz, [-1, 1] (see `stream_audio`)."""
-    return np.concatenate(list(stream_audio(path, origin, voice)))
+    blocks = list(stream_audio(path, origin, voice))
+    if not blocks:
+        raise UserError(f"{path} holds no decodable sound: give another file")
+    return np.concatenate(blocks)
