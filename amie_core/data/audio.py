@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 
 from amie_core.config import FPS, MFCC_RATES, SAMPLE_RATE, WINDOW
 from amie_core.data.bandwidth import Filler, filler
-from amie_core.data.sound import FRAME_SAMPLES, Voice, frame_count, stream_audio
+from amie_core.data.sound import FRAME_SAMPLES, Voice, frame_count, stream_audio, survey
 from amie_core.errors import UserError
 
 HOPS = 100 // FPS  # hops of 10 ms in a frame: 4
@@ -141,6 +141,7 @@ def stream_windows(
     """
     import soxr
 
+    voice = survey(path) if voice is None else voice  # once, though the sound is streamed twice
     length, hop = _plan(rate)[:2]
     step = HOPS * hop  # samples of a frame at `rate`
     need = (HOPS * chunk + WINDOW[0] - HOPS - 1) * hop + length

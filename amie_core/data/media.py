@@ -1,5 +1,6 @@
 """Media files opened safely, and which of their tracks are meant (PyAV)."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,21 @@ def sound_tracks(container: "InputContainer") -> "list[AudioStream]":
     tracks = [s for s in container.streams.audio if s.codec_context is not None and s.rate]
     first = _default(tracks)
     return sorted(tracks, key=lambda s: s is not first)
+
+
+def decoded(container: "InputContainer", stream: "VideoStream | AudioStream") -> Iterator:
+    """A track's decoded frames; None where the decoder reported an error instead of one."""
+    from av.error import FFmpegError
+
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+            if packet is None:
+                return
+            yield from packet.decode()
+        except FFmpegError:
+            yield None
 
 
 def track(container: "InputContainer", index: int) -> "AudioStream":

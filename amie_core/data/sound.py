@@ -196,17 +196,7 @@ def whole_sound(
 
 def _frames(container, stream) -> "Iterator[AudioFrame]":
     """Decoded frames; a damaged packet leaves a hole that the next frame's time tells of."""
-    from av.error import FFmpegError
-
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-            if packet is None:
-                return
-            yield from packet.decode()
-        except FFmpegError:
-            continue
+    return (frame for frame in media.decoded(container, stream) if frame is not None)
 
 
 def _channels(frame: "AudioFrame") -> Float[np.ndarray, "c k"]:

@@ -108,7 +108,7 @@ def _decoded(path: str | Path, timing: Timing) -> Iterator[tuple[float, np.ndarr
         assert stream is not None
         stream.codec_context.thread_count = 1  # preparation runs a process a core
         stream.codec_context.options = {"max_pixels": str(LARGEST)}
-        for frame in _progressive(stream, _frames(container, stream)):
+        for frame in _progressive(stream, media.decoded(container, stream)):
             if frame is None:
                 broken = True
                 continue
@@ -122,21 +122,6 @@ def _decoded(path: str | Path, timing: Timing) -> Iterator[tuple[float, np.ndarr
             damaged = frame.is_corrupt
             yield time, None if damaged else picture(frame, size), broken or damaged
             broken = damaged
-
-
-def _frames(container, stream) -> Iterator:
-    """Decoded frames; None where the decoder reported an error instead of one."""
-    from av.error import FFmpegError
-
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-            if packet is None:
-                return
-            yield from packet.decode()
-        except FFmpegError:
-            yield None
 
 
 def _progressive(stream, frames: Iterable) -> Iterator:
