@@ -57,27 +57,38 @@ class Prepare:
     ] = "auto"
     identities: Annotated[int, arg(help="faces of the synthetic corpus")] = 16
     utterances: Annotated[int, arg(help="clips a face of the synthetic corpus")] = 8
+    shard: Annotated[
+        str, arg(help="2/4: the second of four parts alone; the call without it gathers them")
+    ] = ""
 
     def run(self) -> int:
         """Prepare; 1 when some clips were rejected."""
-        from amie_core.data.prepare import prepare
+        from amie_core.data.prepare import prepare, shard_folder
 
         if self.root is None and self.corpus != "synthetic":
             raise UserError(f"corpus {self.corpus} needs --root, the folder of its raw clips")
+        shard = None
+        if self.shard:
+            if not (found := re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.shard)):
+                raise UserError(f"--shard {self.shard}: which of how many, as in 2/4")
+            shard = int(found[1]), int(found[2])
         done = prepare(
             self.corpus, self.root, self.out, jobs=self.jobs, mfcc_rate=self.mfcc_rate,
             backend=self.backend, identities=self.identities, utterances=self.utterances,
+            shard=shard,
         )  # fmt: skip
+        folder = self.out if shard is None else shard_folder(self.out, shard)
         print(
-            f"{self.out}: {done.ok} clips ok, {done.repaired} repaired, {done.rejected} rejected, "
+            f"{folder}: {done.ok} clips ok, {done.repaired} repaired, {done.rejected} rejected, "
             f"{done.frames} frames, {done.seconds:.0f} s of video"
         )
         if done.rejected:
             from amie_core.data.store import read_manifest
 
-            table = read_manifest(self.out)
+            table = read_manifest(folder)
             for row in table[table.status == "rejected"].itertuples():
-                print(f"rejected: {row.speaker}/{row.utterance}: {row.reason}", file=sys.stderr)
+                name = f"{row.speaker}/{row.utterance}".lstrip("/")  # LRW names no speaker
+                print(f"rejected: {name}: {row.reason}", file=sys.stderr)
         return SOME_FAILED if done.rejected else DONE
 
 
@@ -188,7 +199,7 @@ class Evaluate:
             contact_sheet(self.run_folder, self.data, result, self.sheet)
         print(table(result))
         for clip in result["failed"]:
-            where = f"{clip['speaker']}/{clip['utterance']}"
+            where = f"{clip['speaker']}/{clip['utterance']}".lstrip("/")
             print(f"failed: {where}: {clip['reason']}", file=sys.stderr)
         return SOME_FAILED if result["failed"] else DONE
 

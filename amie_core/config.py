@@ -6,6 +6,7 @@ What the paper states is marked `stated`; all the rest was chosen (paper.LEDGER 
 import dataclasses
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -145,7 +146,14 @@ PROFILES: dict[str, Profile] = {
         loss=LossConfig(phi_region="face"),
         train=TrainConfig(steps=200_000, batch=32, unroll=6, judged=6, ema=0.999, lr=2e-4,
                           lr_critic=1e-4, checkpoint_every=2000, compile=True),
+        evaluate_clips=500,  # one of each word: all 25,000 would take a day a cell
     ),
+}  # fmt: skip
+# A rehearsal, any profile's name with a number of steps (lrw-20): every path in minutes. It is no
+# result, so what it makes stays in the workspace.
+REHEARSAL: dict[str, Any] = {
+    "train.batch": 2, "train.unroll": 2, "train.judged": 1, "train.warmup": 2, "train.ema": 0.9,
+    "train.log_every": 2, "train.compile": False, "evaluate_clips": 4,
 }  # fmt: skip
 
 # The methods that can be trained, by the names of the paper's tables.
@@ -198,11 +206,39 @@ LENGTHS: dict[str, tuple[int, ...]] = {"grid": (400, 1200, 2800, 5600)}
 LENGTH_ROWS, LENGTH_SEEDS = ("baseline", "b", "g", "ours"), 3
 
 
+def rehearsed(name: str) -> tuple[str, int] | None:
+    """The profile and the steps of a rehearsal's name, lrw-20; None for any other name."""
+    base, _, steps = name.rpartition("-")
+    return (base, int(steps)) if base in PROFILES and re.fullmatch("[1-9][0-9]*", steps) else None
+
+
 def profile(name: str) -> Profile:
-    """The profile of that name (UserError when there is none)."""
+    """The profile of that name, or its rehearsal (UserError when there is none)."""
+    if rehearsal := rehearsed(name):
+        changes = {"name": name} | REHEARSAL | {"train.steps": rehearsal[1]}
+        return with_changes(PROFILES[rehearsal[0]], changes)
     if name not in PROFILES:
         raise UserError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}")
     return PROFILES[name]
+
+
+def brief(settings: Profile) -> bool:
+    """Whether a run only shows that everything runs, so that what measures it is brief too."""
+    return settings.name == "smoke" or rehearsed(settings.name) is not None
+
+
+def cell_changes(name: str, method: str) -> dict[str, Any]:
+    """What a method's cells of a profile, or of its rehearsal, change in it."""
+    rehearsal = rehearsed(name)
+    base = rehearsal[0] if rehearsal else name
+    changes = CELL_SCALE[base] | CELL_TUNED.get(base, {}).get(method, {})
+    return changes | REHEARSAL | {"train.steps": rehearsal[1]} if rehearsal else changes
+
+
+def cell_seeds(name: str) -> tuple[int, ...]:
+    """The seeds of a profile's tables; a rehearsal has the first alone."""
+    rehearsal = rehearsed(name)
+    return CELL_SEEDS[rehearsal[0]][:1] if rehearsal else CELL_SEEDS[name]
 
 
 def with_changes(base: Profile, changes: dict[str, Any]) -> Profile:

@@ -25,6 +25,17 @@ def figures_dir() -> Path:
     return Path(os.environ.get("AMIE_FIGURES") or HERE.parent / "figures")
 
 
+def results_dir(table: str) -> Path:
+    """Where figures and tables of a profile's name go: figures/, a rehearsal's (lrw-20) to work/.
+
+    So nothing that a rehearsal makes ever stands where results are read.
+    """
+    from amie_core.config import rehearsed
+
+    profile, _, _ = table.partition("-on-")
+    return workspace() / "rehearsals" / profile if rehearsed(profile) else figures_dir()
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that it is there whole or not at all. UserError: disk full, no right."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")

@@ -8,11 +8,14 @@ import pytest
 import torch
 
 from amie_core import config, machine
+from amie_core.data import store
+from amie_core.data.prepare import prepare
 from amie_core.data.store import PreparedClip
 from amie_core.errors import UserError
 from amie_core.experiments import cells, critic_probe, plots, real_clips, run_cell, tables
 from amie_core.experiments.cells import Cell
 from amie_core.experiments.notebook import TableSettings, provenance_of
+from amie_core.files import figures_dir, workspace
 from amie_core.paper import SEEDS, registered
 
 
@@ -92,8 +95,9 @@ def test_a_cell_is_trained_measured_deposited_once(
     assert np.shape(made["lip_projection"]) == np.shape(made["projection"])
     measured_by = real_clips.RealClips(tiny_corpus, cell.settings, progress=False)
     again = run_cell.generated(cell, tiny_corpus, measured_by.seen)
-    np.testing.assert_allclose(measured_by.project(again), made["projection"], atol=2e-3)
-    np.testing.assert_allclose(measured_by.project_lips(again), made["lip_projection"], atol=2e-3)
+    rows = real_clips.plotted(again, measured_by.seen, real_clips.PLOTTED)
+    for name, points in measured_by.project(rows).items():
+        np.testing.assert_allclose(points, made[name], atol=2e-3)
     assert run_cell.generated(Cell("smoke", "a", 0), tiny_corpus, measured_by.seen) is None
     strips = cells.strips("smoke", ["c", "ours"], 0)
     assert list(strips) == ["real", "c"]  # `ours` has not been deposited
@@ -118,6 +122,43 @@ def test_a_cell_is_trained_measured_deposited_once(
     assert run_cell.make_all([cell, Cell("smoke", "a", 0)], None) == [made]  # no data: no training
     monkeypatch.setitem(config.CELL_SCALE["smoke"], "loss.mi", 0.5)
     assert cells.read(cell) is None  # other settings: not this cell's result
+
+
+def test_a_rehearsal_is_small_and_deposits_apart() -> None:
+    cell = Cell("lrw-20", "davs", 0)
+    assert (cell.settings.train.steps, cell.settings.train.batch) == (20, 2)
+    assert cell.settings.model == Cell("lrw", "davs", 0).settings.model
+    assert cells.planned("lrw-20") == [Cell("lrw-20", row, 0) for row in config.ABLATION]
+    assert cells.deposits("lrw-20") == workspace() / "rehearsals/lrw-20/cells/lrw-20"
+    assert cells.deposits("lrw") == figures_dir() / "cells/lrw"
+    for name in ("lrw-0", "lrw-", "lrv-20", "lrw-2-0"):
+        with pytest.raises(UserError, match="unknown profile"):
+            config.profile(name)
+
+
+def test_a_cell_is_tested_on_another_corpus(
+    quick: None, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    """Trained on one corpus, measured on another: Table 2's protocol. It has no train split."""
+    other = tmp_path / "other"
+    prepare("synthetic", None, other, jobs=1, identities=2, utterances=2, seed=5)
+    lines = store.read_lines(other / "manifest.csv")
+    for key, line in lines.items():
+        lines[key] = store.line(store.row_of(line) | {"split": "test"})
+    (other / "manifest.csv").write_bytes(store.table(lines))
+    settings = TableSettings("smoke", seeds=1, test_data=str(other))
+    (cell,) = settings.planned(["c"])
+    made = run_cell.make(cell, tiny_corpus, progress=False)
+    assert cell.deposit.parent.name == settings.table == "smoke-on-synthetic"
+    assert list(made["splits"]) == ["test"] and made["splits"]["test"]["clips"][0]["psnr_rgb"] > 5
+    assert made["trained_on"] == "synthetic" and made["tested_digest"] == store.digest(other)
+    assert run_cell.run_folder(cell, tiny_corpus) == (
+        run_cell.run_folder(Cell("smoke", "c", 0), tiny_corpus)
+    )  # the same training
+    assert provenance_of([made])["tested"] == "synthetic"
+    assert cells.read(cell, tiny_corpus) == made and cells.read(Cell("smoke", "c", 0)) is None
+    with pytest.raises(UserError, match="no prepared clips"):
+        _ = TableSettings("smoke", test_data=str(tmp_path)).table
 
 
 def test_a_fresh_critic_finds_a_tie_where_there_is_one_and_none_where_there_is_none() -> None:
@@ -182,11 +223,21 @@ def test_lip_movements_know_nothing_of_who_is_speaking() -> None:
         "a", "b", "test_seen", frames, np.zeros((9, 68, 2)), (152, 232, 64, 192),
         np.zeros((52, 13)), np.zeros(9, bool), np.zeros(16, np.int16),
     )  # fmt: skip
-    moved = real_clips.lip_movements([frames, lighter], [clip, clip], 16)
-    assert moved.shape == (16, 3 * 20 * 32)  # 80 × 128 of 256ths; frame 0 of a clip is given
-    np.testing.assert_allclose(moved[:8], moved[8:], atol=1e-5)
-    np.testing.assert_allclose(moved[:8].mean(0), 0, atol=1e-6)
-    assert len(real_clips.lip_movements([frames, lighter], [clip, clip], 5)) == 5
+    every = np.arange(1, 9)
+    _, moved = real_clips.rows_of(clip, frames, every)
+    _, same = real_clips.rows_of(clip, lighter, every)
+    assert moved.shape == (8, 3 * 20 * 32)  # 80 × 128 of 256ths; frame 0 of a clip is given
+    np.testing.assert_allclose(moved, same, atol=1e-5)
+    np.testing.assert_allclose(moved.mean(0), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("most", [1, 5, 40, 300])
+def test_plotted_frames_are_spread_over_all_but_each_clips_first(most: int) -> None:
+    lengths = [29, 75, 2, 29]
+    numbers = real_clips.chosen(lengths, most)
+    every = [(clip, k) for clip, n in enumerate(lengths) for k in range(1, n)]
+    wanted = np.linspace(0, len(every) - 1, min(most, len(every))).round().astype(int)
+    assert [(c, k) for c, ks in enumerate(numbers) for k in ks] == [every[i] for i in wanted]
 
 
 def test_two_cells_hold_two_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

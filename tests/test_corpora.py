@@ -69,10 +69,20 @@ def test_lrw_has_its_own_split_and_repeats_numbers(tmp_path):
     tree(tmp_path, *(f"ABOUT/{s}/ABOUT_00001.mp4" for s in ("train", "val", "test")),
          "ABOUT/other/ABOUT_00009.mp4")  # fmt: skip
     assert named(corpora.corpus("lrw", tmp_path)) == {
-        ("ABOUT", "train_ABOUT_00001"): "train",
-        ("ABOUT", "val_ABOUT_00001"): "val",
-        ("ABOUT", "test_ABOUT_00001"): "test",
+        ("", "train_ABOUT_00001"): "train",
+        ("", "val_ABOUT_00001"): "val",
+        ("", "test_ABOUT_00001"): "test",
     }
+
+
+def test_a_word_is_no_speaker(tmp_path):
+    """LRW says which word, and when where its .txt lies beside; it never says who."""
+    tree(tmp_path, "ABOUT/train/ABOUT_00001.mp4", "ABOUT/train/ABOUT_00002.mp4")
+    (tmp_path / "ABOUT/train/ABOUT_00001.txt").write_text("Text: ABOUT\nDuration: 0.36 seconds\n")
+    known, unknown = corpora.corpus("lrw", tmp_path)
+    assert (known.speaker, known.word) == ("", "ABOUT")
+    assert corpora.words(known) == [("about", 0.4, 0.76)]
+    assert corpora.words(unknown) == [("about", 0.0, 1.16)]
 
 
 def test_folder_takes_any_video_and_splits_by_hash(tmp_path):

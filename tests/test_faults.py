@@ -63,7 +63,8 @@ class Prepare:
         for path in (self.out / "clips").rglob("*.npz"):
             store.load_clip(self.out, str(path.relative_to(self.out)), size=32)
         if self.begun.exists():
-            assert all((self.out / r["file"]).is_file() for r in store.read_rows(self.begun))
+            rows = map(store.row_of, store.read_lines(self.begun).values())
+            assert all((self.out / row["file"]).is_file() for row in rows)
 
     def content(self) -> dict[str, bytes]:
         found = {p.name: p.read_bytes() for p in (self.out / "clips").rglob("*.npz")}

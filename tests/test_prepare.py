@@ -16,6 +16,7 @@ from media import drawn, write_media
 
 from amie_core import files
 from amie_core.data import alignment, face_track, faces, landmarks_mesh, store
+from amie_core.data import prepare as module
 from amie_core.data.prepare import Summary, prepare
 from amie_core.errors import UserError
 
@@ -234,6 +235,61 @@ def test_a_second_process_is_told(tmp_path):
     told = pytest.raises(UserError, match="another amie prepare is at work")
     with FileLock(tmp_path / "out" / ".prepare.lock"), told:
         prepare("synthetic", None, tmp_path / "out", jobs=1, identities=1, utterances=1)
+
+
+def everything(folder):
+    kept = [p for p in folder.rglob("*") if p.is_file() and p.suffix != ".lock"]
+    return {str(p.relative_to(folder)): p.read_bytes() for p in kept}
+
+
+DRAWN = {"jobs": 1, "identities": 3, "utterances": 3}
+
+
+def test_four_shards_gathered_are_the_same_bytes(tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    prepare("synthetic", None, whole, **DRAWN)
+    done = [prepare("synthetic", None, parts, **DRAWN, shard=(i, 4)) for i in range(1, 5)]
+    assert sum(part.ok for part in done) == 9 and max(part.ok for part in done) < 9
+    assert not (parts / "manifest.csv").exists()  # nobody trains on a part for the whole
+    before = {p: p.stat().st_mtime_ns for p in parts.glob("clips/*/*.npz")}
+    assert prepare("synthetic", None, parts, **DRAWN).ok == 9
+    assert {p: p.stat().st_mtime_ns for p in parts.glob("clips/*/*.npz")} == before
+    assert everything(parts) == everything(whole)
+
+
+def test_a_shard_resumes_and_the_gathering_call_does_what_is_missing(tmp_path, monkeypatch):
+    out, made = tmp_path / "out", []
+    real = module.prepare_clip
+
+    def killed(source, *rest):
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(source.utterance)
+        return real(source, *rest)
+
+    monkeypatch.setattr(module, "prepare_clip", killed)
+    with pytest.raises(KeyboardInterrupt):
+        prepare("synthetic", None, out, **DRAWN, shard=(1, 2))
+    early = {p: p.stat().st_mtime_ns for p in out.glob("clips/*/*.npz")}
+    monkeypatch.setattr(module, "prepare_clip", real)
+    shard = prepare("synthetic", None, out, **DRAWN, shard=(1, 2))
+    assert len(early) == 2 < shard.ok < 9
+    assert prepare("synthetic", None, out, **DRAWN).ok == 9  # shard 2 was never called
+    assert all(path.stat().st_mtime_ns == at for path, at in early.items())
+    prepare("synthetic", None, tmp_path / "whole", **DRAWN)
+    assert everything(out) == everything(tmp_path / "whole")
+
+
+def test_a_shard_at_work_is_not_gathered(tmp_path):
+    from filelock import FileLock
+
+    folder = tmp_path / "out" / "shards" / "1-of-2"
+    folder.mkdir(parents=True)
+    told = pytest.raises(UserError, match="1-of-2: another amie prepare is at work")
+    with FileLock(folder / ".prepare.lock"), told:
+        prepare("synthetic", None, tmp_path / "out", **DRAWN)
+    with pytest.raises(UserError, match="shard 5/4"):
+        prepare("synthetic", None, tmp_path / "out", **DRAWN, shard=(5, 4))
 
 
 # More clips than the pool takes in at once, or ctrl-C would find nothing left to drop.

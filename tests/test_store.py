@@ -41,7 +41,7 @@ def folder(tmp_path):
         {"speaker": "s2", "utterance": "c", "split": "test_unseen", "status": "repaired",
          "reason": "x; y", "file": "clips/s2/c.npz", "fps_in": 30.0},
     ]  # fmt: skip
-    keyed = {(row["speaker"], row["utterance"]): ROW | row for row in rows}
+    keyed = {(row["speaker"], row["utterance"]): store.line(ROW | row) for row in rows}
     files.write_whole(tmp_path / "manifest.csv", store.table(keyed))
     files.write_whole(tmp_path / "corpus.json", b'{"corpus": "grid"}')
     return tmp_path

@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import dataclasses
-import functools
 import hashlib
 import os
 import re
@@ -12,8 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from amie_core.config import FPS
 from amie_core.data.raw_clip import RawClip, Source
-from amie_core.data.video import read_video
 from amie_core.errors import UserError
 from amie_core.machine import say
 
@@ -24,6 +23,7 @@ SPEAKER = re.compile(r"s\d+", re.IGNORECASE)
 # speakers are kept for testing. The paper names none.
 GRID_UNSEEN = {"s1", "s2", "s20", "s22"}
 GRID_VALIDATION = {"s31"}  # a speaker for choices, so that none is made on those
+LRW_FRAMES = 29  # of each of its clips: 1.16 s
 HELD_OUT = 0.1  # share of the other speakers' utterances (and of a folder's) kept for testing
 
 
@@ -53,9 +53,9 @@ def corpus(
     return _with_splits(sources, root / "splits.csv")
 
 
-def video_source(speaker: str, utterance: str, split: str, path: Path) -> Source:
+def video_source(speaker: str, utterance: str, split: str, path: Path, word: str = "") -> Source:
     """A clip in a video file. Its two names are made safe and its own by `corpus`."""
-    return Source(speaker, utterance, split, path, functools.partial(read_video, path))
+    return Source(speaker, utterance, split, path, word=word)
 
 
 def videos(root: Path) -> Iterator[Path]:
@@ -100,7 +100,7 @@ def _named(sources: Iterable[Source], root: Path) -> list[Source]:
     """
     groups: dict[tuple[str, str], list[Source]] = {}
     for source in sources:
-        key = safe_name(source.speaker), safe_name(source.utterance)
+        key = source.speaker and safe_name(source.speaker), safe_name(source.utterance)
         groups.setdefault(key, []).append(source)
     named = []
     for (speaker, utterance), group in groups.items():
@@ -167,12 +167,13 @@ def _quality(path: Path) -> tuple[int, str]:
 def _lrw(root: Path) -> Iterator[Source]:
     """LRW: WORD/{train,val,test}/WORD_00001.mp4, its own split (Chung and Zisserman 2016).
 
-    It names no speakers: the word stands in their place. Numbers start again in each split.
+    It names no speakers. Numbers start again in each split.
     """
     for path in videos(root):
         *_, word, split, _ = ("", "", *path.relative_to(root).parts)
         if word and split in ("train", "val", "test"):
-            yield video_source(word, f"{split}_{path.stem}", split, path)
+            own = path.stem if path.stem.startswith(f"{word}_") else f"{word}_{path.stem}"
+            yield video_source("", f"{split}_{own}", split, path, safe_name(word))
 
 
 def _folder(root: Path) -> Iterator[Source]:
@@ -225,13 +226,16 @@ def read(source: Source) -> RawClip:
 
 
 def words(source: Source) -> list[tuple[str, float, float]]:
-    """(word, start, end) in seconds from GRID's alignments where they lie beside the clips.
+    """(word, start, end) in seconds, from what lies beside the clips.
 
-    The corpus's files count in 25,000ths of a second: a frame is 1,000. Lines that do not say a
-    word and two times are left out.
+    GRID's alignments count in 25,000ths of a second: a frame is 1,000. Lines that do not say a
+    word and two times are left out. LRW's word stands in the middle of its clip, as long as the
+    clip's .txt says; without it, it may be anywhere in the 29 frames.
     """
     if source.path is None:
         return []
+    if source.word:
+        return [(source.word.lower(), *_centred(source.path.with_suffix(".txt")))]
     stem, speaker = source.path.stem, source.speaker
     for folder in source.path.parents[:4]:
         for place in ("", *(f"{kind}/{name}" for kind in ("alignments", "align")
@@ -241,6 +245,18 @@ def words(source: Source) -> list[tuple[str, float, float]]:
                 if path.is_file():
                     return list(_spoken(path))
     return []
+
+
+def _centred(told: Path) -> tuple[float, float]:
+    """Start and end, in seconds, of the word of an LRW clip that this text describes."""
+    whole = LRW_FRAMES / FPS
+    try:
+        text = told.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return 0.0, whole
+    found = re.search(r"^Duration:\s*(\d*\.?\d+)\b", text, re.MULTILINE)
+    length = min(float(found[1]), whole) if found else whole
+    return round((whole - length) / 2, 3), round((whole + length) / 2, 3)
 
 
 def _spoken(path: Path) -> Iterator[tuple[str, float, float]]:

@@ -9,16 +9,15 @@ import csv
 import hashlib
 import io
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 ENDS = 1 << 16  # bytes of a file's beginning and of its end that stand for all of it
 COLUMNS = ("speaker", "utterance", "path", "size", "time", "digest")
 Key = tuple[str, str]
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(NamedTuple):
     """A file as it was read: path, bytes, time of its last change in ns, a digest of its ends."""
 
     path: str

@@ -2,14 +2,15 @@
 
 import concurrent.futures
 import contextlib
-import dataclasses
 import itertools
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 LOST = 5  # frames a damaged stream may lack, or this share of a long one (each repeats the last)
 LOST_SHARE = 0.02
+AHEAD = 8  # clips handed to each process before they are asked for
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def _prepare(source: Source, row: dict, out: Path, mfcc_rate: int, backend: str)
     aligned = alignment.transform(landmarks, matrix)
     shift = start / FPS
     spoken = [(w, a - shift, b - shift) for w, a, b in corpora.words(source)]
-    file = Path("clips") / source.speaker / f"{source.utterance}.npz"
+    file = Path("clips") / (source.word or source.speaker) / f"{source.utterance}.npz"
     arrays = {
         "name": np.array([source.speaker, source.utterance, source.split]),
         "jpeg": jpeg,
@@ -193,12 +195,15 @@ def prepare(
     identities: int = 12,
     utterances: int = 8,
     seed: int = 0,
+    shard: tuple[int, int] | None = None,
 ) -> Summary:
     """Prepare a corpus into `out` (see store); a second call does what is still to be done.
 
     jobs: processes, by default one a core; mfcc_rate: 16000, or 5000 as the paper says; backend:
-    see faces.backend; identities, utterances, seed: of the drawn corpus. UserError: unusable
-    root, a target that cannot be written or was prepared with other settings.
+    see faces.backend; identities, utterances, seed: of the drawn corpus. shard: (i, n) does the
+    i-th of n parts alone, beside others at work in the same folder; the call without it gathers
+    what they have done, and does the rest. UserError: unusable root, a target that cannot be
+    written or was prepared with other settings.
     """
     from amie_core.machine import progress_bar
 
@@ -220,15 +225,21 @@ def prepare(
         **(drawn if corpus == "synthetic" else {}),
     }
     _check_target(out, settings)
-    with files.only_one(out, "prepare"):
-        manifest = out / "manifest.csv"
-        rows, known = _resume(out, manifest, sources, root)
+    work = out if shard is None else shard_folder(out, shard)
+    if shard is not None:
+        sources = [source for source in sources if _in_shard(source, shard)]
+    with files.only_one(work, "prepare"), contextlib.ExitStack() as others:
+        parts = _shards(out) if shard is None else []
+        for part in parts:
+            others.enter_context(files.only_one(part, "prepare"))
+        manifest = work / "manifest.csv"
+        rows, known = _resume(out, work, parts, sources, root)
         todo = [s for s in sources if (s.speaker, s.utterance) not in rows]
         jobs = max(1, min(jobs or os.cpu_count() or 1, len(todo)))
-        tasks = [(source, out, mfcc_rate, finder) for source in todo]
+        tasks = ((source, out, mfcc_rate, finder) for source in todo)
         try:
             with manifest.open("a", encoding="utf-8", newline="") as file, (
-                out / "sources.csv").open("ab") as sources_file:  # fmt: skip
+                work / "sources.csv").open("ab") as sources_file:  # fmt: skip
                 bar = progress_bar(
                     _run(tasks, jobs), f"prepare {corpus}",
                     total=len(sources), initial=len(sources) - len(todo), unit="clip",
@@ -239,14 +250,38 @@ def prepare(
                         known[key] = origin
                         sources_file.write(origins.line(key, origin))
                         sources_file.flush()
-                    rows[key] = row
-                    file.write(store.line(row))  # a line a clip as it is done: a kill loses no more
+                    rows[key] = store.line(row)
+                    file.write(rows[key])  # a line a clip as it is done: a kill loses no more
                     file.flush()
         except OSError as error:
             raise UserError(f"cannot write {manifest}: {(error.strerror or '').lower()}") from error
         files.write_whole(manifest, store.table(rows))
-        files.write_whole(out / "sources.csv", origins.table(known))
-    return summary(out)
+        files.write_whole(work / "sources.csv", origins.table(known))
+        for part in parts:  # all that they hold stands in the manifest now
+            shutil.rmtree(part)
+    return summary(work)
+
+
+def shard_folder(out: Path, shard: tuple[int, int]) -> Path:
+    """Where a shard keeps its own manifest (UserError: there is no such shard)."""
+    i, n = shard
+    if not 1 <= i <= n:
+        raise UserError(f"shard {i}/{n}: the first of {n} is 1/{n}, the last {n}/{n}")
+    folder = out / "shards" / f"{i}-of-{n}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {(error.strerror or '').lower()}") from error
+    return folder
+
+
+def _shards(out: Path) -> list[Path]:
+    return sorted(path for path in (out / "shards").glob("*-of-*") if path.is_dir())
+
+
+def _in_shard(source: Source, shard: tuple[int, int]) -> bool:
+    """By the clip's names, so that a clip keeps its shard whatever is added to the corpus."""
+    return zlib.crc32(f"{source.speaker}/{source.utterance}".encode()) % shard[1] == shard[0] - 1
 
 
 def _check_target(out: Path, settings: dict[str, Any]) -> None:
@@ -263,23 +298,31 @@ def _check_target(out: Path, settings: dict[str, Any]) -> None:
 
 
 def _resume(
-    out: Path, manifest: Path, sources: list[Source], root: str | Path | None
-) -> tuple[dict[origins.Key, dict], dict[origins.Key, origins.Origin]]:
-    """Rows and origins of the clips that are done; leftovers of a kill are removed.
+    out: Path, work: Path, parts: list[Path], sources: list[Source], root: str | Path | None
+) -> tuple[dict[origins.Key, str], dict[origins.Key, origins.Origin]]:
+    """Lines and origins of the clips that are done; leftovers of a kill are removed.
 
+    work: the folder of the manifest, `out` itself or a shard's; parts: shards to gather.
     Today's splits hold. A clip whose file has changed is to be done again; clips of another root,
     and of files that are gone, stay. UserError: a clip's names belong to another root's file.
     """
-    for part in (out / "clips").rglob(".*.part"):
-        part.unlink(missing_ok=True)
-    done = {(r["speaker"], r["utterance"]): r for r in store.read_rows(manifest)} if (
-        manifest.is_file()) else {}  # fmt: skip
-    known = origins.read(out)
+    if work == out:  # nobody else is at work here
+        for left in (out / "clips").rglob(".*.part"):
+            left.unlink(missing_ok=True)
+    done: dict[origins.Key, str] = {}
+    known: dict[origins.Key, origins.Origin] = {}
+    for folder in {out: None, work: None} | dict.fromkeys(parts):
+        manifest = folder / "manifest.csv"
+        done |= store.read_lines(manifest) if manifest.is_file() else {}
+        known |= origins.read(folder)
     rows, taken = {}, []
     for source in sources:
         key = source.speaker, source.utterance
-        row = done.pop(key, None)
-        if row is None or not (row["status"] == "rejected" or (out / row["file"]).is_file()):
+        line = done.pop(key, None)
+        if line is None:
+            continue
+        row = store.row_of(line)
+        if not (row["status"] == "rejected" or (out / row["file"]).is_file()):
             continue
         origin = known.get(key)
         if source.path is not None:
@@ -290,19 +333,21 @@ def _resume(
                 if path != origin.path and os.path.exists(origin.path):
                     taken.append(f"{key[0]}/{key[1]} ({origin.path})")
                 continue
-            known[key] = dataclasses.replace(origin, path=path)
-        rows[key] = {**row, "split": source.split}
+            known[key] = origin._replace(path=path)
+        rows[key] = line if row["split"] == source.split else store.line(
+            {**row, "split": source.split})  # fmt: skip
     if taken:
         raise UserError(
             f"{out} has other clips under {len(taken)} of the names in {root}, the first "
             f"{taken[0]}: choose another --out"
         )
-    for key, row in done.items():  # what is not listed today
-        if (origin := known.get(key)) and not _left_out(origin, root):
-            rows[key] = row
-    files.write_whole(manifest, store.table(rows))
+    if work == out:
+        for key, line in done.items():  # what is not listed today
+            if (origin := known.get(key)) and not _left_out(origin, root):
+                rows[key] = line
+    files.write_whole(work / "manifest.csv", store.table(rows))
     known = {key: origin for key, origin in known.items() if key in rows}
-    files.write_whole(out / "sources.csv", origins.table(known))
+    files.write_whole(work / "sources.csv", origins.table(known))
     return rows, known
 
 
@@ -312,7 +357,7 @@ def _left_out(origin: origins.Origin, root: str | Path | None) -> bool:
     return inside and os.path.exists(origin.path)
 
 
-def _run(tasks: list[tuple], jobs: int) -> Iterator[dict]:
+def _run(tasks: Iterable[tuple], jobs: int) -> Iterator[dict]:
     """Rows as they are done. Ctrl-C lets the clips at hand end and drops the rest."""
     if jobs == 1:
         _start_worker(False)
@@ -320,9 +365,16 @@ def _run(tasks: list[tuple], jobs: int) -> Iterator[dict]:
         return
     context = multiprocessing.get_context("spawn")  # forks of a process with threads may hang
     pool = concurrent.futures.ProcessPoolExecutor(jobs, context, _start_worker, (True,))
+    tasks = iter(tasks)
+    waiting = {pool.submit(prepare_clip, *task) for task in itertools.islice(tasks, AHEAD * jobs)}
     try:
-        for done in concurrent.futures.as_completed(pool.submit(prepare_clip, *t) for t in tasks):
-            yield done.result()
+        while waiting:
+            first = concurrent.futures.FIRST_COMPLETED
+            ended, waiting = concurrent.futures.wait(waiting, return_when=first)
+            for done in ended:
+                yield done.result()
+            more = itertools.islice(tasks, len(ended))
+            waiting |= {pool.submit(prepare_clip, *task) for task in more}
     except concurrent.futures.process.BrokenProcessPool as error:
         raise UserError(
             "a preparing process died (out of memory?): run again with --jobs 1; it resumes"

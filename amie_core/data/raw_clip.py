@@ -28,19 +28,27 @@ class RawClip:
     choices: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """One clip of a corpus, not read yet. `path` is None for a drawn clip.
 
-    `reader` must be picklable (a function or a partial of one): preparation runs in processes.
+    speaker: who speaks, "" where the corpus does not say; word: the one word that is said, where
+    the corpus is one of words. `reader` must be picklable (a function or a partial of one):
+    preparation runs in processes. Without one the clip is the video file at `path`.
     """
 
     speaker: str
     utterance: str
     split: str
     path: Path | None
-    reader: Callable[[], RawClip]
+    reader: Callable[[], RawClip] | None = None
+    word: str = ""
 
     def read(self) -> RawClip:
         """Read the clip (UserError when it cannot be read)."""
-        return self.reader()
+        if self.reader is not None:
+            return self.reader()
+        from amie_core.data.video import read_video
+
+        assert self.path is not None, "a source without a file has a reader"
+        return read_video(self.path)

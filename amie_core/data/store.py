@@ -9,7 +9,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ COLUMNS = (
 class PreparedClip:
     """One prepared clip; landmarks and lip box in 256-px units whatever the frames' size.
 
+    speaker: "" where the corpus does not say; frames: all n, or those that were asked for;
     mfcc: 4n + 16 rows (see audio.mfcc); silent: frames whose window holds no sound; audio: 16 kHz;
     words: (word, start s, end s) where the corpus has them.
     """
@@ -43,15 +44,13 @@ class PreparedClip:
     speaker: str
     utterance: str
     split: str
-    frames: UInt8[np.ndarray, "n s s 3"]
+    frames: UInt8[np.ndarray, "held s s 3"]
     landmarks: Float[np.ndarray, "n 68 2"]
     lip_box: tuple[int, int, int, int]
     mfcc: Float[np.ndarray, "hops 13"]
     silent: Bool[np.ndarray, " n"]
     audio: Int16[np.ndarray, " samples"]
     words: list[tuple[str, float, float]] = field(default_factory=list)
-
-
 
 
 def encode(frames: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -71,29 +70,26 @@ def write_clip(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def load_clip(
-    folder: str | Path, row: "str | pd.Series | Any", *, size: int = FACE_SIZE
+    folder: str | Path,
+    row: "str | pd.Series | Any",
+    *,
+    size: int = FACE_SIZE,
+    only: Sequence[int] | None = None,
 ) -> PreparedClip:
     """A prepared clip, its frames at `size` px. `row`: of the manifest, or its `file`.
 
-    UserError: the file is absent or damaged.
+    only: numbers of the frames that are decoded, as many `frames` the clip has then; all the rest
+    of it is whole. UserError: the file is absent or damaged.
     """
-    import cv2
-
     path = Path(folder) / (row if isinstance(row, str) else row["file"])
     try:
         # Opened here, because numpy leaves a damaged file open.
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             data = {name: file[name] for name in file.files}
-        frames = np.empty((len(data["offsets"]) - 1, size, size, 3), np.uint8)
-        for k, (start, end) in enumerate(
-            zip(data["offsets"][:-1], data["offsets"][1:], strict=True)
-        ):
-            picture = cv2.imdecode(data["jpeg"][start:end], cv2.IMREAD_COLOR_RGB)
-            if picture is None:
-                raise ValueError(f"frame {k} is no JPEG")
-            if size != FACE_SIZE:
-                picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
-            frames[k] = picture
+        numbers = range(len(data["offsets"]) - 1) if only is None else only
+        frames = np.empty((len(numbers), size, size, 3), np.uint8)
+        for picture, k in zip(frames, numbers, strict=True):
+            picture[:] = _decode(data["jpeg"][data["offsets"][k] : data["offsets"][k + 1]], k, size)
         speaker, utterance, split = data["name"].tolist()
         split = split if isinstance(row, str) else row["split"]  # splits.csv may have changed
         spoken = zip(data["words"].tolist(), *data["word_times"].T.tolist(), strict=True)
@@ -106,6 +102,17 @@ def load_clip(
         raise UserError(f"{path} is absent or damaged: prepare the corpus again") from error
 
 
+def _decode(jpeg: UInt8[np.ndarray, " bytes"], k: int, size: int) -> UInt8[np.ndarray, "s s 3"]:
+    import cv2
+
+    picture = cv2.imdecode(jpeg, cv2.IMREAD_COLOR_RGB)
+    if picture is None:
+        raise ValueError(f"frame {k} is no JPEG")
+    if size == FACE_SIZE:
+        return picture
+    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+
+
 def read_manifest(folder: str | Path) -> "pd.DataFrame":
     """One row a clip, sorted. UserError: not a prepared folder."""
     import pandas as pd
@@ -113,29 +120,51 @@ def read_manifest(folder: str | Path) -> "pd.DataFrame":
     path = Path(folder) / "manifest.csv"
     if not path.is_file():
         raise UserError(f"{folder} holds no prepared clips: run amie prepare --out {folder} first")
-    frame = pd.DataFrame(read_rows(path), columns=list(COLUMNS))
     try:
+        # Python's reader would hold a string for every cell of half a million lines.
+        whole = io.BytesIO(_lines(path).encode())
+        frame = pd.read_csv(whole, dtype=str, keep_default_na=False, on_bad_lines="skip")
+        frame = frame.dropna().drop_duplicates(["speaker", "utterance"], keep="last")
         frame = frame.astype({"frames": int, "width": int, "height": int})
         frame = frame.astype({"seconds": float, "fps_in": float})
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         raise _damaged(path, error) from error
     return frame.sort_values(["speaker", "utterance"], ignore_index=True)
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a manifest, the last one of each clip; a line cut short by a kill is dropped.
+def _lines(path: Path) -> str:
+    """A manifest's text to its last whole line (a kill may have cut one short).
 
-    UserError: damaged.
+    ValueError: it is none.
     """
+    text = path.read_text(encoding="utf-8")
+    text = text[: text.rfind("\n") + 1]
+    if next(csv.reader([text.partition("\n")[0]]), []) != [*COLUMNS]:
+        raise ValueError("its first line does not name the columns")
+    return text
+
+
+def read_lines(path: Path) -> dict[tuple[str, str], str]:
+    """Lines of a manifest by (speaker, utterance), the last one of each; one that a kill cut short
+    is dropped.
+
+    Text, because rows of half a million clips as dicts would take a gigabyte. UserError: damaged.
+    """
+    return {(row["speaker"], row["utterance"]): line(row) for row in _rows(path)}
+
+
+def row_of(text: str) -> dict[str, str]:
+    """The row that `line` has written."""
+    return dict(zip(COLUMNS, next(csv.reader([text])), strict=True))
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
     try:
-        text = path.read_text(encoding="utf-8")
-        lines = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
-        if tuple(lines.fieldnames or ()) != COLUMNS:
-            raise ValueError("its first line does not name the columns")
-        rows = [row for row in lines if len(row) == len(COLUMNS) and None not in row.values()]
+        for row in csv.DictReader(io.StringIO(_lines(path))):
+            if len(row) == len(COLUMNS) and None not in row.values():
+                yield row
     except (ValueError, csv.Error) as error:
         raise _damaged(path, error) from error
-    return list({(row["speaker"], row["utterance"]): row for row in rows}.values())
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
@@ -149,10 +178,10 @@ def line(row: dict[str, Any]) -> str:
     return text.getvalue().encode(errors="backslashreplace").decode()
 
 
-def table(rows: dict[tuple[str, str], dict[str, Any]]) -> bytes:
-    """A whole manifest, sorted, from rows by (speaker, utterance)."""
+def table(lines: dict[tuple[str, str], str]) -> bytes:
+    """A whole manifest, sorted, from lines by (speaker, utterance)."""
     head = ",".join(COLUMNS) + "\n"
-    return (head + "".join(line(rows[key]) for key in sorted(rows))).encode()
+    return (head + "".join(lines[key] for key in sorted(lines))).encode()
 
 
 def clips(folder: str | Path, split: str | None = None) -> "pd.DataFrame":
@@ -165,6 +194,19 @@ def clips(folder: str | Path, split: str | None = None) -> "pd.DataFrame":
         if not len(rows):
             raise UserError(f"{folder} has no clips of split {split!r}: it has {', '.join(known)}")
     return rows.reset_index(drop=True)
+
+
+def first_split(folder: str | Path, *wanted: str) -> str:
+    """The first of these splits that the corpus has: LRW has one test split, GRID has two.
+
+    UserError: it has none of them.
+    """
+    known = set(clips(folder)["split"])
+    if found := [split for split in wanted if split in known]:
+        return found[0]
+    raise UserError(
+        f"{folder} has no clips of split {' or '.join(wanted)}: it has {', '.join(sorted(known))}"
+    )
 
 
 def settings(folder: str | Path) -> dict[str, Any]:

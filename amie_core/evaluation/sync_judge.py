@@ -15,9 +15,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
+from amie_core.config import FACE_SIZE, LIP_CROP
 from amie_core.data import store
 from amie_core.data.audio import windows
 from amie_core.errors import UserError
+from amie_core.evaluation.evaluate import at_most
 from amie_core.files import workspace
 from amie_core.losses import crop_lips
 from amie_core.machine import progress_bar
@@ -28,7 +30,8 @@ VERSION = 1
 SPAN = 5  # lip crops seen at once: 0.2 s, as long as an MFCC window
 APART = 5  # frames: nearer windows share sound (20 hops of 10 ms)
 MAX_OFFSET = 15  # frames searched to either side, as SyncNet does
-STEPS, CLIPS, PLACES = 800, 12, 8  # of training: clips a step, places a clip
+STEPS, CLIPS, PLACES = 800, 12, 8  # of training: clips a step, places a clip (short ones: fewer)
+HELD = 2 << 30  # bytes of lip crops that it learns from, at most: clips spread over the split
 
 
 class Judgement(NamedTuple):
@@ -93,11 +96,15 @@ def train_judge(
 
     Raises UserError when no training clip is long enough.
     """
-    rows = store.clips(data, "train")
-    need = SPAN + PLACES * APART
-    rows = rows[rows["frames"] >= need].to_dict("records")
-    if not rows:
+    table = store.clips(data, "train")
+    places = places_in(int(table["frames"].median()))
+    need = SPAN + places * APART
+    table = table[table["frames"] >= need]
+    if table.empty:
         raise UserError(f"{data}: no training clip has {need} frames or more")
+    share = (LIP_CROP[0] * size // FACE_SIZE) * (LIP_CROP[1] * size // FACE_SIZE) * 3
+    most = max(1, HELD // (share * int(table["frames"].median())))
+    rows = at_most(table, most).to_dict("records")
     reading = progress_bar(rows, "load", shown=progress, unit="clip")
     clips = [_clip(store.load_clip(data, row["file"], size=size)) for row in reading]
     torch.manual_seed(seed)
@@ -108,16 +115,16 @@ def train_judge(
     judge.audio.std.copy_(cepstra.std(0) + 1e-3)
     optimizer = torch.optim.AdamW(judge.parameters(), 2e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
-    target = torch.arange(PLACES).repeat(CLIPS)
+    target = torch.arange(places).repeat(CLIPS)
     for _ in progress_bar(range(steps), "judge", shown=progress):
         drawn = [clips[i] for i in random.integers(len(clips), size=CLIPS)]
-        places = [_places(len(c.lips), random) for c in drawn]
-        seen = torch.cat([_stacks(c.lips, p) for c, p in zip(drawn, places, strict=True)])
+        at = [_places(len(c.lips), places, random) for c in drawn]
+        seen = torch.cat([_stacks(c.lips, p) for c, p in zip(drawn, at, strict=True)])
         gain = torch.from_numpy(random.uniform(0.7, 1.3, (len(seen), 1, 1, 1)).astype(np.float32))
         seen = (seen * gain).clamp_(0, 1)
-        heard = torch.cat([c.windows[p] for c, p in zip(drawn, places, strict=True)])
-        lips = judge.see(seen).unflatten(0, (CLIPS, PLACES))
-        sound = judge.hear(heard).unflatten(0, (CLIPS, PLACES))
+        heard = torch.cat([c.windows[p] for c, p in zip(drawn, at, strict=True)])
+        lips = judge.see(seen).unflatten(0, (CLIPS, places))
+        sound = judge.hear(heard).unflatten(0, (CLIPS, places))
         scores = judge.sharpness.exp() * lips @ sound.transpose(1, 2)
         loss = F.cross_entropy(scores.flatten(0, 1), target)
         loss = loss + F.cross_entropy(scores.transpose(1, 2).flatten(0, 1), target)
@@ -128,11 +135,16 @@ def train_judge(
     return judge.eval()
 
 
-def _places(frames: int, random: np.random.Generator) -> Tensor:
-    """PLACES frame numbers of a clip, at least APART from one another, room for a stack."""
-    free = frames - SPAN - (PLACES - 1) * APART
-    loose = np.sort(random.integers(0, free + 1, PLACES))
-    return torch.from_numpy(SPAN // 2 + loose + APART * np.arange(PLACES))
+def places_in(frames: int) -> int:
+    """Places for the sounds of a clip so long: PLACES, fewer in LRW's 29 frames, at least two."""
+    return min(PLACES, max(2, (frames - SPAN) // APART))
+
+
+def _places(frames: int, count: int, random: np.random.Generator) -> Tensor:
+    """`count` frame numbers of a clip, at least APART from one another, room for a stack."""
+    free = frames - SPAN - (count - 1) * APART
+    loose = np.sort(random.integers(0, free + 1, count))
+    return torch.from_numpy(SPAN // 2 + loose + APART * np.arange(count))
 
 
 @torch.inference_mode()

@@ -15,16 +15,13 @@ from jaxtyping import UInt8
 from amie_core import config
 from amie_core.config import (
     ABLATION,
-    CELL_SCALE,
-    CELL_SEEDS,
-    CELL_TUNED,
     LENGTH_ROWS,
     LENGTH_SEEDS,
     LENGTHS,
     Profile,
 )
 from amie_core.errors import UserError
-from amie_core.files import figures_dir, workspace
+from amie_core.files import results_dir, workspace
 
 STRIP = 8  # frames of the shown utterance
 REAL, JUDGE = "real.json", "judge.safetensors"
@@ -38,13 +35,15 @@ SHOWN_RULE = (
 class Cell:
     """One training: a row of Table 3 or a compared method, at a profile's cell scale.
 
-    steps: another length than the table's, for the length curve.
+    steps: another length than the table's, for the length curve; tested: a prepared corpus that it
+    is measured on instead of its own, as the paper's Table 2 does.
     """
 
     profile: str
     name: str
     seed: int
     steps: int | None = None
+    tested: Path | None = None
 
     @property
     def row(self) -> str:
@@ -60,7 +59,7 @@ class Cell:
     def settings(self) -> Profile:
         """Resolved settings (UserError for an unknown profile or name)."""
         config.profile(self.profile)
-        scale = CELL_SCALE[self.profile] | CELL_TUNED.get(self.profile, {}).get(self.method, {})
+        scale = config.cell_changes(self.profile, self.method)
         if self.steps is not None:
             scale = scale | {"train.steps": self.steps}
         return config.resolve(self.profile, self.row, scale)
@@ -74,18 +73,34 @@ class Cell:
     def deposit(self) -> Path:
         """Where its result lies."""
         length = "" if self.steps is None else f"_{self.steps}"
-        return deposits(self.profile) / f"{self.name}_{self.seed}{length}.json"
+        return deposits(self.table) / f"{self.name}_{self.seed}{length}.json"
+
+    @property
+    def table(self) -> str:
+        """The name of the tables that it stands in: grid, or grid-on-folder if tested elsewhere."""
+        return table_name(self.profile, self.tested)
 
 
-def deposits(profile: str) -> Path:
-    """The folder of a profile's deposits."""
-    return figures_dir() / "cells" / profile
+def table_name(profile: str, tested: Path | None = None) -> str:
+    """What names a profile's tables, deposits and figures (UserError: `tested` not prepared)."""
+    from amie_core.data import store
+
+    return profile if tested is None else f"{profile}-on-{store.settings(tested).get('corpus')}"
 
 
-def planned(profile: str, names: list[str] | None = None, seeds: int | None = None) -> list[Cell]:
+def deposits(table: str) -> Path:
+    """The folder of the deposits of tables of that name."""
+    return results_dir(table) / "cells" / table
+
+
+def planned(
+    profile: str, names: list[str] | None = None, seeds: int | None = None,
+    tested: Path | None = None,
+) -> list[Cell]:  # fmt: skip
     """The cells of a table, seed by seed: the profile's seeds, or the first `seeds` numbers."""
-    numbers = CELL_SEEDS[profile] if seeds is None else tuple(range(seeds))
-    return [Cell(profile, name, seed) for seed in numbers for name in names or ABLATION]
+    numbers = config.cell_seeds(profile) if seeds is None else tuple(range(seeds))
+    rows = names or ABLATION
+    return [Cell(profile, name, seed, tested=tested) for seed in numbers for name in rows]
 
 
 def planned_lengths(profile: str) -> list[Cell]:
@@ -94,7 +109,7 @@ def planned_lengths(profile: str) -> list[Cell]:
     return [
         Cell(profile, name, seed, None if steps == own else steps)
         for steps in LENGTHS.get(profile, ())
-        for seed in CELL_SEEDS[profile][:LENGTH_SEEDS]
+        for seed in config.cell_seeds(profile)[:LENGTH_SEEDS]
         for name in LENGTH_ROWS
     ]
 
@@ -109,24 +124,26 @@ def read(cell: Cell, data: Path | None = None) -> dict[str, Any] | None:
         return None
     if found.get("key") != cell.key:
         return None
+    if cell.tested is not None and found.get("tested_digest") != store.digest(cell.tested):
+        return None
     return found if data is None or found["data_digest"] == store.digest(data) else None
 
 
-def real(profile: str) -> dict[str, Any]:
+def real(table: str) -> dict[str, Any]:
     """What the real clips say of themselves (UserError where no cell has been deposited)."""
-    path = deposits(profile) / REAL
+    path = deposits(table) / REAL
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError):
-        raise UserError(f"{path}: no results of profile {profile} yet: give its data") from None
+        raise UserError(f"{path}: no results of profile {table} yet: give its data") from None
 
 
-def strips(profile: str, names: list[str], seed: int) -> dict[str, UInt8[np.ndarray, "s w 3"]]:
+def strips(table: str, names: list[str], seed: int) -> dict[str, UInt8[np.ndarray, "s w 3"]]:
     """The shown utterance's frames, real first, then of each cell that has been deposited."""
     from PIL import Image
 
-    files = {"real": deposits(profile) / REAL}
-    files |= {name: Cell(profile, name, seed).deposit for name in names}
+    files = {"real": deposits(table) / REAL}
+    files |= {name: deposits(table) / f"{name}_{seed}.json" for name in names}
     files = {name: path.with_suffix(".jpg") for name, path in files.items()}
     return {n: np.asarray(Image.open(path)) for n, path in files.items() if path.is_file()}
 

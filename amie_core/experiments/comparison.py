@@ -134,6 +134,12 @@ def _cell(seeds: Sequence[float], digits: int) -> str:
     return with_interval(*mean_interval(seeds), f".{digits}f", " (one seed)")
 
 
+def splits_of(cells: Sequence[Deposit]) -> tuple[str, str]:
+    """The splits of known and of unseen faces; one for both where the corpus has one (LRW)."""
+    splits = list(cells[0]["splits"])
+    return splits[0], splits[-1]
+
+
 def orders(cells: Sequence[Deposit], which: PaperTable, split: str) -> "pd.DataFrame":
     """The methods from best to worst by each column: correct, legacy, and as printed."""
     import pandas as pd
@@ -163,7 +169,7 @@ def _short(label: str) -> str:
 def lips(cells: Sequence[Deposit], real: Deposit, split: str) -> "pd.DataFrame":
     """What the paper's metrics do not see: do lips move, when they should, as far as they should?
 
-    Lip correlation, variance ratio, the sync judge's AUC and, for known faces, the Fréchet
+    Lip correlation, variance ratio, the sync judge's AUC and, for the first split, the Fréchet
     distance of φ's features of the lips from real ones.
     """
     import pandas as pd
@@ -176,7 +182,7 @@ def lips(cells: Sequence[Deposit], real: Deposit, split: str) -> "pd.DataFrame":
         lines[label] = {heading: _cell(list(found[name].values()), 2) if name in found else "–"
                         for heading, found in by_method.items()}  # fmt: skip
     lines |= reference_lines(real, split, columns)
-    if split == "test_seen":
+    if real["rows"] and split == next(iter(real["rows"])):  # the split that distances are of
         known = {name.replace("_", " "): "–" for name in real["rows"].get(split, {})}
         for name, key in (("real frames", "floor"), ("copied identity", "copied_identity")):
             known[name] = f"{real['distances'][key]['lips']['frechet']['value']:.1f}"

@@ -6,7 +6,7 @@ at chance on the generator's test clips, their lips tell nothing of the sound. A
 the real frames of the same clips, says what there is to be found.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +29,7 @@ from amie_core.mutual_information.samplers import negatives_within_clip
 from amie_core.training import checkpoint
 
 CLIPS, STEPS, PAIRS = 48, 400, 32  # training clips; a fresh T's steps; pairs a step
+ASKED = 200  # test clips, at most
 Frames = UInt8[np.ndarray, "n s s 3"]
 
 
@@ -111,34 +112,29 @@ def probe(
     data: Path,
     settings: Profile,
     talker: Talker,
-    test: Sequence[PreparedClip],
-    made: Sequence[Frames],
+    asked: Mapping[str, Sequence[Pairs]],
     *,
     clips: int = CLIPS,
     steps: int = STEPS,
 ) -> dict[str, float]:
     """Paired accuracies on test clips: the row's own T and fresh ones, on real and made frames.
 
-    talker: the run's generator; made: what it makes of the clips `test`. Keys: own_real, own_made,
-    fresh_made (a fresh T trained and asked on generated frames), fresh_real (on real ones).
+    talker: the run's generator; asked: pairs of test clips, "real" and as it "made" them. Keys:
+    own_real, own_made, fresh_made (a fresh T trained and asked on generated frames), fresh_real
+    (on real ones).
     """
     region, gap = settings.loss.critic_region, settings.train.min_gap
     rows = at_most(store.clips(data, "train"), clips)
     train = [store.load_clip(data, f, size=settings.model.image_size) for f in rows["file"]]
     train = [clip for clip in train if len(clip.frames) > gap + 1]
-    sides = {}
-    for name in ("made", "real"):
-        learnt = [clip.frames if name == "real" else spoken(talker, clip) for clip in train]
-        asked = made if name == "made" else [clip.frames for clip in test]
-        sides[name] = (
-            [pairs_of(c, f, region) for c, f in zip(train, learnt, strict=True)],
-            [pairs_of(c, f, region) for c, f in zip(test, asked, strict=True)],
-        )
     own = own_critic(run, settings)
-    found = {f"own_{name}": accuracy(own, asked, gap) for name, (_, asked) in sides.items()}
-    for name, (learnt_on, asked_on) in sides.items():
-        critic = fresh_critic(learnt_on, settings, steps=steps)
-        found[f"fresh_{name}"] = accuracy(critic, asked_on, gap)
+    found = {f"own_{name}": accuracy(own, asked[name], gap) for name in ("made", "real")}
+    for name in ("made", "real"):
+        learnt = [
+            pairs_of(c, c.frames if name == "real" else spoken(talker, c), region) for c in train
+        ]
+        critic = fresh_critic(learnt, settings, steps=steps)
+        found[f"fresh_{name}"] = accuracy(critic, asked[name], gap)
     return {name: round(value, 4) for name, value in found.items()}
 
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from amie_core import machine
-from amie_core.config import PROFILES, Profile, run_key
+from amie_core import config, machine
+from amie_core.config import Profile, run_key
 from amie_core.data.raw_clip import Source
 from amie_core.errors import UserError
 from amie_core.files import alone, commit, workspace
 
 if TYPE_CHECKING:
+    from amie_core.experiments.cells import Cell
     from amie_core.model import Generator
 
 ASKED = ("davs", "atvgnet", "ours")  # the methods of the paper's Table 4
@@ -39,7 +40,8 @@ def injected_names(cells: list[str]) -> set[str]:
 class Settings:
     """The parameters of a notebook. A misspelt or unusable one is refused.
 
-    profile: smoke, grid or lrw; data: folder of the raw corpus, empty for the embedded one;
+    profile: smoke, grid or lrw, or the rehearsal of one (lrw-20: 20 small steps);
+    data: folder of the raw corpus, empty for the embedded one;
     seed: of training and of sampling.
     """
 
@@ -67,8 +69,7 @@ class Settings:
         return cls(**values)
 
     def __post_init__(self) -> None:
-        if self.profile not in PROFILES:
-            raise UserError(f"unknown profile {self.profile!r}: choose one of {list(PROFILES)}")
+        config.profile(self.profile)
         if self.data and not Path(self.data).is_dir():
             raise UserError(f"no folder {self.data!r}: data is the folder of the raw corpus")
         if not self.data and self.scale.corpus != "synthetic" and self.needs_data:
@@ -77,29 +78,50 @@ class Settings:
     @property
     def scale(self) -> Profile:
         """The profile itself."""
-        return PROFILES[self.profile]
+        return config.profile(self.profile)
 
     @property
     def corpus(self) -> str:
         """The corpus that these settings read: the profile's, or any folder given to smoke."""
-        return "folder" if self.data and self.profile == "smoke" else self.scale.corpus
+        drawn = self.scale.corpus == "synthetic"
+        return "folder" if self.data and drawn else self.scale.corpus
 
 
 @dataclass(frozen=True)
 class TableSettings(Settings):
     """Parameters of the notebooks that show many runs.
 
-    seeds: how many, 0 for the profile's own number. Without `data`, a profile of another corpus
-    than the embedded one is shown from deposited results alone.
+    seeds: how many, 0 for the profile's own number; test_data: folder of prepared clips of another
+    corpus to measure on, empty for the test splits of its own. Without `data`, a profile of another
+    corpus than the embedded one is shown from deposited results alone.
     """
 
     seeds: int = 0
+    test_data: str = ""
     needs_data: ClassVar[bool] = False
 
     @property
     def trains(self) -> bool:
         """Whether there is a corpus to train on what is missing."""
         return bool(self.data) or self.scale.corpus == "synthetic"
+
+    @property
+    def tested(self) -> Path | None:
+        """The other corpus that runs are measured on."""
+        return Path(self.test_data).resolve() if self.test_data else None
+
+    @property
+    def table(self) -> str:
+        """What names the tables of these settings (UserError: `test_data` is not prepared)."""
+        from amie_core.experiments.cells import table_name
+
+        return table_name(self.profile, self.tested)
+
+    def planned(self, names: Sequence[str] = ()) -> "list[Cell]":
+        """The cells of these rows (all of Table 3 where none is named)."""
+        from amie_core.experiments import cells
+
+        return cells.planned(self.profile, list(names), self.seeds or None, self.tested)
 
 
 def sources(settings: Settings) -> list[Source]:
@@ -155,11 +177,10 @@ def deposited(settings: TableSettings, names: Sequence[str] = ()) -> list[dict[s
 
     Several at a time, one a core, where there is a corpus to train on.
     """
-    from amie_core.experiments import cells, run_cell
+    from amie_core.experiments import run_cell
 
     data = prepared(settings) if settings.trains else None
-    wanted = cells.planned(settings.profile, list(names), settings.seeds or None)
-    return run_cell.make_all(wanted, data, workers=machine.cores())
+    return run_cell.make_all(settings.planned(names), data, workers=machine.cores())
 
 
 def compared(settings: Settings) -> list[str]:
@@ -176,7 +197,7 @@ def compared(settings: Settings) -> list[str]:
 
 
 def ballot(
-    settings: Settings, split: str = "test_seen", trials: int = 12
+    settings: Settings, split: str, trials: int = 12
 ) -> tuple[Path, dict[str, Any]]:
     """A ballot folder of these settings in the workspace, and its key; made where it is not there.
 
@@ -208,9 +229,11 @@ def provenance_of(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """
     if not found:
         raise UserError("no cell of these settings is deposited yet: give the corpus as `data`")
+    trained_on = found[0].get("trained_on")
     return {
         "profile": found[0]["profile"],
-        "corpus": found[0]["corpus"],
+        "corpus": trained_on or found[0]["corpus"],
+        **({"tested": found[0]["corpus"]} if trained_on else {}),
         "split": next(iter(found[0]["splits"])),
         "seeds": sorted({cell["seed"] for cell in found}),
         "steps": found[0]["training"]["steps"],

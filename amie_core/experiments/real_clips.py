@@ -2,19 +2,23 @@
 
 All of it comes from the data alone and is the same for every cell. `real.json`, beside the cells,
 holds what it says of the real clips: reference rows, floor and ceilings, the judge's own AUC.
+Clips are read as they are asked for and frames taken as they are made: of a corpus of any size
+memory holds one clip, and what is kept of each.
 """
 
 import io
+from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 
 from amie_core import files
-from amie_core.config import Profile
+from amie_core.config import Profile, brief
 from amie_core.data import store
 from amie_core.data.store import PreparedClip
 from amie_core.errors import UserError
@@ -26,9 +30,13 @@ from amie_core.evaluation.sync_judge import Judgement
 from amie_core.losses import crop_lips
 from amie_core.perceptual import Phi
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 SPLITS = ("test_seen", "test_unseen", "test")  # LRW has the last alone
 PLOTTED = 300  # frames in Fig. 3
 Frames = UInt8[np.ndarray, "n s s 3"]
+Rows = Float[np.ndarray, "rows _"]
 
 
 def splits_of(data: Path) -> tuple[str, ...]:
@@ -40,27 +48,54 @@ def splits_of(data: Path) -> tuple[str, ...]:
     return found
 
 
+class Clips(Sequence[PreparedClip]):
+    """Clips of one split, each read when it is asked for. `files`: as the manifest names them."""
+
+    def __init__(self, data: Path, rows: "pd.DataFrame", size: int) -> None:
+        self.data, self.size = data, size
+        self.files: list[str] = rows["file"].tolist()
+        self.lengths: list[int] = rows["frames"].tolist()
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @overload
+    def __getitem__(self, at: int) -> PreparedClip: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[PreparedClip]: ...
+    def __getitem__(self, at: int | slice) -> PreparedClip | list[PreparedClip]:
+        if isinstance(at, slice):
+            return [self[k] for k in range(*at.indices(len(self)))]
+        return store.load_clip(self.data, self.files[at], size=self.size)
+
+
 class RealClips:
-    """Measures generated clips of one prepared corpus at one size. `kept`: a judge's weights."""
+    """Measures generated clips of one prepared corpus at one size. `kept`: a judge's weights.
+
+    taught: the prepared corpus that the judge learns from where this one has no `train` split.
+    """
 
     def __init__(
-        self, data: Path, settings: Profile, *, kept: Path | None = None, progress: bool = True
-    ) -> None:
+        self, data: Path, settings: Profile, *, kept: Path | None = None,
+        taught: Path | None = None, progress: bool = True,
+    ) -> None:  # fmt: skip
         self.data, self.size, self.progress = data, settings.model.image_size, progress
         self.digest = store.digest(data)
         self.references = References(data, self.size)
-        self.judge_steps = 60 if settings.name == "smoke" else sync_judge.STEPS
+        self.judge_steps = 60 if brief(settings) else sync_judge.STEPS
         self.kept = kept
-        self.clips: dict[str, list[PreparedClip]] = {}
-        self.files: dict[str, list[str]] = {}
+        table = store.clips(data)
+        self.teacher = data if taught is None or (table["split"] == "train").any() else taught
         self.splits = splits_of(data)
-        for split in self.splits:
-            rows = at_most(store.clips(data, split), settings.evaluate_clips)
-            self.files[split] = rows["file"].tolist()
-            self.clips[split] = [store.load_clip(data, f, size=self.size) for f in rows["file"]]
+        self.clips = {
+            split: Clips(
+                data, at_most(table[table["split"] == split], settings.evaluate_clips), self.size
+            )
+            for split in self.splits
+        }
 
     @property
-    def seen(self) -> list[PreparedClip]:
+    def seen(self) -> Clips:
         """The clips that distances and figures are made of."""
         return self.clips[self.splits[0]]
 
@@ -68,7 +103,7 @@ class RealClips:
     def shown(self) -> int:
         """Number of the clip of the first split whose copied first frame has the median LMD."""
         errors = []
-        for clip, file in zip(self.seen, self.files[self.splits[0]], strict=True):
+        for clip, file in zip(self.seen, self.seen.files, strict=True):
             copied = self.references.of(clip, file).rows["copied_identity"]
             errors.append(copied["lmd_mouth_mean_256"] or 0.0)
         return int(np.argsort(errors, kind="stable")[len(errors) // 2])
@@ -76,7 +111,7 @@ class RealClips:
     @cached_property
     def judge(self) -> sync_judge.Judge:
         """The sync judge of this corpus and size."""
-        return sync_judge.judge_of(self.data, self.size, self.kept, steps=self.judge_steps,
+        return sync_judge.judge_of(self.teacher, self.size, self.kept, steps=self.judge_steps,
                               progress=self.progress)  # fmt: skip
 
     def judged(self, frames: Frames, clip: PreparedClip) -> Judgement:
@@ -107,96 +142,108 @@ class RealClips:
         """Standardisation and kernel widths."""
         return distances.standardisation(self.real)
 
-    def distances(self, made: list[Frames]) -> dict[str, Any]:
-        """Distances of clips generated for the first split from the real ones."""
-        of = zip(self.seen, made, strict=True)
-        return self._distances([distances.features(self.phi, clip, frames) for clip, frames in of])
-
-    def _distances(self, found: list[Features]) -> dict[str, Any]:
+    def distances(self, found: list[Features]) -> dict[str, Any]:
+        """Distances from the real clips of features of clips generated for the first split."""
         return distances.distances(found, self.real, self.by)
 
     @cached_property
-    def pca(self) -> Any:
-        """scikit-learn's PCA to two components, fitted on real test frames only."""
+    def pca(self) -> tuple[Any, Any]:
+        """scikit-learn's PCA to two components, of pixels and of lip movements (which know nothing
+        of who is speaking), fitted on real test frames only."""
         from sklearn.decomposition import PCA
 
-        rows = pixels([clip.frames for clip in self.seen], 2 * PLOTTED)
-        return PCA(2, svd_solver="randomized", random_state=0).fit(rows)
+        rows = plotted((clip.frames for clip in self.seen), self.seen, 2 * PLOTTED)
+        pixels, lips = (PCA(2, svd_solver="randomized", random_state=0).fit(r) for r in rows)
+        return pixels, lips
 
-    def project(self, made: list[Frames]) -> list[list[float]]:
-        """Real test frames' first two components of PLOTTED frames, the same for every cell."""
-        return np.round(self.pca.transform(pixels(made, PLOTTED)), 3).tolist()
-
-    @cached_property
-    def lip_pca(self) -> Any:
-        """The same of lip movements of real test frames: it knows nothing of who is speaking."""
-        from sklearn.decomposition import PCA
-
-        rows = lip_movements([clip.frames for clip in self.seen], self.seen, 2 * PLOTTED)
-        return PCA(2, svd_solver="randomized", random_state=0).fit(rows)
-
-    def project_lips(self, made: list[Frames]) -> list[list[float]]:
-        """The first two components of the lip movements of the frames that `project` takes."""
-        moved = lip_movements(made, self.seen, PLOTTED)
-        return np.round(self.lip_pca.transform(moved), 3).tolist()
+    def project(self, rows: tuple[Rows, Rows]) -> dict[str, list[list[float]]]:
+        """Both PCAs' components of `plotted` frames, the same frames for every cell."""
+        named = zip(("projection", "lip_projection"), self.pca, rows, strict=True)
+        return {name: np.round(pca.transform(r), 3).tolist() for name, pca, r in named}
 
     def describe(self) -> dict[str, Any]:
         """What stands in real.json."""
         rows: dict[str, Any] = {}
-        for split in self.splits:
+        own: dict[str, Any] = {}
+        for split, clips in self.clips.items():
             found: dict[str, list[dict[str, Any]]] = {name: [] for name in ROWS}
-            for clip, file in zip(self.clips[split], self.files[split], strict=True):
+            verdicts = []
+            for clip, file in zip(clips, clips.files, strict=True):
                 name = {"speaker": clip.speaker, "utterance": clip.utterance}
                 for row, values in self.references.of(clip, file).rows.items():
                     found[row].append(name | values)
-            rows[split] = found
-        own = {s: [self.judged(c.frames, c) for c in self.clips[s]] for s in self.splits}
+                verdicts.append(self.judged(clip.frames, clip))
+            rows[split], own[split] = found, sync_judge.overall(verdicts)
         again = [distances.features(self.phi, clip, clip.frames) for clip in self.seen]
-        still = [np.repeat(clip.frames[:1], len(clip.frames), axis=0) for clip in self.seen]
+        still = [distances.features(self.phi, c, np.repeat(c.frames[:1], len(c.frames), axis=0))
+                 for c in self.seen]  # fmt: skip
+        shown = self.seen[self.shown]
+        shares = [pca.explained_variance_ratio_.tolist() for pca in self.pca]
         return {
             "data_digest": self.digest, "version": reference_rows.VERSION,
-            "image_size": self.size, "rows": rows,
-            "judge": {split: sync_judge.overall(verdicts) for split, verdicts in own.items()},
+            "image_size": self.size, "rows": rows, "judge": own,
             "distances": {
-                "floor": self._distances(again),
-                "shuffled": self._distances(distances.shuffled(again)),
+                "floor": self.distances(again),
+                "shuffled": self.distances(distances.shuffled(again)),
                 "copied_identity": self.distances(still),
             },
-            "explained": [float(share) for share in self.pca.explained_variance_ratio_],
-            "projection": self.project([clip.frames for clip in self.seen]),
-            "lip_explained": [float(share) for share in self.lip_pca.explained_variance_ratio_],
-            "lip_projection": self.project_lips([clip.frames for clip in self.seen]),
+            "explained": shares[0], "lip_explained": shares[1],
+            **self.project(plotted((clip.frames for clip in self.seen), self.seen, PLOTTED)),
             "shown": {
-                "speaker": self.seen[self.shown].speaker,
-                "utterance": self.seen[self.shown].utterance,
-                "lip_box": list(self.seen[self.shown].lip_box),
+                "speaker": shown.speaker, "utterance": shown.utterance,
+                "lip_box": list(shown.lip_box),
             },
         }  # fmt: skip
 
 
-def pixels(clips: list[Frames], most: int) -> Float[np.ndarray, "rows d"]:
-    """At most so many frames (frame 0 of each clip left out), spread evenly, as rows in [0, 1]."""
-    every = np.concatenate([frames[1:] for frames in clips])
-    return every[_spread(len(every), most)].reshape(-1, every[0].size).astype(np.float32) / 255
+class Gathered:
+    """What is kept of the clips that a cell makes for the first split, as they are made."""
+
+    def __init__(self, real: RealClips) -> None:
+        self.real, self.chosen = real, chosen(real.seen.lengths, PLOTTED)
+        self.features: list[Features] = []
+        self.rows: list[tuple[Rows, Rows]] = []
+        self.shown: Frames | None = None
+
+    def add(self, clip: PreparedClip, frames: Frames) -> None:
+        """The next clip, and the frames made for it."""
+        at = len(self.features)
+        self.features.append(distances.features(self.real.phi, clip, frames))
+        self.rows.append(rows_of(clip, frames, self.chosen[at]))
+        if at == self.real.shown:
+            self.shown = frames
+
+    def told(self) -> dict[str, Any]:
+        """What stands in a deposit."""
+        rows = tuple(np.concatenate(part) for part in zip(*self.rows, strict=True))
+        of_real = self.real.distances(self.features)
+        return {"distances": of_real, **self.real.project((rows[0], rows[1]))}
 
 
-def lip_movements(
-    made: list[Frames], of: list[PreparedClip], most: int
-) -> Float[np.ndarray, "rows d"]:
-    """The lip crops of the frames that `pixels` takes, each less the mean crop of its own clip.
+def plotted(made: Iterable[Frames], of: Clips, most: int) -> tuple[Rows, Rows]:
+    """At most so many frames of the clips `of`, real or made for them: pixels, lip movements.
 
-    made: real or generated for the clips `of`, whose lip boxes cut them.
+    Spread evenly over all frames but each clip's first, the same ones whoever made them.
     """
-    every = []
-    for frames, clip in zip(made, of, strict=True):
-        box = torch.tensor([clip.lip_box]).expand(len(frames) - 1, 4)
-        lips = crop_lips(torch.from_numpy(frames[1:].copy()).permute(0, 3, 1, 2), box)
-        rows = lips.flatten(1).float().div(255)
-        every.append((rows - rows.mean(0)).numpy())
-    joined = np.concatenate(every)
-    return joined[_spread(len(joined), most)]
+    numbers = chosen(of.lengths, most)
+    rows = [rows_of(c, f, n) for c, f, n in zip(of, made, numbers, strict=True) if len(n)]
+    pixels, lips = (np.concatenate(part) for part in zip(*rows, strict=True))
+    return pixels, lips
 
 
-def _spread(count: int, most: int) -> Int[np.ndarray, " n"]:
-    """At most so many indices, spread evenly."""
-    return np.linspace(0, count - 1, min(most, count)).round().astype(int)
+def chosen(lengths: Sequence[int], most: int) -> list[Int[np.ndarray, " k"]]:
+    """Which frames of clips so long are plotted: their numbers in each clip."""
+    first = np.cumsum([0, *(length - 1 for length in lengths)])
+    every = np.linspace(0, first[-1] - 1, min(most, int(first[-1]))).round().astype(int)
+    return [every[(every >= a) & (every < b)] - a + 1 for a, b in pairwise(first)]
+
+
+def rows_of(
+    clip: PreparedClip, frames: Frames, numbers: Int[np.ndarray, " k"]
+) -> tuple[Rows, Rows]:
+    """Frames of a clip as rows: pixels in [0, 1], and lip crops less the clip's mean crop."""
+    pixels = frames[numbers].reshape(len(numbers), -1).astype(np.float32) / 255
+    box = torch.tensor([clip.lip_box]).expand(len(frames) - 1, 4)
+    crops = crop_lips(torch.from_numpy(frames[1:].copy()).permute(0, 3, 1, 2), box)
+    lips = crops.flatten(1).float().div(255)
+    return pixels, (lips - lips.mean(0)).numpy()[numbers - 1]

@@ -5,6 +5,7 @@ import io
 import json
 import multiprocessing
 import sys
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,13 +16,15 @@ import torch
 from jaxtyping import UInt8
 
 from amie_core import machine
+from amie_core.config import brief
+from amie_core.data import store
 from amie_core.data.store import PreparedClip
 from amie_core.errors import UserError
 from amie_core.evaluation import reference_rows
 from amie_core.evaluation.evaluate import Evaluation
 from amie_core.experiments.cells import JUDGE, REAL, STRIP, Cell, deposits, read, run_folder
-from amie_core.experiments.critic_probe import probe, spoken
-from amie_core.experiments.real_clips import RealClips
+from amie_core.experiments.critic_probe import ASKED, Pairs, pairs_of, probe, spoken
+from amie_core.experiments.real_clips import Gathered, RealClips
 from amie_core.files import alone, workspace, write_json, write_whole
 from amie_core.paper import registered
 from amie_core.training.checkpoint import load_generator
@@ -57,35 +60,44 @@ def measure_cell(
 ) -> dict[str, Any]:
     """Everything that tables and figures need of a trained cell; writes its strip of frames."""
     settings, run = cell.settings, run_folder(cell, data)
-    folder = deposits(cell.profile)
+    folder, tested = deposits(cell.table), cell.tested or data
     with alone(folder / REAL):  # the same for all cells: measured once, the others wait for it
-        real = RealClips(data, settings, kept=folder / JUDGE, progress=progress)
+        real = RealClips(tested, settings, kept=folder / JUDGE, taught=data, progress=progress)
         _describe(real, folder)
-    made: dict[str, list[np.ndarray]] = {split: [] for split in real.splits}
-    splits = {}
+    first, gathered, splits = real.splits[0], Gathered(real), {}
+    critic = cell.method == "amie" and settings.loss.mi > 0
+    asked: dict[str, list[Pairs]] = {"real": [], "made": []}
     for split in real.splits:
-        evaluation = Evaluation(run, data, split, limit=settings.evaluate_clips, progress=progress)
+        limit = settings.evaluate_clips
+        evaluation = Evaluation(run, tested, split, limit=limit, progress=progress)
         for clip, frames in evaluation:
-            made[split].append(frames)
             verdict = real.judged(frames, clip)
             evaluation.add({"sync_auc": verdict.auc, "sync_offset": verdict.offset})
+            if split != first:
+                continue
+            gathered.add(clip, frames)
+            if critic and len(asked["made"]) < ASKED:
+                for name, seen in (("real", clip.frames), ("made", frames)):
+                    asked[name].append(pairs_of(clip, seen, settings.loss.critic_region))
         found = evaluation.result()
         if found["failed"]:
             raise UserError(f"{run}: {found['failed'][0]} could not be measured")
         splits[split] = {"clips": found["rows"]["model"]["clips"]}
-    seen = made[real.splits[0]]
     told: dict[str, Any] = {"trace": trace(run)}
-    if cell.method == "amie" and settings.loss.mi > 0:
-        few = {"clips": 4, "steps": 4} if settings.name == "smoke" else {}
-        told["critic"] = probe(run, data, settings, evaluation.generator, real.seen, seen, **few)
-    write_strip(cell.deposit.with_suffix(".jpg"), seen[real.shown])
+    if critic:
+        few = {"clips": 4, "steps": 4} if brief(settings) else {}
+        told["critic"] = probe(run, data, settings, evaluation.generator, asked, **few)
+    assert gathered.shown is not None
+    write_strip(cell.deposit.with_suffix(".jpg"), gathered.shown)
+    if cell.tested is not None:
+        told |= {"trained_on": settings.corpus, "tested_digest": real.digest}
     return {
-        "profile": cell.profile, "name": cell.name, "seed": cell.seed, "key": cell.key,
-        "corpus": settings.corpus, "data_digest": real.digest,
+        "profile": cell.table, "name": cell.name, "seed": cell.seed, "key": cell.key,
+        "corpus": store.settings(tested)["corpus"] if cell.tested else settings.corpus,
+        "data_digest": store.digest(data),
         "commit": found["commit"]["training"], "image_size": settings.model.image_size,
         "training": done, "machine": machine.processor(), "claims": registered(), **told,
-        "splits": splits, "distances": real.distances(seen),
-        "projection": real.project(seen), "lip_projection": real.project_lips(seen),
+        "splits": splits, **gathered.told(),
     }  # fmt: skip
 
 
@@ -95,16 +107,16 @@ def trace(run: Path) -> list[dict[str, float | int]]:
     return [{name: line[name] for name in TRACED if name in line} for line in lines]
 
 
-def generated(cell: Cell, data: Path, clips: list[PreparedClip]) -> list[np.ndarray] | None:
-    """What a cell's run makes of these clips, as it was measured; None where the run is not here.
-
-    A deposit outlives its run.
-    """
+def generated(
+    cell: Cell, data: Path, clips: Iterable[PreparedClip]
+) -> Iterator[np.ndarray] | None:
+    """What a cell's run makes of these clips, one after the other, as it was measured; None where
+    the run is not here: a deposit outlives it."""
     run = run_folder(cell, data)
     if not (run / "done.json").is_file():
         return None
     talker, _ = load_generator(run)
-    return [spoken(talker, clip) for clip in clips]
+    return (spoken(talker, clip) for clip in clips)
 
 
 def _describe(real: RealClips, folder: Path) -> None:
@@ -172,10 +184,11 @@ def main() -> int:
     parser.add_argument("seed", type=int)
     parser.add_argument("--data", required=True, type=Path, help="folder of prepared clips")
     parser.add_argument("--steps", type=int, help="another length than the table's")
+    parser.add_argument("--test-data", type=Path, help="other prepared clips, to test on")
     parser.add_argument("--copy", type=Path, help="write the deposit here too")
     asked = parser.parse_args()
     try:
-        cell = Cell(asked.profile, asked.name, asked.seed, asked.steps)
+        cell = Cell(asked.profile, asked.name, asked.seed, asked.steps, asked.test_data)
         result = read(cell, asked.data)  # what is deposited needs no device
         if result is None:
             with machine.one_device(workspace()):

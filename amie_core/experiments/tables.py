@@ -42,8 +42,10 @@ def save_paper_table(
     stands under them. The profile is in the name, but for GRID's.
     """
     profile, text = provenance["profile"], [f"# {title} ({origin(provenance)})"]
+    other = provenance.get("tested")  # where no face is known: training never saw the corpus
     for split, said in paragraphs.items():
-        text += [f"## {TITLES[split]} (`{split}`)", *said]
+        title = f"Tested on {other}" if other else TITLES[split]
+        text += [f"## {title} (`{split}`)", *said]
     every = pd.concat([table.assign(split=split) for split, table in splits.items()])
     name = f"table{number}" if profile == "grid" else f"table{number}_{profile}"
     figures.write_table(every, name, dict(provenance), [*text, *notes], indent=1)
@@ -52,7 +54,9 @@ def save_paper_table(
 def origin(provenance: Mapping[str, Any]) -> str:
     """Where a table of cells comes from, in a line under its title."""
     seeds = ", ".join(map(str, provenance["seeds"]))
-    return (f"profile {provenance['profile']}, corpus {provenance['corpus']}, seeds {seeds}, "
+    corpus = provenance["corpus"]
+    corpus += f", tested on {provenance['tested']}" if "tested" in provenance else ""
+    return (f"profile {provenance['profile']}, corpus {corpus}, seeds {seeds}, "
             f"{provenance['steps']} steps, {provenance['size']} px, {provenance['runs']} runs, "
             f"{provenance['hours']} hours, {'; '.join(provenance['machine'])}, "
             f"code {', '.join(provenance['commit'])}")  # fmt: skip
@@ -177,7 +181,7 @@ def by_speaker(found: Sequence[Deposit], metric: str) -> pd.DataFrame:
             clips = [clip for cell in own for clip in cell["splits"][split]["clips"]]
             for speaker in sorted({clip["speaker"] for clip in clips}):
                 of = [clip for clip in clips if clip["speaker"] == speaker]
-                heading = f"{speaker}, {len(of) // len(own)} of {split}"
+                heading = f"{speaker or 'nobody named'}, {len(of) // len(own)} of {split}"
                 lines.setdefault(row, {})[heading] = clip_mean(of, metric, 3)
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis(METRICS[metric][0])
 

@@ -13,7 +13,8 @@ Simplified, and why:
   middle of the window (`sound_class`): a window of 0.2 s has no word label, and LRW's are not in
   other corpora; so the classes are phonetic rather than lexical;
 - person labels by a separate face-recognition corpus -> the speakers of the training split, at
-  most 64 classes: no other corpus is shipped;
+  most 64 classes: no other corpus is shipped. LRW names no speakers: there nothing looks for the
+  person, and speech codes are not kept free of who speaks;
 - two discriminators, frame and sequence -> one that sees a frame and its change from the one
   before it; a third of the cost, and windows are four frames long;
 - temporal L1 outside the mouth -> L1 over the whole frame, which holds it still as well;
@@ -49,6 +50,17 @@ def sound_class(
     middle = ((windows[:, 8:12].mean(1) - mean) / std)[:, :3].contiguous()
     quarter = torch.bucketize(middle, torch.tensor(QUARTILES, device=middle.device))
     return quarter[:, 0] * 8 + quarter[:, 1] * 2 + (middle[:, 2] > 0).long()
+
+
+def person_class(speakers: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
+    """Class 0 … 63 of a speaker's number; -1 where nobody says who it is."""
+    return torch.where(speakers < 0, -1, speakers % PERSONS)
+
+
+def named_person(told: Float[Tensor, "n 64"], persons: Int[Tensor, " n"]) -> Float[Tensor, ""]:
+    """Cross-entropy of what a classifier says of the persons that are known; 0 where none is."""
+    known = (persons >= 0).sum().clamp(min=1)
+    return F.cross_entropy(told.float(), persons, ignore_index=-1, reduction="sum") / known
 
 
 def contrastive(
@@ -143,20 +155,21 @@ class DavsStep(MethodStep):
         chosen = batch.frames[:, judged]
         pair = chosen.shape[:2]
         with self.fabric.autocast():
-            person = g.person_encoder(batch.identity)
+            maps = g.person_encoder(batch.identity)
             everything = torch.cat([batch.windows, batch.negatives[:, judged]], 1)
             sound = g.audio_encoder(everything.flatten(0, 1)).unflatten(0, everything.shape[:2])
             heard, other = sound[:, :k], sound[:, k:].flatten(0, 1)
             seen = n.video_encoder(chosen.flatten(0, 1))
-            frames = g.decode(batch.identity, person, heard)
-            from_video = g.decode(batch.identity, person, seen.unflatten(0, pair))
-            who = n.person_code(person[-1].flatten(1))
+            frames = g.decode(batch.identity, maps, heard)
+            from_video = g.decode(batch.identity, maps, seen.unflatten(0, pair))
+            who = n.person_code(maps[-1].flatten(1))
         audio = heard[:, judged].flatten(0, 1)
         speech = torch.cat([audio, seen])
         mean, std = g.audio_encoder.mean, g.audio_encoder.std
         sounds = sound_class(batch.windows[:, judged].flatten(0, 1), mean, std).repeat(2)
         own_sound = sound_class(batch.identity_windows, mean, std)
-        persons = (batch.speakers % PERSONS)[:, None].expand(pair).flatten().repeat(2)
+        person = person_class(batch.speakers)
+        persons = person[:, None].expand(pair).flatten().repeat(2)
         log = self._update_d(batch, frames, judged)
         log |= self._update_adversaries(who.detach(), own_sound, speech.detach(), persons)
 
@@ -174,9 +187,9 @@ class DavsStep(MethodStep):
         seen_lip = losses.lip(chosen.flatten(0, 1), from_video.flatten(0, 1), boxes_seen)
         parts = {
             "classes": F.cross_entropy(spoken.float(), sounds)
-            + F.cross_entropy(named.float(), batch.speakers % PERSONS),
+            + named_person(named, person),
             "contrast": contrastive(seen, audio, other),
-            "confusion": confusion(in_person) + confusion(in_speech),
+            "confusion": confusion(in_person) + confusion(in_speech) * (persons >= 0).any(),
             "gan": losses.gan_generator(fooled),
         }
         weights = (CLASSIFY, CONTRAST, DISENTANGLE, GAN)
@@ -210,7 +223,7 @@ class DavsStep(MethodStep):
         with self.fabric.autocast():
             in_person = self.networks.speech_in_person(who)
             in_speech = self.networks.person_in_speech(speech)
-        told = F.cross_entropy(in_speech.float(), persons)
+        told = named_person(in_speech, persons)
         loss = F.cross_entropy(in_person.float(), own_sound) + told
         self.apply("c", loss)
         accuracy = (in_speech.argmax(1) == persons).float().mean()

@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from amie_core.files import figures_dir, write_whole
+from amie_core.files import results_dir, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
@@ -108,7 +108,7 @@ def picture(image: Frame, alt: str, colours: int = 256) -> Shown:
 
 def caption(provenance: dict[str, Any]) -> str:
     """Where a result comes from, in a line that stands in or under it."""
-    keys = ("profile", "corpus", "split", "seed", "seeds", "steps")
+    keys = ("profile", "corpus", "tested", "split", "seed", "seeds", "steps")
     return ", ".join(f"{k} {provenance[k]}" for k in keys if provenance.get(k) not in (None, ""))
 
 
@@ -172,7 +172,7 @@ def save_figure(
     provenance: at least "profile"; also corpus, split, seed, commit. PNG and SVG have the same
     bytes whenever the figure has the same content.
     """
-    target = figures_dir() / f"{name}_{provenance['profile']}"
+    target = results_dir(provenance["profile"]) / f"{name}_{provenance['profile']}"
     target.parent.mkdir(parents=True, exist_ok=True)
     fig.supxlabel(caption(provenance), fontsize=6, color="0.4", x=0.995, ha="right")
     with rc_context(STYLE):
@@ -201,7 +201,7 @@ def write_table(
 
     indent: of the JSON, which holds the provenance.
     """
-    target = figures_dir() / name
+    target = results_dir(provenance["profile"]) / name
     write_whole(target.with_suffix(".csv"), table.to_csv().encode())
     write_whole(target.with_suffix(".md"), ("\n\n".join(paragraphs) + "\n").encode())
     about = json.dumps(provenance, indent=indent) + "\n"

@@ -1,9 +1,10 @@
 """Random training windows from prepared clips, resident where they fit, drawn ahead of the step."""
 
+import dataclasses
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,21 +39,28 @@ class Batch:
     landmarks: Float[Tensor, "b k 68 2"]  # px at 256²
     identity_landmarks: Float[Tensor, "b 68 2"]
     identity_windows: Float[Tensor, "b 20 13"]  # what is heard while I_f is seen
-    speakers: Int[Tensor, " b"]  # who, as a number: the speaker's place in the split's sorted names
+    # Who, as a number: the speaker's place in the split's sorted names; -1 where nobody says who.
+    speakers: Int[Tensor, " b"]
 
 
 @dataclass(frozen=True)
 class _Clips:
     """Clips laid end to end, so that a batch is a handful of index operations on any device."""
 
-    frames: Tensor  # (n, s, s, 3) uint8
-    lips: Tensor  # (n, h, h) uint8, 0 … 255
-    landmarks: Tensor  # (n, 68, 2)
+    frames: Tensor  # (held, s, s, 3) uint8
+    lips: Tensor  # (held, h, h) uint8, 0 … 255
+    landmarks: Tensor  # (held, 68, 2)
     mfcc: Tensor  # (rows, 13); within a clip row r is hop r − 8
+    held: list[list[int]]  # numbers of the frames of each clip that are laid, rising
     first_frame: np.ndarray  # of each clip
     first_row: np.ndarray
     silent: list[np.ndarray]
     lip_boxes: np.ndarray  # (clips, 4)
+
+    def places(self, at: np.ndarray, numbers: Int[np.ndarray, "b k"]) -> Int[np.ndarray, "b k"]:
+        """Where frames of the clips `at` lie, by their numbers in their clip."""
+        inside = [np.searchsorted(self.held[c], n) for c, n in zip(at, numbers, strict=True)]
+        return self.first_frame[at, None] + np.stack(inside)
 
 
 def lip_polygons(landmarks: Float[np.ndarray, "n 68 2"], size: int) -> np.ndarray:
@@ -90,8 +98,8 @@ class Windows:
     `also`: a second prepared corpus, from which the share `train.mix` of the windows is drawn.
 
     The corpus is decoded once and stays in memory while it takes at most `resident_bytes`;
-    beyond that clips are decoded by threads as they are drawn. Raises UserError when the split
-    has no clip that is long enough.
+    beyond that the frames of a window, and no others of its clip, are decoded by threads as they
+    are drawn. Raises UserError when the split has no clip that is long enough.
     """
 
     def __init__(
@@ -128,34 +136,45 @@ class Windows:
         self.weights = np.concatenate(weights)
         names = rows["folder"] + " " + rows["speaker"]  # in order of folder, then of name
         self.speakers = np.unique(names, return_inverse=True)[1]
+        self.speakers[(rows["speaker"] == "").to_numpy()] = -1
         self.frames_in_all = int(rows["frames"].sum())
         self.pool = ThreadPoolExecutor(4)
         picture = self.size**2 * 3 + (self.size // 2) ** 2
         self.resident = self.frames_in_all * picture <= resident_bytes
-        self.all = self._lay(range(len(rows)), progress) if self.resident else None
+        self.all = self._lay(range(len(rows)), progress=progress) if self.resident else None
 
-    def _load(self, index: int) -> store.PreparedClip:
+    def _load(self, index: int, only: Sequence[int] | None = None) -> store.PreparedClip:
         row = self.rows.iloc[index]
-        return store.load_clip(row["folder"], row, size=self.size)
+        return store.load_clip(row["folder"], row, size=self.size, only=only)
 
-    def _lay(self, indices: Iterable[int], progress: bool = False) -> _Clips:
-        """Read clips by threads (JPEG decoding frees the GIL) and lay them end to end."""
+    def _lay(
+        self, indices: Iterable[int], only: list[list[int]] | None = None, progress: bool = False
+    ) -> _Clips:
+        """Read clips by threads (JPEG decoding frees the GIL) and lay them end to end.
+
+        only: numbers, rising, of the frames that are wanted of each; all of them where it is None.
+        """
         indices = list(indices)
-        loading = self.pool.map(self._load, indices)
+        wanted: Iterable = [None] * len(indices) if only is None else only
+        loading = self.pool.map(self._load, indices, wanted)
         clips = list(progress_bar(loading, "load", shown=progress, total=len(indices), unit="clip"))
-        lengths = [len(c.frames) for c in clips]
+        held = only or [list(range(len(c.frames))) for c in clips]
         rows = [len(c.mfcc) for c in clips]
-        lips = [lip_polygons(c.landmarks, self.size // 2) for c in clips]
+        points = [c.landmarks[numbers] for c, numbers in zip(clips, held, strict=True)]
 
         def joined(arrays: list[np.ndarray]) -> Tensor:
-            return torch.from_numpy(np.concatenate(arrays)).to(self.device)
+            whole = torch.from_numpy(np.concatenate(arrays))
+            if self.device.type == "cuda":  # from pinned memory it is copied beside the step
+                whole = whole.pin_memory()
+            return whole.to(self.device, non_blocking=True)
 
         return _Clips(
             frames=joined([c.frames for c in clips]),
-            lips=joined(lips),
-            landmarks=joined([c.landmarks for c in clips]),
+            lips=joined([lip_polygons(p, self.size // 2) for p in points]),
+            landmarks=joined(points),
             mfcc=joined([c.mfcc for c in clips]),
-            first_frame=np.cumsum([0, *lengths[:-1]]),
+            held=held,
+            first_frame=np.cumsum([0, *map(len, held[:-1])]),
             first_row=np.cumsum([0, *rows[:-1]]),
             silent=[c.silent for c in clips],
             lip_boxes=np.array([c.lip_box for c in clips], np.int64),
@@ -180,7 +199,6 @@ class Windows:
         b, k = settings.batch, settings.unroll
         random = np.random.default_rng([self.seed, step, self.rank])
         drawn = random.choice(len(self.rows), b, p=self.weights)
-        clips, at = (self.all, drawn) if self.all else (self._lay(drawn.tolist()), np.arange(b))
         lengths = self.rows["frames"].to_numpy()[drawn]
         first, last = settings.teacher
         teacher = first + (last - first) * step / max(settings.steps, 1)
@@ -190,19 +208,23 @@ class Windows:
         identity = identity_frames(start, lengths, k, settings.identity_gap, random)
         # A window starts either as inference does (from I_f) or from the real frame before it.
         before = np.where(random.random(b) < teacher, start - 1, identity)
+        pictures = np.concatenate([identity[:, None], before[:, None], own], axis=1)
+        clips, at = self.all, drawn
+        if clips is None:
+            only = [np.unique(numbers).tolist() for numbers in pictures]
+            clips, at = self._lay(drawn.tolist(), only), np.arange(b)
         far = np.stack([
             negatives_within_clip(int(n), settings.min_gap, frames=o, silent=clips.silent[c],
                                   generator=random)
             for n, c, o in zip(lengths, at, own, strict=True)
         ])  # fmt: skip
 
-        pictures = np.concatenate([identity[:, None], before[:, None], own], axis=1)
-        scaled = clips.frames[self._index(clips.first_frame[at, None] + pictures)]
+        places = clips.places(at, pictures)
+        scaled = clips.frames[self._index(places)]
         scaled = scaled.permute(0, 1, 4, 2, 3).float().div_(255)
-        lips = clips.lips[self._index(clips.first_frame[at, None] + own)]
+        lips = clips.lips[self._index(places[:, 2:])]
         boxes = torch.from_numpy(clips.lip_boxes[at])
-        seen = np.concatenate([identity[:, None], own], axis=1)
-        points = clips.landmarks[self._index(clips.first_frame[at, None] + seen)]
+        points = clips.landmarks[self._index(np.delete(places, 1, axis=1))]
         views = augment.Views(scaled, lips.float().div_(255), boxes, points)
         if settings.augment:
             views = augment.mirror(augment.colours(views, random), random)
@@ -234,6 +256,9 @@ class Windows:
         return clips.mfcc[self._index(rows[..., None] + np.arange(WINDOW[0]))]
 
 
+Made = tuple[Batch, "torch.cuda.Event | None"]  # a batch, and when its stream has made it
+
+
 class Prefetch:
     """Batches of steps first … last−1, made by a thread while the step before them runs.
 
@@ -242,7 +267,7 @@ class Prefetch:
 
     def __init__(self, windows: Windows, first: int, last: int, depth: int = 3) -> None:
         self.waited = 0.0
-        self._queue: queue.Queue[Batch | Exception | None] = queue.Queue(depth)
+        self._queue: queue.Queue[Made | Exception | None] = queue.Queue(depth)
         self._stop = threading.Event()
         arguments = (windows, first, last)
         self._thread = threading.Thread(target=self._fill, args=arguments, daemon=True)
@@ -250,14 +275,21 @@ class Prefetch:
 
     def _fill(self, windows: Windows, first: int, last: int) -> None:
         try:
+            # A stream of its own: uploads and augmentation run beside the step's kernels.
+            cuda = windows.device.type == "cuda"
+            own = torch.cuda.Stream(windows.device) if cuda else None
+            if own is not None:  # a resident corpus was laid on the usual one
+                own.wait_stream(torch.cuda.default_stream(windows.device))
             for step in range(first, last):
-                if not self._put(windows.batch(step)):
+                with torch.cuda.stream(own):
+                    batch = windows.batch(step)
+                if not self._put((batch, own.record_event() if own is not None else None)):
                     return
             self._put(None)
         except Exception as error:  # handed to the training thread, which raises it
             self._put(error)
 
-    def _put(self, item: Batch | Exception | None) -> bool:
+    def _put(self, item: "Made | Exception | None") -> bool:
         while not self._stop.is_set():
             try:
                 self._queue.put(item, timeout=0.2)
@@ -275,7 +307,13 @@ class Prefetch:
                 return
             if isinstance(item, Exception):
                 raise item
-            yield item
+            batch, made = item
+            if made is not None:
+                now = torch.cuda.current_stream()
+                now.wait_event(made)
+                for field in dataclasses.fields(batch):  # not reused before the step has read it
+                    getattr(batch, field.name).record_stream(now)
+            yield batch
 
     def close(self) -> None:
         """Stop the thread."""

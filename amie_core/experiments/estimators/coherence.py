@@ -32,15 +32,16 @@ class Lips:
     silent: Bool[np.ndarray, " n"]
 
 
-def load_lips(folder: Path, split: str, limit: int | None = None) -> list[Lips]:
-    """The clips of one split of a prepared corpus, at most `limit` of them."""
+def load_lips(folder: Path, split: str, limit: int = 512) -> list[Lips]:
+    """The clips of one split of a prepared corpus, at most `limit` of them, spread evenly."""
     import cv2
 
     from amie_core.data import store
     from amie_core.data.audio import windows
+    from amie_core.evaluation.evaluate import at_most
 
     loaded = []
-    for _, row in store.clips(folder, split).head(limit).iterrows():
+    for _, row in at_most(store.clips(folder, split), limit).iterrows():
         clip = store.load_clip(folder, row, size=2 * CROP)
         top, bottom, left, right = (edge * 2 * CROP // FACE_SIZE for edge in clip.lip_box)
         crops = [cv2.resize(frame[top:bottom, left:right], (CROP, CROP)) for frame in clip.frames]
