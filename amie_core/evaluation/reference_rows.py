@@ -36,7 +36,6 @@ ROWS = {
     "against measured through the model's size: what the landmark metrics lose by it",
 }
 CANDIDATES = 20_000  # frames
-CACHE_BYTES = 1 << 30  # of decoded training frames
 
 
 class Measured(NamedTuple):
@@ -89,13 +88,7 @@ class NearestAudio:
         self.data, self.size, self.seed, self.limit = data, size, seed, limit
         table = store.clips(data)
         self.rows: pd.DataFrame = table[table["split"] == "train"]
-        length = max(int(self.rows["frames"].max()), 1) if len(self.rows) else 1
-        keep = max(1, CACHE_BYTES // (length * size**2 * 3))
-        self._clip = lru_cache(maxsize=keep)(self._load)
         self._pool = lru_cache(maxsize=2)(self._candidates)
-
-    def _load(self, file: str) -> PreparedClip:
-        return store.load_clip(self.data, file, size=self.size)
 
     def _candidates(
         self, speaker: str | None
@@ -109,10 +102,10 @@ class NearestAudio:
             if total >= self.limit:
                 break
             try:
-                clip = self._clip(file)
+                clip = store.load_clip(self.data, file, only=[])
             except UserError:
                 continue  # a damaged training clip gives no candidates
-            n = len(clip.frames)
+            n = len(clip.landmarks)
             numbers.append(np.stack([np.full(n, len(files)), np.arange(n)], axis=1))
             vectors.append(windows(clip.mfcc, n).reshape(n, -1))
             files.append(file)
@@ -134,7 +127,12 @@ class NearestAudio:
         if file in files:
             distance[:, numbers[:, 0] == files.index(file)] = np.inf
         chosen = numbers[distance.argmin(axis=1)]
-        return np.stack([self._clip(files[f]).frames[k] for f, k in chosen])
+        found = np.empty((n, self.size, self.size, 3), np.uint8)
+        for k in np.unique(chosen[:, 0]):  # each clip is opened once, its other frames left alone
+            at = np.flatnonzero(chosen[:, 0] == k)
+            wanted = chosen[at, 1].tolist()
+            found[at] = store.load_clip(self.data, files[k], size=self.size, only=wanted).frames
+        return found
 
 
 class References:

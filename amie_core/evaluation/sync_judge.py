@@ -6,6 +6,7 @@ compared by their cosine; learnt by picking each mouth's own sound among others 
 them.
 """
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,6 @@ from amie_core.config import FACE_SIZE, LIP_CROP
 from amie_core.data import store
 from amie_core.data.audio import windows
 from amie_core.errors import UserError
-from amie_core.evaluation.evaluate import at_most
 from amie_core.files import workspace
 from amie_core.losses import crop_lips
 from amie_core.machine import progress_bar
@@ -31,7 +31,7 @@ SPAN = 5  # lip crops seen at once: 0.2 s, as long as an MFCC window
 APART = 5  # frames: nearer windows share sound (20 hops of 10 ms)
 MAX_OFFSET = 15  # frames searched to either side, as SyncNet does
 STEPS, CLIPS, PLACES = 800, 12, 8  # of training: clips a step, places a clip (short ones: fewer)
-HELD = 2 << 30  # bytes of lip crops that it learns from, at most: clips spread over the split
+HELD = 128 << 20  # bytes of lip crops that are kept while it learns; others are read again
 
 
 class Judgement(NamedTuple):
@@ -77,10 +77,12 @@ def _lips(frames: UInt8[np.ndarray, "n s s 3"], box: tuple[int, int, int, int]) 
     return crop_lips(pictures, torch.tensor([box]).expand(len(pictures), 4))
 
 
+def _windows(clip: store.PreparedClip) -> Float[Tensor, "n 20 13"]:
+    return torch.from_numpy(windows(clip.mfcc, len(clip.landmarks)).copy())
+
+
 def _clip(clip: store.PreparedClip) -> _Clip:
-    n = len(clip.frames)
-    heard = torch.from_numpy(windows(clip.mfcc, n).copy())
-    return _Clip(_lips(clip.frames, clip.lip_box), heard, clip.silent)
+    return _Clip(_lips(clip.frames, clip.lip_box), _windows(clip), clip.silent)
 
 
 def _stacks(lips: Tensor, centres: Tensor) -> Tensor:
@@ -102,22 +104,27 @@ def train_judge(
     table = table[table["frames"] >= need]
     if table.empty:
         raise UserError(f"{data}: no training clip has {need} frames or more")
-    share = (LIP_CROP[0] * size // FACE_SIZE) * (LIP_CROP[1] * size // FACE_SIZE) * 3
-    most = max(1, HELD // (share * int(table["frames"].median())))
-    rows = at_most(table, most).to_dict("records")
-    reading = progress_bar(rows, "load", shown=progress, unit="clip")
-    clips = [_clip(store.load_clip(data, row["file"], size=size)) for row in reading]
+    files = table["file"].tolist()
+    crop = (LIP_CROP[0] * size // FACE_SIZE) * (LIP_CROP[1] * size // FACE_SIZE) * 3
+    most = max(CLIPS, HELD // (crop * int(table["frames"].median())))
+
+    @lru_cache(maxsize=most)
+    def clip_of(file: str) -> _Clip:
+        return _clip(store.load_clip(data, file, size=size))
+
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
     judge = Judge()
-    cepstra = torch.cat([c.windows.flatten(0, 1) for c in clips[:512]])
+    cepstra = torch.cat([
+        _windows(store.load_clip(data, file, only=[])).flatten(0, 1) for file in files[:512]
+    ])  # fmt: skip
     judge.audio.mean.copy_(cepstra.mean(0))
     judge.audio.std.copy_(cepstra.std(0) + 1e-3)
     optimizer = torch.optim.AdamW(judge.parameters(), 2e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
     target = torch.arange(places).repeat(CLIPS)
     for _ in progress_bar(range(steps), "judge", shown=progress):
-        drawn = [clips[i] for i in random.integers(len(clips), size=CLIPS)]
+        drawn = [clip_of(files[i]) for i in random.integers(len(files), size=CLIPS)]
         at = [_places(len(c.lips), places, random) for c in drawn]
         seen = torch.cat([_stacks(c.lips, p) for c, p in zip(drawn, at, strict=True)])
         gain = torch.from_numpy(random.uniform(0.7, 1.3, (len(seen), 1, 1, 1)).astype(np.float32))

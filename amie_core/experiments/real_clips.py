@@ -72,7 +72,7 @@ class Clips(Sequence[PreparedClip]):
 class RealClips:
     """Measures generated clips of one prepared corpus at one size. `kept`: a judge's weights.
 
-    taught: the prepared corpus that the judge learns from where this one has no `train` split.
+    taught: the prepared corpus that the judge learns from, this one where it is None.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class RealClips:
         self.judge_steps = 60 if brief(settings) else sync_judge.STEPS
         self.kept = kept
         table = store.clips(data)
-        self.teacher = data if taught is None or (table["split"] == "train").any() else taught
+        self.teacher = taught or data
         self.splits = splits_of(data)
         self.clips = {
             split: Clips(

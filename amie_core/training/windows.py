@@ -24,6 +24,9 @@ from amie_core.machine import progress_bar
 from amie_core.mutual_information.samplers import negatives_within_clip
 from amie_core.training import augment
 
+# Bytes of pictures that stay in memory: few beside what a step takes; of a GPU's, its own memory.
+RESIDENT = {"cpu": 512 << 20, "cuda": 6 << 30}
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -97,9 +100,10 @@ class Windows:
 
     `also`: a second prepared corpus, from which the share `train.mix` of the windows is drawn.
 
-    The corpus is decoded once and stays in memory while it takes at most `resident_bytes`;
-    beyond that the frames of a window, and no others of its clip, are decoded by threads as they
-    are drawn. Raises UserError when the split has no clip that is long enough.
+    The corpus is decoded once and stays in memory while it takes at most `resident_bytes` (None:
+    what RESIDENT says of the device); beyond that the frames of a window, and no others of its
+    clip, are decoded by threads as they are drawn. Raises UserError when the split has no clip that
+    is long enough.
     """
 
     def __init__(
@@ -112,7 +116,7 @@ class Windows:
         split: str = "train",
         rank: int = 0,
         device: torch.device | str = "cpu",
-        resident_bytes: int = 6 << 30,
+        resident_bytes: int | None = None,
         progress: bool = True,
     ) -> None:
         self.profile, self.seed, self.rank = profile, seed, rank
@@ -140,6 +144,8 @@ class Windows:
         self.frames_in_all = int(rows["frames"].sum())
         self.pool = ThreadPoolExecutor(4)
         picture = self.size**2 * 3 + (self.size // 2) ** 2
+        if resident_bytes is None:
+            resident_bytes = RESIDENT["cuda" if self.device.type == "cuda" else "cpu"]
         self.resident = self.frames_in_all * picture <= resident_bytes
         self.all = self._lay(range(len(rows)), progress=progress) if self.resident else None
 
