@@ -311,6 +311,14 @@ LEDGER = (
         "Assael et al. 2016",
     ),
     Choice(
+        "clips of a split that are measured",
+        "not given",
+        "{measured}, spread evenly over it",
+        "chosen",
+        "LRW's 25,000 test clips would take a day a cell: 500 are one of each word",
+        "none",
+    ),
+    Choice(
         "metrics",
         "PSNR, SSIM, LMD; no definitions",
         "PSNR, SSIM (11×11 Gaussian), LMD as a mean in px at 256; lip-opening correlation, on "
@@ -324,7 +332,8 @@ LEDGER = (
 
 def ledger(profile: Profile) -> list[Choice]:
     """The stated / chosen / changed ledger with the settings of a profile filled in."""
-    parts = vars(profile)
+    most = profile.evaluate_clips
+    parts = vars(profile) | {"measured": "all" if most is None else f"at most {most}"}
     return [
         replace(choice, ours=choice.ours.format(**parts), paper=choice.paper.format(**parts))
         for choice in LEDGER

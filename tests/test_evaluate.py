@@ -1,8 +1,10 @@
 """Evaluation: the arithmetic of the rows, the nearest audio, what fails and what is kept."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -183,7 +185,11 @@ class Toy:
         rows = [(f, c.speaker, c.split, 4) for f, c in self.clips.items()]
         self.table = pd.DataFrame(rows, columns=["file", "speaker", "split", "frames"])
         monkeypatch.setattr(store, "clips", lambda folder, split=None: self.table)
-        monkeypatch.setattr(store, "load_clip", lambda folder, file, size: self.clips[file])
+        monkeypatch.setattr(store, "load_clip", self.load)
+
+    def load(self, folder: Path, file: str, size: int = 0, only: Any = None) -> PreparedClip:
+        clip = self.clips[file]
+        return clip if only is None else dataclasses.replace(clip, frames=clip.frames[list(only)])
 
     def asking(self, speaker: str, of: str, order: list[int]) -> PreparedClip:
         """A clip of `speaker` whose frames sound as frames of clip `of`, in that order."""

@@ -140,6 +140,31 @@ def test_workflow_plans_every_notebook_once(data: str, tmp_path: Path) -> None:
         assert f"-r data {shlex.quote(str(tmp_path / data))}" in said
 
 
+def test_workflow_plans_a_rehearsal_its_shards_and_another_corpus(
+    tmp_path: Path, tiny_corpus: Path
+) -> None:
+    def planned(**asked: object) -> subprocess.CompletedProcess[str]:
+        words = ["snakemake", "--snakefile", str(FOLDER / "Snakefile"), "--cores", "2", "--dry-run"]
+        words += ["--printshellcmds", "--config", *(f"{k}={v}" for k, v in asked.items())]
+        own = {"AMIE_WORKSPACE": str(tmp_path / "work"), "AMIE_DATA": str(tmp_path)}
+        own |= {"AMIE_TEST_DATA": str(tiny_corpus)}
+        return subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, env=os.environ | own,
+                              capture_output=True, text=True)  # fmt: skip
+
+    done = planned(profile="lrw", steps=20, shards=3)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    for k in (1, 2, 3):
+        assert f"--shard {k}/3" in said
+    out = tmp_path / "work" / "prepared" / f"lrw-{tmp_path.name}-16000"
+    assert f"--corpus lrw --root {tmp_path} --out {out} --mfcc-rate 16000 --jobs 1" in said
+    assert "notebooks/lrw-20-on-synthetic/05_ablation.ipynb" in said
+    assert f"run_cell lrw-20 davs 0 --test-data {tiny_corpus}" in said
+    assert said.count("run_cell lrw-20") == 14  # ten rows, four methods, one seed
+    refused = planned(profile="lrw", steps="few")
+    assert refused.returncode and "unknown profile 'lrw-few'" in refused.stdout + refused.stderr
+
+
 def test_stored_outputs_are_cleaned() -> None:
     bar = nbformat.v4.new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}})
     text = nbformat.v4.new_output("display_data", {"text/plain": "kept"})

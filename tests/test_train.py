@@ -66,6 +66,22 @@ def test_killed_and_resumed_is_bitwise_the_uninterrupted_run(
     assert steps == sorted(set(steps)) and steps[-1] == 40
 
 
+def test_what_was_logged_before_the_first_checkpoint_is_logged_anew(
+    tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise UserError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "write_tensors", full)
+        with pytest.raises(UserError, match="disk is full"):
+            train(short(TINY, 8), tiny_corpus, tmp_path, progress=False)
+    assert (tmp_path / "metrics.jsonl").read_text()
+    train(short(TINY, 8), tiny_corpus, tmp_path, progress=False)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [2, 4, 6, 8]
+
+
 def test_a_second_process_is_told(tiny_corpus: Path, tmp_path: Path) -> None:
     from filelock import FileLock
 

@@ -254,8 +254,16 @@ class _Run:
 
     def _resume(self) -> None:
         """Take up the last checkpoint, if there is one; log lines after it are dropped."""
-        if not (self.out / checkpoint.STATE).exists():
-            return
+        if (self.out / checkpoint.STATE).exists():
+            self._take_up()
+        log = self.out / "metrics.jsonl"
+        if log.exists() and self.fabric.is_global_zero:
+            lines = [ln for ln in log.read_text().splitlines() if ln.endswith("}")]
+            kept = [ln for ln in lines if json.loads(ln)["step"] <= self.done]
+            files.write_whole(log, "".join(f"{ln}\n" for ln in kept).encode())
+
+    def _take_up(self) -> None:
+        """Networks, optimizers and clock as the last checkpoint has them."""
         state, meta = checkpoint.read_tensors(self.out / checkpoint.STATE)
         own = {n.removeprefix("networks."): t for n, t in state.items() if n[:9] == "networks."}
         self.networks.load_state_dict(own)
@@ -272,11 +280,6 @@ class _Run:
             optimizer.load_state_dict(plain)
         self.done, self.smooth = meta["step"], meta["smooth"]
         self.seconds, self.waited = meta["seconds"], meta["waited"]
-        log = self.out / "metrics.jsonl"
-        if log.exists() and self.fabric.is_global_zero:
-            lines = [ln for ln in log.read_text().splitlines() if ln.endswith("}")]
-            kept = [ln for ln in lines if json.loads(ln)["step"] <= self.done]
-            files.write_whole(log, "".join(f"{ln}\n" for ln in kept).encode())
 
     def _finish(self) -> dict[str, Any]:
         result = {
