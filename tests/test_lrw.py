@@ -45,7 +45,9 @@ def test_words_are_prepared_and_nobody_is_named(prepared: Path) -> None:
     clip = store.load_clip(prepared, rows.iloc[0])
     word = Path(rows["file"].iloc[0]).parent.name
     assert clip.words == [(word.lower(), 0.38, 0.78)]
-    assert store.first_split(prepared, "test_unseen", "test", "test_seen") == "test"
+    assert store.test_splits(prepared) == ("test",)
+    words = {path.parent.name for path in (prepared / "clips").glob("*/*.npz")}
+    assert len(store.one_each(prepared, 12)) == len(words) > 1
 
 
 def test_no_person_is_looked_for_where_none_is_named(prepared: Path, small: None) -> None:

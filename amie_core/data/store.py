@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 JPEG_QUALITY = 92
+TEST_SPLITS = ("test_seen", "test_unseen", "test")  # LRW has the last alone
 COLUMNS = (
     "speaker", "utterance", "split", "status", "reason", "frames", "seconds", "file", "width",
     "height", "landmarks", "fps_in",
@@ -196,17 +197,25 @@ def clips(folder: str | Path, split: str | None = None) -> "pd.DataFrame":
     return rows.reset_index(drop=True)
 
 
-def first_split(folder: str | Path, *wanted: str) -> str:
-    """The first of these splits that the corpus has: LRW has one test split, GRID has two.
+def test_splits(folder: str | Path) -> tuple[str, ...]:
+    """The test splits of a prepared corpus: known faces, then unseen ones; LRW has one for both.
 
-    UserError: it has none of them.
+    UserError: it has none.
     """
     known = set(clips(folder)["split"])
-    if found := [split for split in wanted if split in known]:
-        return found[0]
-    raise UserError(
-        f"{folder} has no clips of split {' or '.join(wanted)}: it has {', '.join(sorted(known))}"
-    )
+    found = tuple(split for split in TEST_SPLITS if split in known)
+    if not found:
+        raise UserError(
+            f"{folder}: no clips to test on: prepare a corpus with a test split, or lay a "
+            "splits.csv beside its clips"
+        )
+    return found
+
+
+def one_each(folder: str | Path, most: int) -> "pd.DataFrame":
+    """The first clip of so many speakers, or of words where the corpus names no speaker."""
+    rows = clips(folder)
+    return rows.groupby([Path(file).parent.name for file in rows["file"]]).head(1).head(most)
 
 
 def settings(folder: str | Path) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from amie_core import files
 from amie_core.config import Profile, brief
 from amie_core.data import store
 from amie_core.data.store import PreparedClip
-from amie_core.errors import UserError
 from amie_core.evaluation import distances, reference_rows, sync_judge
 from amie_core.evaluation.distances import SPACES, Features
 from amie_core.evaluation.evaluate import at_most
@@ -33,19 +32,9 @@ from amie_core.perceptual import Phi
 if TYPE_CHECKING:
     import pandas as pd
 
-SPLITS = ("test_seen", "test_unseen", "test")  # LRW has the last alone
 PLOTTED = 300  # frames in Fig. 3
 Frames = UInt8[np.ndarray, "n s s 3"]
 Rows = Float[np.ndarray, "rows _"]
-
-
-def splits_of(data: Path) -> tuple[str, ...]:
-    """The test splits of a prepared corpus (UserError when it has none)."""
-    known = set(store.clips(data)["split"])
-    found = tuple(split for split in SPLITS if split in known)
-    if not found:
-        raise UserError(f"{data}: no clips to test on: prepare a corpus with a test split")
-    return found
 
 
 class Clips(Sequence[PreparedClip]):
@@ -86,7 +75,7 @@ class RealClips:
         self.kept = kept
         table = store.clips(data)
         self.teacher = taught or data
-        self.splits = splits_of(data)
+        self.splits = store.test_splits(data)
         self.clips = {
             split: Clips(
                 data, at_most(table[table["split"] == split], settings.evaluate_clips), self.size

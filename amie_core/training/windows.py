@@ -16,11 +16,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from amie_core import machine
 from amie_core.config import FACE_SIZE, WINDOW, Profile
 from amie_core.data import store
 from amie_core.data.audio import HOPS
 from amie_core.errors import UserError
-from amie_core.machine import progress_bar
 from amie_core.mutual_information.samplers import negatives_within_clip
 from amie_core.training import augment
 
@@ -142,7 +142,7 @@ class Windows:
         self.speakers = np.unique(names, return_inverse=True)[1]
         self.speakers[(rows["speaker"] == "").to_numpy()] = -1
         self.frames_in_all = int(rows["frames"].sum())
-        self.pool = ThreadPoolExecutor(4)
+        self.pool = ThreadPoolExecutor(max(4, machine.cores() // 2))
         picture = self.size**2 * 3 + (self.size // 2) ** 2
         if resident_bytes is None:
             resident_bytes = RESIDENT["cuda" if self.device.type == "cuda" else "cpu"]
@@ -163,7 +163,9 @@ class Windows:
         indices = list(indices)
         wanted: Iterable = [None] * len(indices) if only is None else only
         loading = self.pool.map(self._load, indices, wanted)
-        clips = list(progress_bar(loading, "load", shown=progress, total=len(indices), unit="clip"))
+        clips = list(machine.progress_bar(
+            loading, "load", shown=progress, total=len(indices), unit="clip"
+        ))  # fmt: skip
         held = only or [list(range(len(c.frames))) for c in clips]
         rows = [len(c.mfcc) for c in clips]
         points = [c.landmarks[numbers] for c, numbers in zip(clips, held, strict=True)]

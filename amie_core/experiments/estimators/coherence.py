@@ -32,8 +32,11 @@ class Lips:
     silent: Bool[np.ndarray, " n"]
 
 
-def load_lips(folder: Path, split: str, limit: int = 512) -> list[Lips]:
-    """The clips of one split of a prepared corpus, at most `limit` of them, spread evenly."""
+def load_lips(folder: Path, split: str | None = None, limit: int = 512) -> list[Lips]:
+    """The clips of one split of a prepared corpus, at most `limit` of them, spread evenly.
+
+    split: where none is named, that of unseen faces.
+    """
     import cv2
 
     from amie_core.data import store
@@ -41,6 +44,7 @@ def load_lips(folder: Path, split: str, limit: int = 512) -> list[Lips]:
     from amie_core.evaluation.evaluate import at_most
 
     loaded = []
+    split = split or store.test_splits(folder)[-1]
     for _, row in at_most(store.clips(folder, split), limit).iterrows():
         clip = store.load_clip(folder, row, size=2 * CROP)
         top, bottom, left, right = (edge * 2 * CROP // FACE_SIZE for edge in clip.lip_box)
