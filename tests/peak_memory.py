@@ -3,9 +3,16 @@
 import sys
 from pathlib import Path
 
-import torch
 
-from amie_core.config import with_changes
+def peak_bytes() -> int:
+    """The most that this process has held. (`ru_maxrss` begins with what its parent held.)"""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) << 10
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def prepare(given: Path, out: Path) -> None:
@@ -17,6 +24,7 @@ def prepare(given: Path, out: Path) -> None:
 def train(given: Path, out: Path) -> None:
     from tiny import TINY
 
+    from amie_core.config import with_changes
     from amie_core.training.loop import train
 
     settings = with_changes(TINY, {"model.image_size": 256, "train.steps": 3, "train.batch": 2})
@@ -37,7 +45,5 @@ def evaluate(given: Path, run: Path) -> None:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
     globals()[sys.argv[1]](*map(Path, sys.argv[2:]))
-    status = Path("/proc/self/status").read_text()
-    print(int(status.split("VmHWM:")[1].split()[0]) >> 10)
+    print(peak_bytes() >> 20)

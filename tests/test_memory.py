@@ -16,7 +16,6 @@ from amie_core.training.loop import train
 
 GROWTH = 1.1  # of the peak, where the corpus has four times as many clips
 CLIPS = {"prepare": 4, "train": 90, "judge": 40, "evaluate": 5}
-pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 
 
 @pytest.fixture(scope="module")
