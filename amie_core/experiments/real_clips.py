@@ -163,21 +163,23 @@ class RealClips:
                     found[row].append(name | values)
                 verdicts.append(self.judged(clip.frames, clip))
             rows[split], own[split] = found, sync_judge.overall(verdicts)
-        again = [distances.features(self.phi, clip, clip.frames) for clip in self.seen]
-        still = [distances.features(self.phi, c, np.repeat(c.frames[:1], len(c.frames), axis=0))
-                 for c in self.seen]  # fmt: skip
+        real, still = Gathered(self), []
+        for clip in self.seen:
+            real.add(clip, clip.frames)
+            copied = np.repeat(clip.frames[:1], len(clip.frames), axis=0)
+            still.append(distances.features(self.phi, clip, copied))
+        told = real.told()
         shown = self.seen[self.shown]
         shares = [pca.explained_variance_ratio_.tolist() for pca in self.pca]
         return {
             "data_digest": self.digest, "version": reference_rows.VERSION,
             "image_size": self.size, "rows": rows, "judge": own,
             "distances": {
-                "floor": self.distances(again),
-                "shuffled": self.distances(distances.shuffled(again)),
+                "floor": told.pop("distances"),
+                "shuffled": self.distances(distances.shuffled(real.features)),
                 "copied_identity": self.distances(still),
             },
-            "explained": shares[0], "lip_explained": shares[1],
-            **self.project(plotted((clip.frames for clip in self.seen), self.seen, PLOTTED)),
+            "explained": shares[0], "lip_explained": shares[1], **told,
             "shown": {
                 "speaker": shown.speaker, "utterance": shown.utterance,
                 "lip_box": list(shown.lip_box),
