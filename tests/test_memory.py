@@ -15,7 +15,7 @@ from amie_core.data.prepare import prepare
 from amie_core.training.loop import train
 
 GROWTH = 1.1  # of the peak, where the corpus has four times as many clips
-CLIPS = {"prepare": 4, "train": 90, "judge": 40, "evaluate": 5}
+CLIPS = {"prepare": 16, "train": 90, "judge": 40, "evaluate": 5}  # past the warm-up of allocators
 
 
 @pytest.fixture(scope="module")
