@@ -16,7 +16,10 @@ export AMIE_TEST_DATA := $(TEST_DATA)
 # Threads that wait sleep: spinning, they take the processor from whoever they wait for.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help env reproduce test lint outputs lab
+# What a notebook's booth may be given: JupyterLab's own limit of 10 MB cuts the connection.
+UPLOADS := --ServerApp.tornado_settings="{'websocket_max_message_size': 209715200}"
+
+.PHONY: help env reproduce test lint outputs lab weights
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -52,4 +55,9 @@ outputs: env  ## run the notebooks at their defaults and store their outputs in 
 	OMP_NUM_THREADS=1 $(BIN)/python notebooks/refresh_outputs.py $(wildcard notebooks/0[1-9]*.ipynb) notebooks/00_start_here.ipynb
 
 lab: env  ## open JupyterLab on the notebooks
-	$(BIN)/jupyter lab --notebook-dir=notebooks
+	$(BIN)/jupyter lab --notebook-dir=notebooks $(UPLOADS)
+
+weights: env  ## make the model that ships from GRID [DATA=dir] (one thread: the same bytes again)
+	$(BIN)/amie prepare --corpus grid --root "$$AMIE_DATA" --out work/prepared/weights
+	OMP_NUM_THREADS=1 $(BIN)/amie train --profile talk --data work/prepared/weights --out work/runs/talk-0
+	$(BIN)/python -m amie_core.training.checkpoint work/runs/talk-0

@@ -152,6 +152,8 @@ class Talk:
     ] = MOVEMENT
     keep_smile: Annotated[bool, arg(help="leave open lips of the picture as they are")] = False
     face_index: Annotated[int | None, arg(help="which of several faces, 0 is the leftmost")] = None
+    alive: Annotated[bool, arg(help="let the eyes blink and the head drift a little")] = False
+    seed: Annotated[int, arg(help="of what --alive draws")] = 0
     device: Annotated[str, arg(help="auto, cpu or cuda")] = "auto"
 
     def run(self) -> int:
@@ -161,7 +163,7 @@ class Talk:
         done = talk(
             self.face, self.audio, self.out, self.checkpoint, self.size,
             crop=self.crop, keep_smile=self.keep_smile, movement=self.movement,
-            face_index=self.face_index, device=self.device,
+            face_index=self.face_index, alive=self.alive, seed=self.seed, device=self.device,
         )  # fmt: skip
         print(f"{done.path}: {done.frames} frames, {done.seconds:.2f} s, from {done.checkpoint}")
         return DONE

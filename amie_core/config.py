@@ -18,7 +18,7 @@ FACE_SIZE = 256  # stated: "Frames are aligned into 256×256 faces" (sec. 4.1)
 LANDMARKS = 68
 LIP_CROP = (80, 128)  # rows × columns of a lip box (Eq. 11) in the 256-px face
 SPEECH_LEVEL = -16.2  # dBFS that `amie talk` brings speech to: the median of GRID's clips
-MOVEMENT = 1.5  # `amie talk`: of the model's changes; photographs move less than people do
+MOVEMENT = 1.0  # `amie talk`: of real speech's movement
 WINDOW = (20, 13)  # stated: hops × cepstra of one frame's MFCC window (sec. 4.1)
 MFCC_RATES = (16_000, 5_000)  # Hz; 5000 is what the paper states
 
@@ -40,7 +40,9 @@ class ModelConfig:
     residual: bool = True  # the decoder's output is added to the identity face
     # Where the frame is put together: everywhere (the paper's), around the mouth and chin alone
     # (the rest is the identity frame), or there from the identity frame's own moved pixels.
-    compose: Literal["none", "mouth", "warp"] = later("none")
+    # By landmarks: the mouth of the identity frame is moved by landmarks, G paints inside the lips.
+    compose: Literal["none", "mouth", "warp", "landmarks"] = later("none")
+    canvas: int = later(FACE_SIZE)  # px at 256: side of the square around the mouth that G sees
 
     def widths(self) -> tuple[int, ...]:
         """Channels at image_size, image_size/2, … 4 px."""
@@ -61,11 +63,13 @@ class LossConfig:
     mi_share: float = 0.2
     mi_from: float = 0.4  # share of training after which the MI term counts; T learns before it
     pixel: float = 2.0  # L1 over the whole frame; 0 is the paper's loss
+    inner: float = later(0.0)  # L1 inside the lips alone, where few pixels lie
     objective: Literal["js", "dv"] = "js"
     critic_pairs: Literal["real", "generated"] = "real"  # real = the asymmetric strategy
     phi_layer: Literal["relu1_2", "relu2_2", "relu3_3"] = "relu2_2"
     phi_region: Literal["face", "lips"] = "lips"  # face is the paper's; lips cost a sixth
     critic_region: Literal["face", "lips"] = "lips"  # face is the paper's; T learns lips sooner
+    gan_region: Literal["face", "lips"] = later("face")  # what D sees; lips are enlarged for it
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ class TrainConfig:
     unroll: int = 4  # frames generated one after the other in a window
     judged: int = 2  # frames of a window that φ and D see each step (T and the L1 terms see all)
     identity_gap: int = 10  # frames between a window and the identity face drawn from its clip
+    identity_tries: int = later(1)  # frames drawn for it, of which the most closed mouth is taken
     min_gap: int = 5  # frames: nearer negatives share audio with the frame (20 hops are 5 frames)
     teacher: tuple[float, float] = (0.5, 0.1)  # chance that a window starts from the real frame
     lr: float = 5e-4  # G and D
@@ -122,6 +127,7 @@ class Profile:
     attention: AttentionConfig = field(default_factory=AttentionConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     mfcc_rate: int = 16_000
+    level: bool = later(False)  # speech brought to SPEECH_LEVEL before MFCC, as `amie talk` does
     identities: int = 16  # of the embedded corpus
     utterances: int = 8
     evaluate_clips: int | None = None  # at most so many of a split; None: all
@@ -133,11 +139,12 @@ PROFILES: dict[str, Profile] = {
         train=TrainConfig(steps=320, batch=8, ema=0.98, log_every=10, checkpoint_every=80),
     ),
     "grid": Profile("grid", "grid", train=TrainConfig(steps=5600)),
-    # The model that ships (weights/MODEL_CARD.md): begun from a run of `grid`, for any face.
+    # The model that ships (weights/MODEL_CARD.md): for any face and voice.
     "talk": Profile(
-        "talk", "grid", model=ModelConfig(compose="warp"),
-        loss=LossConfig(mi=0.06, mi_share=0.0, mi_from=0.0),
-        train=TrainConfig(steps=2400, batch=8, geometry=True, lighting=True, mix=0.2),
+        "talk", "grid", level=True, model=ModelConfig(compose="landmarks", canvas=112),
+        loss=LossConfig(inner=10.0, gan=0.3, gan_region="lips", perceptual=0.3),
+        attention=AttentionConfig(enabled=False),
+        train=TrainConfig(steps=1200, batch=8, geometry=True, lighting=True, identity_tries=4),
     ),
     "lrw": Profile(
         "lrw",

@@ -6,7 +6,7 @@ Data, not logic. `paper` hands it on; figures/README.md shows it with the grid p
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from amie_core.config import MOVEMENT, SPEECH_LEVEL, Profile
+from amie_core.config import SPEECH_LEVEL, Profile
 
 Kind = Literal["stated", "chosen", "changed"]
 
@@ -35,9 +35,11 @@ LEDGER = (
     Choice(
         "aligned face",
         "256×256",
-        "256×256 stored, {model.image_size}×{model.image_size} in the networks",
+        "256×256 stored, {model.image_size}×{model.image_size} in the networks, of a square of "
+        "{model.canvas} px (112 around the mouth in the model that ships)",
         "changed",
-        "what two CPU cores train in an hour; 256 is one setting",
+        "what two CPU cores train in an hour; 256 is one setting; around the mouth the same pixels "
+        "are 2.3 times as fine",
         "sec. 4.1",
     ),
     Choice(
@@ -67,8 +69,9 @@ LEDGER = (
     Choice(
         "loudness, narrow sound",
         "not said",
-        f"training: as recorded; `amie talk`: speech brought to {SPEECH_LEVEL} dBFS, mel bands "
-        "that a telephone lacks filled by their expectation given the others",
+        f"training: as recorded; `amie talk`, and training of its model (level): speech brought to "
+        f"{SPEECH_LEVEL} dBFS; there mel bands that a telephone lacks are filled by their "
+        "expectation given the others",
         "chosen",
         "a recording 30 dB lower, or of 8 kHz, moved the lips by half",
         "levels and bands of GRID's training clips",
@@ -97,10 +100,22 @@ LEDGER = (
         "no",
         "compose = {model.compose}; mouth: "
         "only a soft region around mouth and chin is generated; warp: there the identity "
-        "frame's pixels are moved as well",
+        "frame's pixels are moved as well; landmarks (the model that ships): they are moved with "
+        "landmarks that a network of its own hears in the sound, and G paints between the lips",
         "changed",
-        "outside the region an unseen face is its own picture; what is moved keeps its detail",
-        "ATVGnet (attention); first-order motion models (flow)",
+        "outside the region an unseen face is its own picture; what is moved keeps its detail; "
+        "movement in widths of the face's own mouth fits any face",
+        "ATVGnet (landmarks); first-order motion models (flow)",
+    ),
+    Choice(
+        "sound to mouth, where landmarks move it",
+        "no such network",
+        "convolutions over the frame's own 20×13 window to 6 coefficients of the mouth's movement "
+        "from rest, in mouth widths, learnt from landmarks; microphones, rooms and vocal tracts "
+        "drawn at random; how large a voice moves a mouth is told apart",
+        "changed",
+        "what a mouth does can be learnt from few faces if nothing of the face is in it",
+        "SadTalker (coefficients); VTLP",
     ),
     Choice(
         "a still that smiles",
@@ -113,10 +128,10 @@ LEDGER = (
     Choice(
         "size of the movement",
         "the model's",
-        "the model's wherever something is measured; "
-        f"{MOVEMENT:g} times that in the videos of amie talk (--movement)",
+        "the model's; of the model that ships in widths of the face's own mouth, as large as the "
+        "training speakers' where it does not know the voice (--movement scales it)",
         "changed",
-        "trained on seven speakers, it moves the lips of a photograph less than people do",
+        "a model of pixels moved the lips of unknown faces a tenth to twice as far as they do",
         "tried here",
     ),
     Choice(

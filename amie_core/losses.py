@@ -47,6 +47,15 @@ def lip(
     return F.l1_loss(crop_lips(generated, boxes), crop_lips(real, boxes))
 
 
+def inner(
+    real: Float[Tensor, "b 3 s s"], generated: Float[Tensor, "b 3 s s"],
+    where: Float[Tensor, "b 1 s s"],
+) -> Float[Tensor, ""]:
+    """‖f − f̂‖₁ inside the lips, a mean over the pixels there (not in the paper)."""
+    error = (generated - real).abs().mean(1, keepdim=True)
+    return (error * where).sum() / where.sum().clamp(min=1.0)
+
+
 def mutual_information(
     joint: Float[Tensor, " n"],
     marginal: Float[Tensor, " m"],
@@ -73,7 +82,7 @@ def fine_mask(
 def total(parts: dict[str, Tensor], weights: LossConfig) -> Float[Tensor, ""]:
     """Eq. 13: L_GAN + λ1 L_perc + λ2 L_lip + λ3 L_mi, and the L1 term that we added.
 
-    `parts` has any of gan, perceptual, lip, mi, pixel; a term of weight 0 drops out.
+    `parts` has any of gan, perceptual, lip, mi, pixel, inner; a term of weight 0 drops out.
     """
     terms = [getattr(weights, name) * value for name, value in parts.items()]
     return torch.stack(terms).sum()

@@ -6,13 +6,16 @@ torch is imported by the functions that need it, so that a command can refuse ba
 import itertools
 import os
 import platform
+import queue
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from amie_core.errors import UserError
 
+Item = TypeVar("Item")
 ONE_THREAD = 64  # px: for pictures up to this size a second thread waits more than it works
 
 
@@ -113,6 +116,46 @@ def threads(image_size: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def ahead(items: Iterator[Item], depth: int = 16) -> Iterator[Item]:
+    """The same items, made by a thread while the caller works on those before; at most `depth` of
+    them wait. What is raised in making them is raised here; when the caller stops, so does it.
+    """
+    waiting: queue.Queue[tuple[bool, Any]] = queue.Queue(depth)
+    stopped = threading.Event()
+
+    def put(what: tuple[bool, Any]) -> bool:
+        while not stopped.is_set():
+            try:
+                waiting.put(what, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not put((True, item)):
+                    return
+            put((False, None))
+        except BaseException as error:  # raised where the items are used
+            put((False, error))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while True:
+            more, item = waiting.get()
+            if not more:
+                if item is not None:
+                    raise item
+                return
+            yield item
+    finally:
+        stopped.set()
+        thread.join()
 
 
 def progress_bar(

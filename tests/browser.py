@@ -6,6 +6,7 @@ what it needs, so that on a busy machine a test takes longer and does not fail.
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -69,6 +70,15 @@ def wait_for(browser: Any, condition: Any, what: str) -> Any:
     return WebDriverWait(browser, WAIT, poll_frequency=0.05).until(holds, what)
 
 
+def _as_make_lab() -> list[str]:
+    """What `make lab` tells JupyterLab of the size of uploads."""
+    line = next(
+        line for line in (ROOT / "Makefile").read_text().splitlines()
+        if line.startswith("UPLOADS := ")
+    )  # fmt: skip
+    return shlex.split(line.removeprefix("UPLOADS := "))
+
+
 @contextmanager
 def lab(folder: Path) -> Iterator[str]:
     """Address of a JupyterLab of this machine that shows a folder; it reads nobody's settings."""
@@ -88,7 +98,7 @@ def lab(folder: Path) -> Iterator[str]:
         sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1",
         "--port=0", "--IdentityProvider.token=here", f"--ServerApp.root_dir={folder}",
         "--LabApp.news_url=None", "--expose-app-in-browser",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", *_as_make_lab(),
     ]  # fmt: skip
     with (folder / "lab.log").open("w") as log:
         server = subprocess.Popen(words, env=environment, stdout=log, stderr=log)

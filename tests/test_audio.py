@@ -3,13 +3,14 @@
 import subprocess
 import sys
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import shared_data
 from media import noise, write_media
 
-from amie_core.data import audio, sound
+from amie_core.data import audio, media, sound
 from amie_core.errors import UserError
 
 MEL = {"n_fft": 512, "win_length": 400, "hop_length": 160, "n_mels": 26, "center": False}
@@ -153,3 +154,15 @@ def test_import_is_light():
     code += "print([m for m in ('librosa', 'torch', 'scipy', 'cv2', 'pandas') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_a_frame_that_lists_planes_which_are_not_there_is_left_out(monkeypatch):
+    def frame(channels: int, planes: int, planar: bool = True) -> SimpleNamespace:
+        layout = SimpleNamespace(nb_channels=channels)
+        form = SimpleNamespace(is_planar=planar)
+        return SimpleNamespace(layout=layout, format=form, planes=[b""] * planes)
+
+    good = [frame(2, 2), frame(6, 1, planar=False)]
+    given = [good[0], None, frame(43, 46), good[1]]  # as an AAC file with two wrong bytes gave them
+    monkeypatch.setattr(media, "decoded", lambda container, stream: iter(given))
+    assert list(sound._frames(None, None)) == good

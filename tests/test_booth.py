@@ -61,3 +61,13 @@ def test_an_unusable_file_is_said_in_a_line(booth: Booth) -> None:
     booth.button.click()
     assert "&lt;b&gt;.png is not a readable image" in booth.problem.value
     assert not booth.clip.value and not booth.button.disabled
+
+
+def test_what_was_taken_is_said_beside_the_clip(booth: Booth) -> None:
+    booth.button.click()
+    assert "picture: sample one, sound: sample two" in booth.clip.value
+    still = io.BytesIO()
+    Image.fromarray(drawn(frames=1)[0][0]).save(still, "PNG")
+    booth.face.value = _upload("<i>.png", still.getvalue())
+    booth.button.click()
+    assert "picture: &lt;i&gt;.png, sound: sample two" in booth.clip.value

@@ -165,18 +165,22 @@ def test_a_run_begins_with_the_weights_of_another(tiny_corpus: Path, tmp_path: P
 
 
 def test_later_settings_leave_the_keys_of_older_runs_alone() -> None:
-    # As a run would be named if `compose`, `geometry`, `lighting` and `mix` were no settings.
+    # As a run would be named if the settings that came later were none.
     base, digest = config.profile("grid"), "0123456789abcdef"
     plain = config.to_dict(base)
     assert plain["model"].pop("compose") == "none" and plain["train"].pop("mix") == 0
     assert not plain["train"].pop("geometry") and not plain["train"].pop("lighting")
+    assert plain["train"].pop("identity_tries") == 1 and not plain.pop("level")
+    assert plain["model"].pop("canvas") == 256 and plain["loss"].pop("inner") == 0
+    assert plain["loss"].pop("gan_region") == "face"
     old = hashlib.sha256(json.dumps([plain, 0, digest], sort_keys=True).encode()).hexdigest()[:12]
     assert config.run_key(base, 0, digest) == old
     keys = {
         config.run_key(config.with_changes(base, {name: value}), 0, digest)
         for name, value in (
             ("model.compose", "warp"), ("train.geometry", True), ("train.lighting", True),
-            ("train.mix", 0.5), ("train.steps", 5599),
+            ("train.mix", 0.5), ("train.steps", 5599), ("level", True), ("model.canvas", 112),
+            ("loss.inner", 1.0), ("loss.gan_region", "lips"), ("train.identity_tries", 4),
         )
     }  # fmt: skip
-    assert len(keys | {old}) == 6
+    assert len(keys | {old}) == 11

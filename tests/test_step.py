@@ -151,8 +151,8 @@ def test_every_row_judges_the_same_frames(monkeypatch: pytest.MonkeyPatch) -> No
         step = make_step(config.for_row(TINY, row))
         seen: list[list[int]] = []
         real = step._update_g
-        monkeypatch.setattr(step, "_update_g", lambda b, f, s, j, c, real=real, seen=seen: (
-            seen.append(j.tolist()), real(b, f, s, j, c))[1])  # fmt: skip
+        monkeypatch.setattr(step, "_update_g", lambda b, f, s, j, *more, real=real, seen=seen: (
+            seen.append(j.tolist()), real(b, f, s, j, *more))[1])  # fmt: skip
         for number in range(6):
             step(make_batch(TINY, number), number)
         judged[row] = seen

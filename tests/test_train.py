@@ -16,6 +16,7 @@ from amie_core import config
 from amie_core.errors import UserError
 from amie_core.training import checkpoint
 from amie_core.training.amie import AmieStep
+from amie_core.training.board import Board
 from amie_core.training.loop import TrainingStopped, train
 from amie_core.training.windows import Batch, Windows
 
@@ -223,3 +224,16 @@ def test_bad_input_is_one_clear_line(tmp_path: Path, tiny_corpus: Path) -> None:
     damaged.write_bytes(b"\x00" * 100)
     with pytest.raises(UserError, match="not a checkpoint"):
         checkpoint.load_generator(damaged)
+
+
+def test_tensorboard_reads_the_curves_and_a_run_begun_again_goes_on(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    first = Board(tmp_path, 0)
+    for step in (1, 2, 3):
+        first.add({"lip": step / 2, "d": 1.0}, step)
+    again = Board(tmp_path, 3)  # step 3 was lost with the checkpoint that was not written
+    again.add({"lip": 7.0}, 3)
+    read = EventAccumulator(str(tmp_path))
+    read.Reload()
+    assert [(p.step, p.value) for p in read.Scalars("lip")] == [(1, 0.5), (2, 1.0), (3, 7.0)]

@@ -50,15 +50,19 @@ def warp(
     frame: UInt8[np.ndarray, "h w 3"], matrix: Float[np.ndarray, "2 3"], size: int = FACE_SIZE
 ) -> UInt8[np.ndarray, "s s 3"]:
     """The frame through `matrix` (to 256-px units) as a size² picture; edges are continued."""
+    return sample(frame, matrix * (size / FACE_SIZE), size)
+
+
+def sample(
+    frame: np.ndarray, matrix: np.ndarray, size: int, border: int | None = None
+) -> np.ndarray:
+    """The frame through `matrix` (to px of the result); shrunk first where it would alias.
+
+    border: OpenCV's name of what lies beyond the edges; None continues them.
+    """
     import cv2
 
-    return sample(frame, matrix * (size / FACE_SIZE), size, cv2.BORDER_REPLICATE)
-
-
-def sample(frame: np.ndarray, matrix: np.ndarray, size: int, border: int) -> np.ndarray:
-    """The frame through `matrix` (to px of the result); shrunk first where it would alias."""
-    import cv2
-
+    border = cv2.BORDER_REPLICATE if border is None else border
     scale = float(np.hypot(*matrix[:, 0]))
     if scale < 0.5:  # sampling without a filter would alias: shrink first
         frame = cv2.resize(frame, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
@@ -77,6 +81,28 @@ def lip_box(landmarks: Float[np.ndarray, "n 68 2"]) -> tuple[int, int, int, int]
         for centre, length in ((y, LIP_CROP[0]), (x, LIP_CROP[1]))
     )
     return top, top + LIP_CROP[0], left, left + LIP_CROP[1]
+
+
+def mouth_square(box: tuple[int, int, int, int], side: int) -> Float[np.ndarray, "2 3"]:
+    """The similarity from 256-px units of a face to those of a square around its mouth.
+
+    box: the mouth's (`lip_box`); side: of the square, px at 256. It is moved to lie in the picture.
+    """
+    top, bottom, left, right = box
+    x, y = (
+        min(max((a + b - side) / 2, 0), FACE_SIZE - side) for a, b in ((left, right), (top, bottom))
+    )
+    ratio = FACE_SIZE / side
+    # px are counted from the middle of the first one
+    return np.array([[ratio, 0, (0.5 - x) * ratio - 0.5], [0, ratio, (0.5 - y) * ratio - 0.5]])
+
+
+def pixels(matrix: Float[np.ndarray, "2 3"], size: int) -> Float[np.ndarray, "2 3"]:
+    """A matrix to 256-px units as one to the px of a picture of that size, counted from the middle
+    of the first one, as OpenCV does.
+    """
+    ratio = size / FACE_SIZE
+    return np.diag([ratio, ratio]) @ matrix + [[0, 0, (ratio - 1) / 2]] * 2
 
 
 def lip_opening(landmarks: Float[np.ndarray, "n 68 2"]) -> Float[np.ndarray, " n"]:

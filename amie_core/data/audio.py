@@ -13,9 +13,16 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from amie_core.config import FPS, MFCC_RATES, SAMPLE_RATE, WINDOW
+from amie_core.config import FPS, MFCC_RATES, SAMPLE_RATE, SPEECH_LEVEL, WINDOW
 from amie_core.data.bandwidth import Filler, filler
-from amie_core.data.sound import FRAME_SAMPLES, Voice, frame_count, stream_audio, survey
+from amie_core.data.sound import (
+    FRAME_SAMPLES,
+    Voice,
+    frame_count,
+    speech_level,
+    stream_audio,
+    survey,
+)
 from amie_core.errors import UserError
 
 HOPS = 100 // FPS  # hops of 10 ms in a frame: 4
@@ -39,6 +46,11 @@ def _plan(rate: int) -> tuple[int, int, int, np.ndarray, np.ndarray, np.ndarray]
     kind = np.float32
     bands = _mel(rate, size).astype(kind)
     return length, hop, size, window.astype(kind), bands, cosines.astype(kind)
+
+
+def cosines() -> Float[np.ndarray, "26 13"]:
+    """From mel bands in dB to cepstra; orthonormal, so its transpose leads back to smooth bands."""
+    return _plan(SAMPLE_RATE)[5].astype(np.float32)
 
 
 def _mel(rate: int, size: int) -> Float[np.ndarray, "bins bands"]:
@@ -88,6 +100,14 @@ def mfcc(
     if rate != SAMPLE_RATE:
         wave = soxr.resample(wave, SAMPLE_RATE, rate)
     return _cepstra(_fit(np.asarray(wave, np.float32), frames, rate), rate)
+
+
+def levelled(
+    wave: Float[np.ndarray, " samples"], level: float = SPEECH_LEVEL
+) -> Float[np.ndarray, " samples"]:
+    """The wave with its speech at `level` dBFS (sound.speech_level); silence stays as it is."""
+    own = speech_level(wave)
+    return wave if own is None else wave * np.float32(10 ** ((level - own) / 20))
 
 
 def _fit(wave: np.ndarray, frames: int, rate: int) -> np.ndarray:

@@ -196,7 +196,12 @@ def whole_sound(
 
 def _frames(container, stream) -> "Iterator[AudioFrame]":
     """Decoded frames; a damaged packet leaves a hole that the next frame's time tells of."""
-    return (frame for frame in media.decoded(container, stream) if frame is not None)
+    for frame in media.decoded(container, stream):
+        # A damaged AAC header can ask for dozens of channels; of those PyAV 18 lists planes that
+        # are not there, and reading them ends the process.
+        planes = frame.layout.nb_channels if frame is not None and frame.format.is_planar else 1
+        if frame is not None and len(frame.planes) == planes:
+            yield frame
 
 
 def _channels(frame: "AudioFrame") -> Float[np.ndarray, "c k"]:

@@ -6,6 +6,7 @@ corpus has them. NumPy's own format, nothing pickled; written aside, then rename
 """
 
 import csv
+import dataclasses
 import hashlib
 import io
 import json
@@ -18,6 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int16, UInt8
 
 from amie_core.config import FACE_SIZE
+from amie_core.data import alignment
 from amie_core.errors import UserError
 from amie_core.files import write_whole
 
@@ -101,6 +103,31 @@ def load_clip(
         )  # fmt: skip
     except Exception as error:  # the parsers of ZIP, NumPy and JPEG raise a dozen kinds
         raise UserError(f"{path} is absent or damaged: prepare the corpus again") from error
+
+
+def levelled(clip: PreparedClip, rate: int) -> PreparedClip:
+    """The clip with its MFCC taken anew from its sound, speech at one level in every clip."""
+    from amie_core.data import audio
+
+    wave = audio.levelled(clip.audio.astype(np.float32) / 32767)
+    cepstra = audio.mfcc(wave, rate=rate, frames=len(clip.landmarks))
+    return dataclasses.replace(clip, mfcc=cepstra)
+
+
+def around_mouth(clip: PreparedClip, side: int, size: int) -> PreparedClip:
+    """A clip of whole 256-px faces as the square of `side` px around the mouth, at `size` px.
+
+    Its landmarks and lip box are in 256ths of that square then, as if it were the face.
+    """
+    matrix = alignment.mouth_square(clip.lip_box, side)
+    small = alignment.pixels(matrix, size)
+    frames = np.empty((len(clip.frames), size, size, 3), np.uint8)
+    for picture, frame in zip(frames, clip.frames, strict=True):
+        picture[:] = alignment.sample(frame, small, size)
+    points = alignment.transform(clip.landmarks, matrix)
+    return dataclasses.replace(
+        clip, frames=frames, landmarks=points, lip_box=alignment.lip_box(points)
+    )
 
 
 def _decode(jpeg: UInt8[np.ndarray, " bytes"], k: int, size: int) -> UInt8[np.ndarray, "s s 3"]:

@@ -23,9 +23,8 @@ def contact_sheet(run: Path, data: Path, result: dict[str, Any], out: Path) -> N
     Both at the model's own size; the clip and the rule stand in the picture. Raises UserError
     when the clip or the run cannot be read.
     """
-    from amie_core.data import alignment, store
-    from amie_core.data.audio import windows
-    from amie_core.model.talker import generate
+    from amie_core.data import store
+    from amie_core.model.talker import spoken
     from amie_core.show import figures, training
     from amie_core.training import checkpoint
 
@@ -33,9 +32,7 @@ def contact_sheet(run: Path, data: Path, result: dict[str, Any], out: Path) -> N
     table = store.clips(data, result["split"])
     same = (table.speaker == chosen["speaker"]) & (table.utterance == chosen["utterance"])
     clip = store.load_clip(data, table[same].iloc[0], size=result["image_size"])
-    generator, _ = checkpoint.load_generator(run)
-    mouth = alignment.lip_box(clip.landmarks[:1])
-    made = generate(generator, clip.frames[0], windows(clip.mfcc, len(clip.frames)), mouth)
+    made = spoken(*checkpoint.load_generator(run), clip)
     fig = training.rows_of_frames({"real": list(clip.frames), "generated": list(made)})
     name = f"{chosen['speaker']}/{chosen['utterance']}"
     words = f"{name}, {RULE} ({chosen['lip_correlation']:.2f}), {result['split']}"

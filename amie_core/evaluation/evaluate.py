@@ -158,18 +158,16 @@ class Evaluation:
 
     def _one(self, file: str) -> "tuple[PreparedClip, np.ndarray, dict[str, dict[str, Any]]]":
         """A clip, its generated frames, the values of the model and of each reference row."""
-        from amie_core.data import alignment, store
-        from amie_core.data.audio import windows
+        from amie_core.data import store
         from amie_core.evaluation.reference_rows import compare, measure_lips
-        from amie_core.model.talker import generate
+        from amie_core.model.talker import spoken
 
         clip = store.load_clip(self.data, file, size=self.meta["image_size"])
         n = len(clip.frames)
         if n < 2:
             raise UserError(f"{file}: {n} frame, nothing to generate")
         reference = self.references.of(clip, file)
-        mouth = alignment.lip_box(clip.landmarks[:1])  # of the one frame that is given
-        made = generate(self.generator, clip.frames[0], windows(clip.mfcc, n), mouth)
+        made = spoken(self.generator, self.meta, clip)
         values = compare(made, measure_lips(made), clip.frames, reference.real, clip.silent)
         frames = {"frames": n - 1}
         rows = {kind: frames | row for kind, row in reference.rows.items()}

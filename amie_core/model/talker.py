@@ -1,14 +1,19 @@
 """What the generator of every method can do: speak a face, frame by frame."""
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from amie_core.config import FACE_SIZE, ModelConfig
 from amie_core.model import composition
 from amie_core.model.composition import Change
+
+if TYPE_CHECKING:
+    from amie_core.data.store import PreparedClip
 
 LipBox = tuple[int, int, int, int]  # top, bottom, left, right, in 256ths
 
@@ -55,6 +60,19 @@ def roll_changes(
     yield from generator.changes(face, heard, lip_box)
 
 
+class MouthTalker(Talker):
+    """A talker that moves a mouth by its landmarks and knows how to lay that over a picture."""
+
+    def pictures(
+        self,
+        face: UInt8[np.ndarray, "256 256 3"],
+        windows: Float[np.ndarray, "n 20 13"],
+        points: Float[np.ndarray, "68 2"] | None = None,
+    ) -> Iterator[UInt8[np.ndarray, "256 256 3"]]:
+        """The face speaking; points: its landmarks, found in it where None."""
+        raise NotImplementedError
+
+
 def roll_out(
     generator: Talker,
     face: Float[Tensor, "3 s s"],
@@ -67,17 +85,43 @@ def roll_out(
         yield picture.permute(1, 2, 0).cpu().contiguous().numpy()
 
 
+def picture_size(config: ModelConfig) -> int:
+    """Px of a generator's pictures: a whole face's, where its own canvas is a part of it."""
+    return config.image_size if config.canvas == FACE_SIZE else FACE_SIZE
+
+
+def spoken(
+    generator: Talker, meta: dict[str, Any], clip: "PreparedClip"
+) -> UInt8[np.ndarray, "n s s 3"]:
+    """What a generator makes of a prepared clip's first frame and its sound.
+
+    clip: its frames at meta["image_size"] px; meta: of `checkpoint.load_generator`.
+    """
+    from amie_core.data import alignment, audio, store
+
+    if meta.get("level"):
+        clip = store.levelled(clip, meta["mfcc_rate"])
+    n, first = len(clip.frames), clip.landmarks[:1]  # of the one frame that is given
+    return generate(
+        generator, clip.frames[0], audio.windows(clip.mfcc, n), alignment.lip_box(first), first[0]
+    )
+
+
 def generate(
     generator: Talker,
     face: UInt8[np.ndarray, "s s 3"],
     windows: np.ndarray,
     lip_box: LipBox | None = None,
+    points: Float[np.ndarray, "68 2"] | None = None,
 ) -> UInt8[np.ndarray, "n s s 3"]:
     """All frames of a short clip at the model's size: aligned `face`, MFCC `windows` (n, 20, 13).
 
     `generator`: of any method; AMIE's is autoregressive from the face itself. lip_box: the face's
-    (`data.alignment.lip_box`), the template's where None.
+    (`data.alignment.lip_box`), the template's where None. points: its landmarks, px at 256, for a
+    generator that moves them; found in the face where None.
     """
+    if isinstance(generator, MouthTalker):
+        return np.stack(list(generator.pictures(face, windows, points)))
     identity = torch.from_numpy(np.ascontiguousarray(face)).permute(2, 0, 1).float().div_(255)
     made: Iterator[np.ndarray] = roll_out(generator, identity, [windows], lip_box)
     return np.stack(list(made))

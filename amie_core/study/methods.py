@@ -56,10 +56,8 @@ def open_methods(words: Sequence[str], data: Path, device: str = "cpu") -> list[
 def _run(word: str, data: Path, device: str) -> Method:
     """A trained run of the command line."""
     from amie_core.data import store
-    from amie_core.data.alignment import lip_box
-    from amie_core.data.audio import windows
     from amie_core.machine import pick_device
-    from amie_core.model.talker import generate
+    from amie_core.model.talker import spoken
     from amie_core.training.checkpoint import load_generator
 
     name, equals, path = word.partition("=")
@@ -72,8 +70,7 @@ def _run(word: str, data: Path, device: str) -> Method:
 
     def frames(file: str) -> np.ndarray:
         clip = store.load_clip(data, file, size=meta["image_size"])
-        mouth = lip_box(clip.landmarks[:1])
-        return generate(generator, clip.frames[0], windows(clip.mfcc, len(clip.frames)), mouth)
+        return spoken(generator, meta, clip)
 
     kept = ("profile", "row", "seed", "step", "commit", "image_size")
     about = {"run": place.resolve().name, "method": method, **{k: meta.get(k) for k in kept}}

@@ -21,6 +21,7 @@ from amie_core.talking.talk import talk
 # Drawn by the embedded corpus: identity and utterance. None of them was trained on.
 SAMPLES = {"one": (21, 3), "two": (24, 5)}
 SIZE = 256  # px of the clip
+LIMITS = "up to 200 MB a file where `make lab` opened this page, else up to 10 MB"
 WIDTH = "340px"
 
 
@@ -67,7 +68,8 @@ class Booth:
         self.problem, self.clip = widgets.HTML(), widgets.HTML()
         self.button.on_click(lambda _: self.talk())
         chosen = [widgets.HBox([self.face, self.faces]), widgets.HBox([self.voice, self.voices])]
-        parts = [*chosen, self.button, self.progress, self.problem, self.clip]
+        limits = widgets.HTML(f"<small>{LIMITS}</small>")
+        parts = [*chosen, limits, self.button, self.progress, self.problem, self.clip]
         self.widget = widgets.VBox(parts)
         self.widget.add_class("amie-booth")
 
@@ -84,13 +86,15 @@ class Booth:
         try:
             with TemporaryDirectory() as name, self.progress:
                 folder = Path(name)
-                face = _chosen(self.face, folder, self.samples[self.faces.value.split()[1]][0])
-                voice = _chosen(self.voice, folder, self.samples[self.voices.value.split()[1]][1])
+                face, of = _chosen(self.face, folder, self.faces.value, self.samples, 0)
+                voice, by = _chosen(self.voice, folder, self.voices.value, self.samples, 1)
                 made = talk(face, voice, folder / "clip.mp4", size=SIZE)
                 data = base64.b64encode(made.path.read_bytes()).decode()
             self.clip.value = (
                 f'<video controls autoplay width="{WIDTH}" aria-label="the talking face" '
-                f'src="data:video/mp4;base64,{data}"></video><p>Synthetic: {made.frames} frames.'
+                f'src="data:video/mp4;base64,{data}"></video>'
+                f"<p>Synthetic: {made.frames} frames; picture: "
+                f"{html.escape(of)}, sound: {html.escape(by)}."
             )
         except UserError as error:
             self.problem.value = f"<b>{html.escape(str(error))}</b>"
@@ -98,10 +102,17 @@ class Booth:
             self.button.disabled = False
 
 
-def _chosen(upload: Any, folder: Path, sample: Path) -> Path:
-    """The uploaded file, written to the folder, or the sample."""
+def _chosen(
+    upload: Any, folder: Path, sample: str, samples: dict[str, tuple[Path, Path]], which: int
+) -> tuple[Path, str]:
+    """The uploaded file, written to the folder, or the sample; and what it is called.
+
+    An upload that the server refused (it is larger than LIMITS) never arrives, and nothing tells of
+    it: what was taken is said beside the clip.
+    """
     if not upload.value:
-        return sample
-    path = folder / Path(upload.value[0]["name"]).name
+        return samples[sample.split()[1]][which], sample
+    name = Path(upload.value[0]["name"]).name
+    path = folder / name
     path.write_bytes(bytes(upload.value[0]["content"]))
-    return path
+    return path, name

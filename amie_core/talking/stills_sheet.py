@@ -5,19 +5,43 @@ python -m amie_core.talking.stills_sheet AUDIO OUT.png FACE...
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+APART = 6  # frames between the moments shown
 
 
-def talking_sheet(faces: list[Path], audio: Path, out: Path, size: int = 192) -> None:
-    """Write a PNG: each still, and seven moments of it speaking `audio` by the model that ships.
+def open_moments(frames: "list[np.ndarray]", count: int) -> list[int]:
+    """Numbers, rising, of the frames most unlike the first one, none within APART of another.
 
-    The moments are spread evenly over the sound. Raises UserError as `talk` does.
+    Fewer where the clip has no room for so many.
+    """
+    import numpy as np
+
+    first = frames[0].astype(np.int16)
+    unlike = [float(np.abs(frame - first).mean()) for frame in frames]
+    chosen: list[int] = []
+    for number in np.argsort(unlike)[::-1].tolist():
+        if len(chosen) < count and all(abs(number - other) >= APART for other in chosen):
+            chosen.append(number)
+    return sorted(chosen)
+
+
+def talking_sheet(
+    faces: list[Path], audio: Path, out: Path, size: int = 192, moments: int = 7, across: int = 1
+) -> None:
+    """Write a picture: each still, and moments of it speaking `audio` by the model that ships.
+
+    The moments are those of `open_moments`; across: faces side by side. Raises UserError as `talk`
+    does.
     """
     import numpy as np
     from PIL import Image
 
     from amie_core.data.alignment import warp
     from amie_core.files import SHIPPED
-    from amie_core.show import figures
     from amie_core.talking.still import open_still
     from amie_core.talking.talk import picture_frames
     from amie_core.training.checkpoint import load_generator
@@ -27,10 +51,13 @@ def talking_sheet(faces: list[Path], audio: Path, out: Path, size: int = 192) ->
     for face in faces:
         still = open_still(face, keep_smile=True)
         frames = list(picture_frames(generator, meta, still.at_rest(), audio, size)[1])
-        moments = [frames[k] for k in figures.spread(9, len(frames))[1:-1]]
-        rows.append(np.hstack([warp(still.picture, still.matrix, size), *moments]))
+        shown = [frames[k] for k in open_moments(frames, moments)]
+        shown += frames[:1] * (moments - len(shown))
+        rows.append(np.hstack([warp(still.picture, still.matrix, size), *shown]))
+    rows += [np.full_like(rows[0], 255)] * (-len(rows) % across)
+    sheet = np.vstack([np.hstack(rows[k : k + across]) for k in range(0, len(rows), across)])
     out.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.vstack(rows)).save(out, optimize=True)
+    Image.fromarray(sheet).save(out, optimize=True, quality=88)  # PNG knows no quality
 
 
 if __name__ == "__main__":

@@ -11,13 +11,14 @@ from amie_core.config import FACE_SIZE, FPS, MOVEMENT, SPEECH_LEVEL
 from amie_core.data.alignment import scale
 from amie_core.errors import UserError
 from amie_core.files import SHIPPED
-from amie_core.machine import pick_device, progress_bar, say, threads
+from amie_core.machine import ahead, pick_device, progress_bar, say, threads
 from amie_core.talking.still import Still, open_still
 
 if TYPE_CHECKING:
     import torch
 
     from amie_core.data.sound import Voice
+    from amie_core.model.mouth import MouthGenerator
     from amie_core.model.talker import Talker
 
 SIZES = (32, 2048)  # px, of the video
@@ -45,6 +46,8 @@ def talk(
     keep_smile: bool = False,
     movement: float = MOVEMENT,
     face_index: int | None = None,
+    alive: bool = False,
+    seed: int = 0,
     device: str = "auto",
     progress: bool = True,
 ) -> Talked:
@@ -57,8 +60,8 @@ def talk(
     px (256). 25 frames/s, H.264 + AAC, as long as the sound of `audio` (any audio or video file);
     the file's metadata say that it is synthetic. `checkpoint`: a run folder or a .safetensors
     file, the model that ships where None. `face_index` counts faces from the left, the largest
-    where None; `device`: "auto", "cpu" or "cuda". Raises UserError for unusable input; nothing is
-    left of `out` then.
+    where None; `alive` lets the eyes blink and the head drift (by `seed`); `device`: "auto", "cpu"
+    or "cuda". Raises UserError for unusable input; nothing is left of `out` then.
     """
     face, audio, out = Path(face), Path(audio), Path(out)
     _check(face, audio, out, FACE_SIZE if size is None else size)
@@ -80,10 +83,12 @@ def talk(
     shape, pictures = picture_frames(
         generator, meta, still, audio, size, crop, movement, voice=voice
     )
+    if alive:
+        pictures = _alive(pictures, still, size or (FACE_SIZE if crop else None), seed)
     comment = f"profile {meta['profile']}, commit {meta['commit']}, step {meta['step']}"
     count, expected = 0, round(voice.seconds * FPS)
     with (
-        threads(meta["image_size"]),
+        threads(meta["model"]["image_size"]),
         VideoWriter(
             out, shape, audio=audio, track=voice.track, comment=comment, synthetic=True
         ) as writer,
@@ -115,22 +120,21 @@ def picture_frames(
     import torch
 
     from amie_core.data.audio import stream_windows
+    from amie_core.model.mouth import MouthGenerator
     from amie_core.model.talker import roll_changes
     from amie_core.talking import canvas
 
+    shown = _shown(still, size or (FACE_SIZE if crop else None))
+    windows = stream_windows(audio, rate=meta["mfcc_rate"], voice=voice, level=SPEECH_LEVEL)
+    if isinstance(generator, MouthGenerator):
+        return _mouth_frames(generator, still, shown, windows, movement)
     seen = still.aligned(meta["image_size"])
     identity = torch.from_numpy(seen.copy()).permute(2, 0, 1).float().div_(255)
-    windows = stream_windows(audio, rate=meta["mfcc_rate"], voice=voice, level=SPEECH_LEVEL)
     changes = roll_changes(generator, identity, windows, still.lip_box)
     if crop:
         edge = size or FACE_SIZE
         bare = ((array(frame) * 255).round().astype(np.uint8) for frame, _ in changes)
         return (edge, edge), (scale(frame, edge) for frame in bare)
-    shown = (
-        canvas.whole(still.picture, still.matrix)
-        if size is None
-        else canvas.face_alone(still.picture, still.matrix, size)
-    )
     laid = canvas.Canvas(*shown, seen, still.lip_box)
     height, width = laid.picture.shape[:2]
 
@@ -139,8 +143,50 @@ def picture_frames(
 
     return (width, height), (
         laid.frame(larger(made.colours), None if made.flow is None else larger(made.flow))
-        for _, made in changes
+        for _, made in ahead(changes)
     )
+
+
+def _alive(
+    pictures: Iterator[np.ndarray], still: Still, size: int | None, seed: int
+) -> Iterator[np.ndarray]:
+    """The same, of a face that blinks and drifts."""
+    from amie_core.talking.alive import Alive
+
+    picture, place = _shown(still, size)
+    living = Alive(picture.shape[:2], place, still.points, seed)
+    return (living.frame(one, number) for number, one in enumerate(pictures))
+
+
+def _shown(still: Still, size: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """What the video shows, and the way from its px to the aligned face's 256-px units."""
+    from amie_core.talking import canvas
+
+    if size is None:
+        return canvas.whole(still.picture, still.matrix)
+    return canvas.face_alone(still.picture, still.matrix, size)
+
+
+def _mouth_frames(
+    generator: "MouthGenerator",
+    still: Still,
+    shown: tuple[np.ndarray, np.ndarray],
+    windows: Iterator[np.ndarray],
+    movement: float,
+) -> tuple[tuple[int, int], Iterator[np.ndarray]]:
+    """`picture_frames` of a generator that moves the mouth by its landmarks."""
+    import torch
+
+    from amie_core.data.alignment import warp
+    from amie_core.model.painter import Painter
+
+    painter = Painter(*shown, still.points, generator.config)
+    device = next(generator.parameters()).device
+    heard = (torch.from_numpy(np.asarray(chunk)).to(device) for chunk in windows)
+    face = warp(still.picture, still.matrix)
+    made = generator.painted(face, still.points, heard, movement)
+    height, width = painter.picture.shape[:2]
+    return (width, height), (painter.frame(one) for one in ahead(made))
 
 
 def array(values: "torch.Tensor") -> np.ndarray:

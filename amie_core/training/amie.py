@@ -11,10 +11,12 @@ from amie_core.config import Profile
 from amie_core.model import Critic, Discriminator, FineMask, Generator
 from amie_core.model.attention import coarse_coverage, mask_of, rate_at
 from amie_core.model.critic import paired_accuracy
+from amie_core.model.mouth import MouthGenerator, Mouths, generator_of
 from amie_core.mutual_information.objectives import CHANCE_JS, EmaDv, js
 from amie_core.perceptual import Phi
+from amie_core.training import interiors, motion
 from amie_core.training.method import Method, MethodStep, Networks
-from amie_core.training.windows import Batch
+from amie_core.training.windows import Batch, Windows
 
 
 class Amie(Networks):
@@ -25,12 +27,22 @@ class Amie(Networks):
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
-        self.generator = Generator(profile.model)
+        self.generator = generator_of(profile.model)
         self.fine_mask = FineMask()
         self.discriminator = Discriminator(profile.model)
         self.critic = Critic(profile.model, profile.loss.critic_region)
         self.ema_dv = EmaDv()
         self.average()
+
+    def fit(self, windows: Windows) -> None:
+        """The cepstra's statistics; a MouthGenerator learns how mouths move, and keeps teeth."""
+        super().fit(windows)
+        own, averaged = self.generator, self.averaged
+        if isinstance(own, MouthGenerator) and isinstance(averaged, MouthGenerator):
+            motion.fit(own.motion, windows, windows.seed, windows.progress)
+            interiors.fill(own.interiors, windows, windows.progress)
+            for part in ("motion", "interiors"):
+                averaged.get_submodule(part).load_state_dict(own.get_submodule(part).state_dict())
 
     def shipped(self) -> dict[str, Tensor]:
         """The averaged generator and the fine mask."""
@@ -46,6 +58,7 @@ def roll(
     windows: Float[Tensor, "b k 20 13"],
     lip_boxes: Int[Tensor, "b 4"],
     rate: float,
+    mouths: Mouths | None = None,
 ) -> tuple[
     Float[Tensor, "b k 3 s s"], Float[Tensor, "b k 1 h h"] | None, Float[Tensor, "b k 1 s s"]
 ]:
@@ -53,12 +66,14 @@ def roll(
 
     Frame 0 wears the coarse mask, frame i the mask that `fine_mask` predicts from the mask before
     it and the face just generated. f̂_{i−1} is detached, and so are the masks: the predictor learns
-    what lips are, not what a frame would like to see. before: f̂_{i−1} of frame 0. Returns the
-    frames, the predicted coverage's logits (None at rate 1, where no mask is worn) and the masks
-    as worn.
+    what lips are, not what a frame would like to see. before: f̂_{i−1} of frame 0. mouths: of a
+    MouthGenerator, where each frame's landmarks are known. Returns the frames, the predicted
+    coverage's logits (None at rate 1, where no mask is worn) and the masks as worn.
     """
     b, k = windows.shape[:2]
     audio = generator.audio(windows.flatten(0, 1)).unflatten(0, (b, k))
+    if mouths is not None:
+        audio = audio + mouths.codes
     coarse = coarse_coverage(lip_boxes, identity.shape[-1])
     coverage, previous = coarse, before
     kernels = generator.decoder.kernels()
@@ -68,6 +83,8 @@ def roll(
     for i in range(k):
         mask = mask_of(coverage, rate)
         worn = code or generator.identity(identity, lip_boxes, mask, kernels)
+        if mouths is not None:
+            worn = worn._replace(face=mouths.bases[:, i], region=mouths.inner[:, i])
         frame = generator.decode(worn, audio[:, i], previous)
         previous = frame.detach().clamp(0, 1)
         frames.append(frame)
@@ -114,10 +131,14 @@ class AmieStep(MethodStep):
         )
         progress = step / max(t.steps, 1)
         rate = rate_at(progress, self.profile.attention, random)
+        g = self.amie.generator
         with self.fabric.autocast():
+            mouths = None
+            if isinstance(g, MouthGenerator):
+                mouths = g.mouths(batch.identity, batch.identity_landmarks, batch.landmarks)
             frames, logits, _ = roll(
-                self.amie.generator, self.amie.fine_mask, batch.identity, batch.before,
-                batch.windows, batch.lip_boxes, rate,
+                g, self.amie.fine_mask, batch.identity, batch.before, batch.windows,
+                batch.lip_boxes, rate, mouths,
             )  # fmt: skip
         frames = frames.float()
         # The losses' gradients are taken at the frames, where terms can be weighed by them.
@@ -126,7 +147,8 @@ class AmieStep(MethodStep):
         log |= self._update_d(_Seen(batch, shown.detach(), judged))
         for _ in range(t.critic_updates):
             log |= self._update_t(_Seen(batch, shown.detach()))
-        log |= self._update_g(batch, frames, shown, judged, progress >= self.profile.loss.mi_from)
+        counts = progress >= self.profile.loss.mi_from
+        log |= self._update_g(batch, frames, shown, judged, counts, mouths)
         if logits is not None:
             mask = losses.fine_mask(logits.flatten(0, 1), batch.lips.flatten(0, 1))
             self.apply("mask", mask)
@@ -150,7 +172,7 @@ class AmieStep(MethodStep):
     def _update_d(self, seen: "_Seen") -> dict[str, Tensor]:
         self.amie.discriminator.requires_grad_(True)
         with self.fabric.autocast():
-            both = torch.cat([seen.real, seen.generated])
+            both = torch.cat([self._judged(seen, f) for f in (seen.real, seen.generated)])
             logits = self.amie.discriminator(both, seen.windows.repeat(2, 1, 1))
         real, generated = logits.chunk(2)
         loss = losses.gan_discriminator(real, generated)
@@ -171,14 +193,22 @@ class AmieStep(MethodStep):
         accuracy = paired_accuracy(joint, marginal)
         return {"mi_t": -loss, "mi_js": js(joint, marginal), "t_accuracy": accuracy}
 
+    def _judged(self, seen: "_Seen", frames: Tensor) -> Tensor:
+        """What D sees of frames, at the size of frames."""
+        crops = self._region("gan", seen, frames)
+        if crops is frames:
+            return frames
+        return torch.nn.functional.interpolate(crops, frames.shape[-2:], mode="bilinear")
+
     def _region(self, who: str, seen: "_Seen", frames: Tensor) -> Tensor:
-        """What T or φ sees of frames: all of them, or their lip crops."""
+        """What T, φ or D sees of frames: all of them, or their lip crops."""
         if getattr(self.profile.loss, f"{who}_region") == "face":
             return frames
         return losses.crop_lips(frames, seen.lip_boxes)
 
     def _update_g(
-        self, batch: Batch, frames: Tensor, shown: Tensor, judged: Int[Tensor, " j"], counts: bool
+        self, batch: Batch, frames: Tensor, shown: Tensor, judged: Int[Tensor, " j"], counts: bool,
+        mouths: Mouths | None,
     ) -> dict[str, Tensor]:
         """Eq. 13. D and T are frozen: gradients pass through them and stay out of them.
 
@@ -190,12 +220,14 @@ class AmieStep(MethodStep):
         self.amie.critic.requires_grad_(False)
         seen, every = _Seen(batch, shown, judged), _Seen(batch, shown)
         with self.fabric.autocast():
-            judgement = self.amie.discriminator(seen.generated, seen.windows)
+            judgement = self.amie.discriminator(self._judged(seen, seen.generated), seen.windows)
         parts = {
             "gan": losses.gan_generator(judgement),
             "lip": losses.lip(every.real, every.generated, every.lip_boxes),
             "pixel": torch.nn.functional.l1_loss(every.generated, every.real),
         }
+        if mouths is not None:
+            parts["inner"] = losses.inner(every.real, every.generated, mouths.inner.flatten(0, 1))
         if self.phi is not None:
             a, b = (self._region("phi", seen, x) for x in (seen.real, seen.generated))
             with self.fabric.autocast():
@@ -241,4 +273,4 @@ class _Seen:
         self.lip_boxes = batch.lip_boxes.repeat_interleave(count, 0)
 
 
-METHOD = Method(Generator, Amie, AmieStep)
+METHOD = Method(generator_of, Amie, AmieStep)

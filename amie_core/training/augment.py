@@ -1,6 +1,7 @@
-"""What is changed at random of a training window, alike in all its pictures.
+"""What is changed at random of a training window, alike in all its pictures; and of its sound.
 
-Few speakers stand for all faces: their light, colours, place and side must not be learnt by heart.
+Few speakers stand for all faces and voices: their light, colours, place and side, the length of
+their throats, their rooms and microphones must not be learnt by heart.
 """
 
 from typing import NamedTuple
@@ -117,3 +118,39 @@ def geometry(views: Views, random: np.random.Generator) -> Views:
     boxes = torch.stack([top, top + length[:, 1], left, left + length[:, 0]], 1)
     pictures = moved(pictures.flatten(1, 2)).unflatten(1, pictures.shape[1:3])
     return Views(pictures, moved(lips), boxes, place(points))
+
+
+def sound(
+    hops: Float[Tensor, "b t 13"], random: np.random.Generator, voice: bool = True
+) -> Float[Tensor, "b t 13"]:
+    """Cepstra of each clip as if another microphone in another room had heard another voice.
+
+    The mel bands that the cepstra stand for (smoothed, as 13 of 26 are) are made louder, tilted and
+    coloured, and noise is added; `voice` also moves them along the scale, as a shorter or longer
+    vocal tract does (VTLP: Jaitly and Hinton 2013).
+    """
+    from amie_core.data.audio import BANDS, cosines
+
+    b, device = len(hops), hops.device
+
+    def drawn(low: float, high: float, last: int = 1) -> Float[Tensor, "b 1 k"]:
+        values = random.uniform(low, high, (b, 1, last)).astype(np.float32)
+        return torch.from_numpy(values).to(device)
+
+    there = torch.from_numpy(cosines().T).to(device)  # orthonormal: back is the transpose
+    bands = hops @ there
+    across = torch.linspace(-1, 1, BANDS, device=device)
+    if voice:
+        number = torch.arange(BANDS, device=device, dtype=bands.dtype)
+        places = (number * (1 + drawn(-0.12, 0.12)) + drawn(-1.0, 1.0)).clamp(0, BANDS - 1)
+        low = places.long().clamp(max=BANDS - 2)
+        part = places - low
+        low = low.expand(-1, bands.shape[1], -1)
+        bands = torch.lerp(bands.gather(2, low), bands.gather(2, low + 1), part)
+    colour = 1.5 * random.standard_normal((b, 1, BANDS)).astype(np.float32)
+    bands = bands + drawn(-4.0, 4.0) + torch.from_numpy(colour).to(device)
+    bands = bands + drawn(-6.0, 6.0) * across + drawn(-3.0, 3.0) * torch.cos(np.pi * across)
+    noise = drawn(-75.0, -25.0) + drawn(-10.0, 10.0) * across
+    natural = np.log(10) / 10  # of a decibel
+    bands = torch.logaddexp(bands * natural, noise * natural) / natural
+    return bands @ there.T

@@ -22,7 +22,7 @@ from amie_core.config import ModelConfig, from_dict
 from amie_core.errors import UserError
 from amie_core.files import SHIPPED
 from amie_core.model.attention import FineMask
-from amie_core.model.generator import Generator
+from amie_core.model.mouth import generator_of
 from amie_core.model.talker import Talker
 
 GENERATOR = "generator.safetensors"  # EMA weights of G and the fine mask, settings in the header
@@ -114,7 +114,7 @@ def load_generator(
     tensors, meta = read_tensors(file)
     try:
         method = meta.get("method", "amie")
-        made: Any = Generator
+        made: Any = generator_of
         if method != "amie":  # what trains AMIE takes longer to import than torch
             from amie_core.training.method import method_of
 

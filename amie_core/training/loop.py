@@ -15,7 +15,9 @@ from amie_core import config, files, machine
 from amie_core.config import Profile
 from amie_core.data import store
 from amie_core.errors import UserError
+from amie_core.model.talker import picture_size
 from amie_core.training import checkpoint
+from amie_core.training.board import Board
 from amie_core.training.method import launch_fabric, method_of
 from amie_core.training.windows import Prefetch, Windows
 
@@ -126,13 +128,15 @@ class _Run:
         torch.manual_seed(identity["seed"])  # the initial weights; batches have their own seeds
         method = method_of(identity["method"])
         self.networks = method.networks(settings)
-        self.networks.fit(self.windows)
+        if not (out / checkpoint.STATE).exists():  # else it is known from there
+            self.networks.fit(self.windows)
         fabric.to_device(self.networks)
         checkpoint.channels_last(self.networks)
         self.step = method.step(settings, self.networks, fabric, identity["seed"])
         self.done, self.seconds, self.waited = 0, 0.0, 0.0
         self.smooth: dict[str, float] = {}
         self.warned: set[str] = set()
+        self.board: Board | None = None
         self.commit = files.commit()  # of the code that runs, whatever is edited meanwhile
 
     def loop(self) -> dict[str, Any]:
@@ -191,8 +195,7 @@ class _Run:
         if self.fabric.is_global_zero:
             with (self.out / "metrics.jsonl").open("a") as file:
                 file.write(json.dumps(entry) + "\n")
-            for name, value in entry.items():
-                self._board().add_scalar(name, value, self.done)
+            self._board().add(entry, self.done)
         bar.set_postfix_str(
             f"{rate:.0f} frames/s, data wait {entry['data_wait']:.1%}, {self.step.log_line(mean)}"
         )
@@ -208,12 +211,10 @@ class _Run:
         frames = self.done * t.batch * t.unroll * self.fabric.world_size
         return frames / max(self.seconds, 1e-9)
 
-    def _board(self) -> Any:
-        if not hasattr(self, "_writer"):
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._writer = SummaryWriter(str(self.out / "tensorboard"), purge_step=self.done)
-        return self._writer
+    def _board(self) -> Board:
+        if self.board is None:
+            self.board = Board(self.out / "tensorboard", self.done)
+        return self.board
 
     def _meta(self) -> dict[str, Any]:
         plain = config.to_dict(self.settings)
@@ -227,8 +228,9 @@ class _Run:
             "commit": self.commit,
             "step": self.done,
             "steps": plain["train"]["steps"],
-            "image_size": plain["model"]["image_size"],
+            "image_size": picture_size(self.settings.model),
             "mfcc_rate": plain["mfcc_rate"],
+            "level": plain["level"],
             "data_digest": self.identity["data_digest"],
             "model": plain["model"],
             "start": self.identity["start"],
@@ -297,7 +299,5 @@ class _Run:
             "last": {name: float(f"{value:.5g}") for name, value in self.smooth.items()},
         }
         if self.fabric.is_global_zero:
-            if hasattr(self, "_writer"):
-                self._writer.close()
             files.write_json(self.out / "done.json", result)
         return result

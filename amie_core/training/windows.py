@@ -19,6 +19,7 @@ from torch import Tensor
 from amie_core import machine
 from amie_core.config import FACE_SIZE, WINDOW, Profile
 from amie_core.data import store
+from amie_core.data.alignment import lip_opening
 from amie_core.data.audio import HOPS
 from amie_core.errors import UserError
 from amie_core.mutual_information.samplers import negatives_within_clip
@@ -119,7 +120,7 @@ class Windows:
         resident_bytes: int | None = None,
         progress: bool = True,
     ) -> None:
-        self.profile, self.seed, self.rank = profile, seed, rank
+        self.profile, self.seed, self.rank, self.progress = profile, seed, rank, progress
         self.device = torch.device(device)
         self.size = profile.model.image_size
         need = max(profile.train.unroll + 1, profile.train.min_gap + 1)
@@ -149,9 +150,15 @@ class Windows:
         self.resident = self.frames_in_all * picture <= resident_bytes
         self.all = self._lay(range(len(rows)), progress=progress) if self.resident else None
 
-    def _load(self, index: int, only: Sequence[int] | None = None) -> store.PreparedClip:
-        row = self.rows.iloc[index]
-        return store.load_clip(row["folder"], row, size=self.size, only=only)
+    def load(self, index: int, only: Sequence[int] | None = None) -> store.PreparedClip:
+        """A clip of the split as networks see it; only: numbers of the frames that are decoded."""
+        row, settings = self.rows.iloc[index], self.profile
+        side = settings.model.canvas
+        seen = self.size if side == FACE_SIZE else FACE_SIZE
+        clip = store.load_clip(row["folder"], row, size=seen, only=only)
+        if side != FACE_SIZE:
+            clip = store.around_mouth(clip, side, self.size)
+        return store.levelled(clip, settings.mfcc_rate) if settings.level else clip
 
     def _lay(
         self, indices: Iterable[int], only: list[list[int]] | None = None, progress: bool = False
@@ -162,7 +169,7 @@ class Windows:
         """
         indices = list(indices)
         wanted: Iterable = [None] * len(indices) if only is None else only
-        loading = self.pool.map(self._load, indices, wanted)
+        loading = self.pool.map(self.load, indices, wanted)
         clips = list(machine.progress_bar(
             loading, "load", shown=progress, total=len(indices), unit="clip"
         ))  # fmt: skip
@@ -197,9 +204,13 @@ class Windows:
         """Landmarks of training frames, px at 256², of at most 512 clips of a large split."""
         return self.all.landmarks.cpu() if self.all is not None else self._sample("landmarks")
 
+    def some(self) -> Iterator[tuple[int, store.PreparedClip]]:
+        """At most 512 clips of the split, without their frames, and each one's speaker's number."""
+        for i in np.linspace(0, len(self.rows) - 1, min(512, len(self.rows))).astype(int).tolist():
+            yield int(self.speakers[i]), self.load(i, [])
+
     def _sample(self, what: str) -> Tensor:
-        chosen = np.linspace(0, len(self.rows) - 1, min(512, len(self.rows))).astype(int)
-        return torch.cat([torch.from_numpy(getattr(self._load(int(i)), what)) for i in chosen])
+        return torch.cat([torch.from_numpy(getattr(clip, what)) for _, clip in self.some()])
 
     def batch(self, step: int) -> Batch:
         """The windows of one step, the same whenever it is asked for."""
@@ -213,14 +224,20 @@ class Windows:
 
         start = random.integers(1, lengths - k + 1)
         own = start[:, None] + np.arange(k)  # (b, k) frame numbers in their clip
-        identity = identity_frames(start, lengths, k, settings.identity_gap, random)
+        tried = np.stack([
+            identity_frames(start, lengths, k, settings.identity_gap, random)
+            for _ in range(settings.identity_tries)
+        ], axis=1)  # fmt: skip
         # A window starts either as inference does (from I_f) or from the real frame before it.
-        before = np.where(random.random(b) < teacher, start - 1, identity)
-        pictures = np.concatenate([identity[:, None], before[:, None], own], axis=1)
+        real = random.random(b) < teacher
         clips, at = self.all, drawn
         if clips is None:
-            only = [np.unique(numbers).tolist() for numbers in pictures]
+            wanted = np.concatenate([tried, start[:, None] - 1, own], axis=1)
+            only = [np.unique(numbers).tolist() for numbers in wanted]
             clips, at = self._lay(drawn.tolist(), only), np.arange(b)
+        identity = self._most_closed(clips, at, tried)
+        before = np.where(real, start - 1, identity)
+        pictures = np.concatenate([identity[:, None], before[:, None], own], axis=1)
         far = np.stack([
             negatives_within_clip(int(n), settings.min_gap, frames=o, silent=clips.silent[c],
                                   generator=random)
@@ -254,6 +271,16 @@ class Windows:
             identity_windows=self._hops(clips, at, identity[:, None])[:, 0],
             speakers=self._index(self.speakers[drawn]),
         )
+
+    def _most_closed(
+        self, clips: _Clips, at: np.ndarray, tried: Int[np.ndarray, "b c"]
+    ) -> Int[np.ndarray, " b"]:
+        """Of the frames tried for each clip, the one whose lips are nearest to each other."""
+        if tried.shape[1] == 1:
+            return tried[:, 0]
+        points = clips.landmarks[self._index(clips.places(at, tried))].cpu().numpy()
+        opening = lip_opening(points.reshape(-1, *points.shape[2:])).reshape(tried.shape)
+        return np.take_along_axis(tried, opening.argmin(1)[:, None], 1)[:, 0]
 
     def _index(self, numbers: np.ndarray) -> Tensor:
         return torch.from_numpy(numbers).to(self.device)

@@ -71,9 +71,12 @@ def stages(face: Path, sound: Path, out: Path, run: Path, size: int | None) -> t
     """What `talk.talk` does, one stage after the other, and the frames it made."""
     import torch
 
+    from amie_core.data.alignment import warp
     from amie_core.data.audio import stream_windows
     from amie_core.data.video_writer import VideoWriter
     from amie_core.machine import threads
+    from amie_core.model.mouth import MouthGenerator
+    from amie_core.model.painter import Painter
     from amie_core.model.talker import roll_changes
     from amie_core.talking import canvas
     from amie_core.talking.still import open_still
@@ -88,18 +91,26 @@ def stages(face: Path, sound: Path, out: Path, run: Path, size: int | None) -> t
     identity = torch.from_numpy(seen.copy()).permute(2, 0, 1).float().div_(255)
     place = (still.picture, still.matrix)
     shown = canvas.whole(*place) if size is None else canvas.face_alone(*place, size)
-    canvas = clock("lay out the picture", canvas.Canvas, *shown, seen, still.lip_box)
     chunks = list(clock.each("MFCC", stream_windows(sound, rate=meta["mfcc_rate"])))
-    changes = roll_changes(generator, identity, iter(chunks), still.lip_box)
+    if isinstance(generator, MouthGenerator):
+        laid = clock("lay out the picture", Painter, *shown, still.points, generator.config)
+        face_256 = warp(still.picture, still.matrix)
+        changes = generator.painted(face_256, still.points, map(torch.from_numpy, chunks))
+    else:
+        laid = clock("lay out the picture", canvas.Canvas, *shown, seen, still.lip_box)
+        changes = (made for _, made in roll_changes(
+            generator, identity, iter(chunks), still.lip_box))  # fmt: skip
     frames = 0
-    shape = canvas.picture.shape[1::-1]
+    shape = laid.picture.shape[1::-1]
     with (
-        threads(meta["image_size"]),
+        threads(meta["model"]["image_size"]),
         VideoWriter(out, shape, audio=sound, synthetic=True) as writer,
     ):
-        for _, made in clock.each("network", changes):
-            flow = None if made.flow is None else array(made.flow)
-            picture = clock("compose", canvas.frame, array(made.colours), flow)
+        for made in clock.each("network", changes):
+            what = [made]
+            if isinstance(laid, canvas.Canvas):
+                what = [array(made.colours), None if made.flow is None else array(made.flow)]
+            picture = clock("compose", laid.frame, *what)
             clock("encode picture and sound", writer.write, picture)
             frames += 1
     return clock, frames

@@ -1,0 +1,100 @@
+"""A picture whose mouth is moved and painted (`model.mouth`), at the picture's own resolution."""
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from amie_core.config import FACE_SIZE, ModelConfig
+from amie_core.data import alignment
+from amie_core.model import composition
+from amie_core.model.mouth import INNER, Painted, flow
+
+STEP = 4  # px at 256 between the places where the movement is worked out
+EDGE = 0.7  # px at 256: deviation of the blur at the edge of what is painted
+
+
+class Painter:
+    """`frame` is the picture with the face in it speaking.
+
+    picture: what the video shows; place: the similarity from its px to the aligned face's 256-px
+    units; points: the face's landmarks at rest, in those units; config: G's.
+    """
+
+    def __init__(
+        self,
+        picture: UInt8[np.ndarray, "h w 3"],
+        place: Float[np.ndarray, "2 3"],
+        points: Float[np.ndarray, "68 2"],
+        config: ModelConfig,
+    ) -> None:
+        self.picture = picture
+        self.rest = torch.from_numpy(points).float()
+        box = alignment.lip_box(points[None])
+        self.back = cv2.invertAffineTransform(place)
+        where = composition.region(torch.tensor([box]), FACE_SIZE)[0, 0].numpy()
+        y, x = np.nonzero(where)
+        corners = np.array([(a, b) for a in (x.min(), x.max()) for b in (y.min(), y.max())])
+        at = alignment.transform(corners.astype(np.float64), self.back)
+        height, width = picture.shape[:2]
+        left, top = np.clip(np.floor(at.min(0)).astype(int) - 1, 0, (width - 2, height - 2))
+        right, bottom = np.clip(np.ceil(at.max(0)).astype(int) + 2, (2, 2), (width, height))
+        self.part = slice(top, bottom), slice(left, right)  # all of the picture that can change
+        self.shape = int(right - left), int(bottom - top)  # in cv2's order
+        self.offset = np.array([left, top], np.float32)
+        here = np.vstack([place, [0, 0, 1]]) @ [[1, 0, left], [0, 1, top], [0, 0, 1]]
+
+        self.first = int(x.min()), int(y.min())
+        axes = [np.arange(a.min(), a.max() + STEP, STEP, dtype=np.float32) for a in (x, y)]
+        grid = np.stack(np.meshgrid(*axes), -1)
+        self.counts = grid.shape[:2]
+        self.at = torch.from_numpy(grid.reshape(-1, 2))
+        inside = np.minimum(grid.astype(int), FACE_SIZE - 1)
+        # How far a place in the face may be moved, and that movement in px of the picture.
+        self.allowed = where[inside[..., 1], inside[..., 0]][..., None]
+        self.turn = self.back[:, :2].T.astype(np.float32)
+        shrink = np.array([[1.0, 0.0, -self.first[0]], [0.0, 1.0, -self.first[1]]]) / STEP
+        self.to_grid = shrink @ here
+        square = alignment.mouth_square(box, config.canvas)
+        self.to_canvas = alignment.pixels(square, config.image_size) @ here
+        self.pixels = np.stack(
+            np.meshgrid(np.arange(self.shape[0]), np.arange(self.shape[1])), -1
+        ).astype(np.float32)
+        self.blur = EDGE * float(np.hypot(*self.back[:, 0]))
+
+    def frame(self, painted: Painted) -> UInt8[np.ndarray, "h w 3"]:
+        """The picture with its mouth as `painted` says."""
+        new = torch.from_numpy(painted.points)
+        moves = flow(self.rest[None], new[None], self.at)[0].numpy().reshape(*self.counts, 2)
+        moves = (moves * self.allowed) @ self.turn
+        how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        edge = cv2.BORDER_REPLICATE
+        fine = cv2.warpAffine(moves, self.to_grid, self.shape, flags=how, borderMode=edge)
+        source = self.pixels + self.offset + fine
+        # Both coordinates in one map leave the second empty, which cv2's stubs do not know.
+        part = cv2.remap(self.picture, source, None, cv2.INTER_LINEAR, borderMode=edge)  # type: ignore[call-overload]
+        self._paint(part, painted)
+        frame = self.picture.copy()
+        frame[self.part] = part
+        return frame
+
+    def _paint(self, part: UInt8[np.ndarray, "h w 3"], painted: Painted) -> None:
+        """G's colours between the inner lips, in place."""
+        lips = alignment.transform(painted.points[INNER], self.back) - self.offset
+        rim = int(np.ceil(3 * self.blur)) + 1
+        low = np.clip(np.floor(lips.min(0)).astype(int) - rim, 0, self.shape)
+        high = np.clip(np.ceil(lips.max(0)).astype(int) + rim + 1, 0, self.shape)
+        if (high - low).min() < 1:
+            return
+        width, height = (high - low).tolist()
+        mask = np.zeros((height, width), np.uint8)
+        cv2.fillPoly(mask, [((lips - low) * 16).round().astype(np.int32)], 255, cv2.LINE_AA, 4)
+        soft = cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), self.blur)[..., None]
+        to_canvas = self.to_canvas.copy()
+        to_canvas[:, 2] += to_canvas[:, :2] @ low
+        colours = cv2.warpAffine(
+            painted.colours * np.float32(255), to_canvas, (width, height),
+            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
+        )  # fmt: skip
+        spot = part[low[1] : high[1], low[0] : high[0]]
+        spot[:] = (spot + soft * (colours - spot) + 0.5).clip(0, 255)

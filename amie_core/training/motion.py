@@ -1,0 +1,126 @@
+"""How `model.motion` learns: from the landmarks and the sound of training clips, no pictures."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from amie_core.data.alignment import lip_opening
+from amie_core.machine import progress_bar
+from amie_core.model.motion import COEFFICIENTS, LARGE, MOVED, SMALL, Motion
+from amie_core.training import augment
+from amie_core.training.windows import Windows
+
+STEPS = 1000
+CLIPS, FRAMES = 24, 48  # of a step, and of each of its clips
+LR, DECAY = 1e-3, 0.02
+CLOSED = 0.2  # share of a clip's frames, the most closed ones, whose median is the mouth at rest
+QUICK = 0.5  # weight of the error of the change from frame to frame
+OPENING = 3.0  # weight of the opening's error beside the coefficients'
+UNKNOWN = 0.5  # share of the windows whose voice is changed, so that it is nobody's
+# What is predicted of a voice never heard varies less than what it does; chosen on val_unseen.
+BOLD = 1.7
+
+
+class _Spoken(NamedTuple):
+    """A training clip."""
+
+    who: str
+    hops: Float[np.ndarray, "t 13"]
+    moved: Float[np.ndarray, "n 31 2"]  # in mouth widths, from the mouth at rest
+    opening: Float[np.ndarray, " n"]  # in mouth widths
+
+
+def relative(points: Float[np.ndarray, "n 68 2"]) -> tuple[np.ndarray, np.ndarray]:
+    """What a clip's mouth does relative to itself at rest: displacements of the landmarks MOVED
+    (n, 31, 2), and the opening (n,), both in mouth widths.
+    """
+    opening = lip_opening(points)
+    rest = np.median(points[opening <= np.quantile(opening, CLOSED)], axis=0)
+    width = float(np.linalg.norm(rest[54] - rest[48]))
+    return ((points - rest)[:, MOVED] / width).astype(np.float32), opening / width
+
+
+def fit(motion: Motion, windows: Windows, seed: int, progress: bool = True) -> dict[str, float]:
+    """Teach it, in place; returns the last step's errors. Its standardisation is set before."""
+    clips = []
+    for k, (speaker, clip) in enumerate(windows.some()):
+        who = f"clip {k}" if speaker < 0 else f"speaker {speaker}"
+        clips.append(_Spoken(who, clip.mfcc, *relative(clip.landmarks)))
+    clips = [clip for clip in clips if len(clip.moved) >= 2]
+    names = sorted({clip.who for clip in clips})
+    of = {name: [clip for clip in clips if clip.who == name] for name in names}
+    # A mouth that hardly moves in what is known of it says nothing of how it moves.
+    size = {n: float(np.clip(np.concatenate([c.opening for c in of[n]]).std(), SMALL, LARGE))
+            for n in names}  # fmt: skip
+    _set_basis(motion, of, size)
+    wanted = {id(c): _coefficients(motion, c.moved / size[c.who]) for c in clips}
+    every = torch.cat(list(wanted.values()))
+    spread = every.std(0).clamp(min=1e-6)
+    opening = _opening(motion)
+    power = windows.profile.train.speaker_power
+    weight = np.array([len(of[n]) ** power for n in names])
+    # Of a voice that nobody knows: the speakers' root mean square.
+    usual = BOLD * float(np.sqrt(np.mean(np.square(list(size.values())))))
+
+    random = np.random.default_rng([seed, 11])
+    optimizer = torch.optim.AdamW(motion.parameters(), LR, weight_decay=DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=STEPS, pct_start=0.05)
+    frames = min(FRAMES, min(len(c.moved) for c in clips))
+    changed = round(UNKNOWN * CLIPS)
+    errors: dict[str, Tensor] = {}
+    motion.train()
+    for _ in progress_bar(range(STEPS), "motion", shown=progress):
+        drawn = [of[n][random.integers(len(of[n]))]
+                 for n in random.choice(names, CLIPS, p=weight / weight.sum())]  # fmt: skip
+        first = [int(random.integers(len(c.moved) - frames + 1)) for c in drawn]
+        hops = torch.stack([torch.from_numpy(c.hops[4 * k : 4 * (k + frames) + 16])
+                            for c, k in zip(drawn, first, strict=True)])  # fmt: skip
+        target = torch.stack([wanted[id(c)][k : k + frames]
+                              for c, k in zip(drawn, first, strict=True)])  # fmt: skip
+        hops = torch.cat([augment.sound(hops[:changed], random),
+                          augment.sound(hops[changed:], random, voice=False)])  # fmt: skip
+        large = torch.tensor([usual] * changed + [size[c.who] for c in drawn[changed:]])
+        codes = motion.codes(hops)
+        off = motion.coefficients(codes) - target
+        errors = {
+            "coefficients": _size(off / spread),
+            "opening": OPENING * _size(off @ opening),
+            "size": (motion.size(codes).log() - large.log()).abs().mean(),
+        }
+        loss = torch.stack(list(errors.values())).sum()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(motion.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+    motion.eval()
+    return {name: error.item() for name, error in errors.items()}
+
+
+def _set_basis(motion: Motion, of: dict[str, list[_Spoken]], size: dict[str, float]) -> None:
+    """Principal directions of the movements, every speaker's at the same size and weight."""
+    rows = [c.moved.reshape(len(c.moved), -1) / size[n] / len(of[n]) ** 0.5
+            for n, clips in of.items() for c in clips]  # fmt: skip
+    axes = np.linalg.svd(np.concatenate(rows).astype(np.float64), full_matrices=False)[2]
+    axes = axes[:COEFFICIENTS] * np.sign(axes[:COEFFICIENTS].sum(1, keepdims=True))
+    motion.basis.copy_(torch.from_numpy(axes.astype(np.float32)))
+
+
+def _coefficients(motion: Motion, moved: np.ndarray) -> Float[Tensor, "n 6"]:
+    return torch.from_numpy(moved.reshape(len(moved), -1)) @ motion.basis.T
+
+
+def _opening(motion: Motion) -> Float[Tensor, " 6"]:
+    """What each coefficient opens the lips by (vertically: the lips' pairs lie so)."""
+    height = motion.basis.unflatten(1, (-1, 2))[:, :, 1]
+    place = {number: k for k, number in enumerate(MOVED)}
+    lower, upper = ([place[n] for n in numbers] for numbers in ((65, 66, 67), (61, 62, 63)))
+    return height[:, lower].mean(1) - height[:, upper].mean(1)
+
+
+def _size(error: Tensor) -> Tensor:
+    """Of an error over frames (axis 1): itself, and its change from frame to frame."""
+    return error.abs().mean() + QUICK * error.diff(dim=1).abs().mean()

@@ -1,0 +1,250 @@
+"""A mouth moved by its landmarks and painted inside: geometry, Motion, G, what is shown."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import TINY, make_batch, make_step, short
+
+from amie_core import config
+from amie_core.config import FACE_SIZE, ModelConfig
+from amie_core.data import alignment, store
+from amie_core.data.audio import cosines, windows
+from amie_core.model import mouth
+from amie_core.model.interiors import Interiors
+from amie_core.model.motion import COEFFICIENTS, MOVED, Motion, laid, mouth_width
+from amie_core.model.mouth import MouthGenerator, Painted
+from amie_core.model.painter import Painter
+from amie_core.model.talker import generate, picture_size
+from amie_core.training import augment, interiors, motion
+from amie_core.training.windows import Windows
+
+MOUTHS = {"model.compose": "landmarks", "model.canvas": 128, "attention.enabled": False,
+          "loss.inner": 10.0, "level": True}  # fmt: skip
+SMALL = ModelConfig(image_size=32, width=8, max_width=16, audio_width=8, embedding=16,
+                    compose="landmarks", canvas=128)  # fmt: skip
+TEMPLATE_WIDTH = 62.0  # px at 256
+OPENED = alignment.TEMPLATE.copy()
+OPENED[[57, 58, 56, 65, 66, 67]] += [0, 14]
+OPENED[5:12] += [0, 8]
+
+
+def _talker() -> MouthGenerator:
+    """A generator that paints inside the lips and whose motion is drawn at random."""
+    torch.manual_seed(0)
+    made = MouthGenerator(SMALL).eval()
+    torch.nn.init.normal_(made.motion.basis, std=0.05)
+    torch.nn.init.normal_(made.decoder.out.weight, std=0.5)
+    return made
+
+
+def test_a_whole_clip_and_its_windows_one_by_one_move_alike() -> None:
+    torch.manual_seed(0)
+    made = Motion().eval()
+    hops = torch.randn(4 * 9 + 16, 13)
+    whole = made.coefficients(made.codes(hops[None]))[0]
+    each = torch.from_numpy(windows(hops.numpy(), 9))
+    assert torch.allclose(made.coefficients(made.codes(each))[:, 0], whole, atol=1e-5)
+    assert whole.shape == (9, COEFFICIENTS)
+
+
+def test_a_mouth_twice_as_wide_moves_twice_as_far_and_lips_do_not_cross() -> None:
+    rest = torch.from_numpy(alignment.TEMPLATE)
+    displaced = 0.1 * torch.randn(5, len(MOVED), 2)
+    small, large = laid(rest, displaced) - rest, laid(2 * rest, displaced) - 2 * rest
+    assert torch.allclose(2 * small, large, atol=1e-3)
+    assert (small[:, [0, 30, 40]] == 0).all()
+    pressed = torch.zeros(1, len(MOVED), 2)
+    pressed[0, [MOVED.index(n) for n in (65, 66, 67)], 1] = -0.5  # the lower lip through the upper
+    closed = laid(rest, pressed)[0]
+    gap = closed[[67, 66, 65], 1] - closed[[61, 62, 63], 1]
+    assert gap.abs().max() < 1e-3
+    assert mouth_width(rest) == TEMPLATE_WIDTH
+
+
+def test_what_is_at_a_landmark_is_moved_with_it() -> None:
+    old, new = (torch.from_numpy(p)[None] for p in (alignment.TEMPLATE, OPENED))
+    assert torch.allclose(mouth.flow(old, new, new[0]), old - new, atol=0.1)
+    assert mouth.flow(old, old, new[0]).abs().max() < 1e-4
+    scaled = mouth.flow(2 * old, 2 * new, 2 * new[0], unit=2.0)
+    assert torch.allclose(scaled / 2, mouth.flow(old, new, new[0]), atol=1e-3)
+
+
+def test_the_square_around_a_mouth_shows_it_where_its_landmarks_say() -> None:
+    picture = np.zeros((FACE_SIZE, FACE_SIZE, 3), np.uint8)
+    box = alignment.lip_box(alignment.TEMPLATE[None])
+    x, y = alignment.TEMPLATE[51].round().astype(int)
+    picture[y - 1 : y + 2, x - 1 : x + 2] = 255
+    matrix = alignment.mouth_square(box, 128)
+    seen = alignment.sample(picture, alignment.pixels(matrix, 64), 64)[..., 0].astype(float)
+    at = alignment.transform(np.array([[x, y]], np.float32), matrix)[0]
+    rows, columns = np.indices(seen.shape)
+    centre = np.array([(seen * columns).sum(), (seen * rows).sum()]) / seen.sum()
+    assert np.allclose((centre + 0.5) * 4 - 0.5, at, atol=0.5)
+    corner = alignment.mouth_square((0, 80, 128, 256), 112)  # near the upper edge: moved inside
+    assert np.allclose(corner[:, 2] / corner[0, 0], [-135.719, 0.281], atol=0.01)
+
+
+def test_the_picture_stays_where_nothing_moves_and_is_painted_between_the_lips() -> None:
+    random = np.random.default_rng(0)
+    for scale in (1.0, 2.5):
+        edge = int(FACE_SIZE * scale)
+        picture = random.integers(0, 256, (edge, edge, 3), np.uint8)
+        place = np.diag([1 / scale, 1 / scale, 1.0])[:2]
+        painter = Painter(picture, place, alignment.TEMPLATE, SMALL)
+        red = np.zeros((32, 32, 3), np.float32)
+        red[..., 0] = 1
+        made = painter.frame(Painted(OPENED, red))
+        y, x = (int(v * scale) for v in (190, 128))
+        assert made[y, x].tolist() == [255, 0, 0]
+        high = int(100 * scale)
+        assert np.array_equal(made[:high], picture[:high])
+        assert not np.array_equal(made, picture)
+        shut = alignment.TEMPLATE.copy()
+        shut[60:68] = shut[60]  # nothing between the lips
+        still = Painter(picture, place, shut, SMALL).frame(Painted(shut, red))
+        changed = np.abs(still.astype(int) - picture).max(2) > 2
+        assert changed.mean() < 0.001
+
+
+def test_a_face_speaks_in_chunks_as_in_one_piece() -> None:
+    talker, random = _talker(), np.random.default_rng(1)
+    face = random.integers(0, 256, (FACE_SIZE, FACE_SIZE, 3), np.uint8)
+    heard = torch.randn(24, 20, 13)
+    with torch.inference_mode():
+        whole = list(talker.painted(face, alignment.TEMPLATE, [heard]))
+        # The size of the movement is judged by the first chunk, so that one is the same.
+        parts = list(talker.painted(face, alignment.TEMPLATE, [heard, heard[:3]]))
+        far = list(talker.painted(face, alignment.TEMPLATE, [heard], movement=2.0))
+    assert len(whole) == 24 and len(parts) == 27
+    for a, b in zip(whole, parts, strict=False):
+        assert np.allclose(a.points, b.points) and np.allclose(a.colours, b.colours)
+    corner = (a.points[48] - alignment.TEMPLATE[48] for a in (far[0], whole[0]))
+    assert np.allclose(next(corner), 2 * next(corner), atol=1e-3)
+    assert picture_size(SMALL) == FACE_SIZE == generate(
+        talker, face, heard[:2].numpy(), points=alignment.TEMPLATE
+    ).shape[1]
+
+
+def test_sound_is_changed_by_the_seed_alone_and_gain_moves_the_first_cepstrum() -> None:
+    hops = torch.randn(3, 36, 13) * 5
+    first = augment.sound(hops, np.random.default_rng(3))
+    assert torch.equal(first, augment.sound(hops, np.random.default_rng(3)))
+    assert not torch.equal(first, augment.sound(hops, np.random.default_rng(4)))
+    assert first.shape == hops.shape and torch.isfinite(first).all()
+    assert not torch.equal(first, augment.sound(hops, np.random.default_rng(3), voice=False))
+    there = cosines()
+    assert np.allclose(there.T @ there, np.eye(13), atol=1e-5)
+    louder = np.full(26, 6.0) @ there
+    assert louder[0] == pytest.approx(6 * 26**0.5, rel=1e-5) and np.abs(louder[1:]).max() < 1e-4
+
+
+def test_motion_learns_how_the_drawn_faces_move(
+    tiny_corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(motion, "STEPS", 80)
+    monkeypatch.setattr(motion, "CLIPS", 8)
+    given = Windows(tiny_corpus, config.with_changes(TINY, MOUTHS), 0, progress=False)
+    found = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        made = Motion()
+        mean, std = given.standardisation()
+        made.mean.copy_(mean)
+        made.std.copy_(std)
+        errors = motion.fit(made, given, 0, progress=False)
+        found.append(made)
+    assert all(map(torch.equal, found[0].state_dict().values(), found[1].state_dict().values()))
+    assert errors["opening"] > 0 and not made.training
+    fits = []
+    for _, clip in given.some():
+        moved, opening = motion.relative(clip.landmarks)
+        assert moved.shape == (len(opening), len(MOVED), 2)
+        codes = made.codes(torch.from_numpy(clip.mfcc)[None])
+        heard = made.displacements(made.coefficients(codes))[0].detach().numpy()
+        lower, upper = ([MOVED.index(n) for n in which] for which in ((65, 66, 67), (61, 62, 63)))
+        said = heard[:, lower, 1].mean(1) - heard[:, upper, 1].mean(1)
+        fits.append(np.corrcoef(said, opening)[0, 1])
+        assert 0.025 <= made.size(codes) <= 0.1
+    assert np.mean(fits) > 0.6, fits
+
+
+def test_g_learns_inside_the_lips_alone_and_motion_stays() -> None:
+    settings = short(config.with_changes(TINY, MOUTHS), 4)
+    step = make_step(settings)
+    g = step.amie.generator
+    assert isinstance(g, MouthGenerator)
+    batch = make_batch(settings)
+    before = {name: value.clone() for name, value in g.state_dict().items()}
+    first = step(batch, 0)
+    for k in (1, 2):
+        last = step(batch, k)
+    assert last["inner"] < first["inner"]
+    moved = {n for n, v in g.state_dict().items() if not torch.equal(v, before[n])}
+    assert not any(name.startswith("motion.") for name in moved)
+    for part in ("decoder.out", "shape.0", "audio_encoder", "identity_encoder", "image_encoder"):
+        assert any(name.startswith(part) for name in moved), part
+
+
+def test_outside_the_lips_a_training_frame_is_the_moved_face() -> None:
+    talker = _talker()
+    face = torch.rand(2, 3, 32, 32)
+    own = torch.from_numpy(alignment.transform(
+        alignment.TEMPLATE, alignment.mouth_square(alignment.lip_box(alignment.TEMPLATE[None]), 128)
+    )).expand(2, -1, -1)  # fmt: skip
+    mouths = talker.mouths(face, own, own[:, None].expand(-1, 3, -1, -1))
+    assert torch.allclose(mouths.bases, face[:, None].expand(-1, 3, -1, -1, -1), atol=1e-3)
+    assert mouths.inner.shape == (2, 3, 1, 32, 32) and mouths.codes.shape[:2] == (2, 3)
+    code = talker.identity(face)._replace(face=mouths.bases[:, 0], region=mouths.inner[:, 0])
+    frame = talker.decode(code, torch.randn(2, 16, 4, 4) + mouths.codes[:, 0], face)
+    outside = (mouths.inner[:, 0] == 0).expand_as(frame)
+    assert torch.equal(frame[outside], mouths.bases[:, 0][outside])
+    assert not torch.allclose(frame[~outside], mouths.bases[:, 0][~outside])
+
+
+def test_the_identity_is_the_most_closed_of_those_tried(tiny_corpus: Path) -> None:
+    settings = config.with_changes(TINY, MOUTHS | {"train.geometry": False, "train.augment": False})
+    tried = config.with_changes(settings, {"train.identity_tries": 6})
+    opening = []
+    for one in (settings, tried):
+        batches = [Windows(tiny_corpus, one, 0, progress=False).batch(k) for k in range(4)]
+        points = torch.cat([b.identity_landmarks for b in batches]).numpy()
+        opening.append(alignment.lip_opening(points).mean())
+    assert opening[1] < opening[0]
+    laid_out = Windows(tiny_corpus, tried, 0, progress=False).batch(1)
+    drawn = Windows(tiny_corpus, tried, 0, progress=False, resident_bytes=0).batch(1)
+    assert torch.equal(laid_out.identity, drawn.identity)
+    assert torch.equal(laid_out.frames, drawn.frames)
+
+
+def test_a_levelled_clip_has_the_same_cepstra_however_loud_it_is(tiny_corpus: Path) -> None:
+    clip = store.load_clip(tiny_corpus, store.clips(tiny_corpus)["file"].iloc[0])
+    quiet = store.levelled(
+        store.dataclasses.replace(clip, audio=(clip.audio // 8).astype(np.int16)), 16_000
+    )
+    loud = store.levelled(clip, 16_000)
+    said = ~clip.silent
+    near = np.abs(windows(quiet.mfcc, len(said))[said] - windows(loud.mfcc, len(said))[said])
+    assert np.median(near) < 0.5
+
+
+def test_teeth_are_kept_of_the_frame_that_shows_most_and_hang_from_the_upper_lip(
+    tiny_corpus: Path,
+) -> None:
+    given = Windows(tiny_corpus, config.with_changes(TINY, MOUTHS), 0, progress=False)
+    kept = Interiors(TINY.model.image_size)
+    count = interiors.fill(kept, given, progress=False)
+    speakers = set(given.speakers.tolist())
+    assert count == len(speakers) and torch.isfinite(kept.canvases).all()
+    assert (kept.inner.amax((1, 2, 3)) > 0.5).all() and (kept.widths > 20).all()
+    tint = kept.tints[0].numpy()
+    detail = kept.details(tint)
+    own = alignment.TEMPLATE.copy()
+    own += kept.hang[0].numpy() - own[61:64].mean(0)
+    there = detail.laid(own, float(kept.widths[0]))
+    assert np.allclose(there, detail.fine, atol=1e-5)
+    lower = detail.laid(own + [0, 32], float(kept.widths[0]))
+    moved = 32 * len(lower) // FACE_SIZE
+    assert np.allclose(lower[moved:], detail.fine[:-moved], atol=1e-5)
+    assert abs(detail.fine.mean()) < 0.02  # detail alone: the mean colour is G's
