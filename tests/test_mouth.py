@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,13 +12,15 @@ from amie_core import config
 from amie_core.config import FACE_SIZE, ModelConfig
 from amie_core.data import alignment, store
 from amie_core.data.audio import cosines, windows
+from amie_core.evaluation.evaluate import evaluate
 from amie_core.model import mouth
 from amie_core.model.interiors import Interiors
 from amie_core.model.motion import COEFFICIENTS, MOVED, Motion, laid, mouth_width
 from amie_core.model.mouth import MouthGenerator, Painted
 from amie_core.model.painter import Painter
 from amie_core.model.talker import generate, picture_size
-from amie_core.training import augment, interiors, motion
+from amie_core.training import augment, checkpoint, interiors, motion
+from amie_core.training.loop import train
 from amie_core.training.windows import Windows
 
 MOUTHS = {"model.compose": "landmarks", "model.canvas": 128, "attention.enabled": False,
@@ -95,7 +98,7 @@ def test_the_picture_stays_where_nothing_moves_and_is_painted_between_the_lips()
         painter = Painter(picture, place, alignment.TEMPLATE, SMALL)
         red = np.zeros((32, 32, 3), np.float32)
         red[..., 0] = 1
-        made = painter.frame(Painted(OPENED, red))
+        made = painter.frame(Painted(OPENED, red, 0 * red))
         y, x = (int(v * scale) for v in (190, 128))
         assert made[y, x].tolist() == [255, 0, 0]
         high = int(100 * scale)
@@ -103,7 +106,7 @@ def test_the_picture_stays_where_nothing_moves_and_is_painted_between_the_lips()
         assert not np.array_equal(made, picture)
         shut = alignment.TEMPLATE.copy()
         shut[60:68] = shut[60]  # nothing between the lips
-        still = Painter(picture, place, shut, SMALL).frame(Painted(shut, red))
+        still = Painter(picture, place, shut, SMALL).frame(Painted(shut, red, 0 * red))
         changed = np.abs(still.astype(int) - picture).max(2) > 2
         assert changed.mean() < 0.001
 
@@ -198,9 +201,44 @@ def test_outside_the_lips_a_training_frame_is_the_moved_face() -> None:
     assert mouths.inner.shape == (2, 3, 1, 32, 32) and mouths.codes.shape[:2] == (2, 3)
     code = talker.identity(face)._replace(face=mouths.bases[:, 0], region=mouths.inner[:, 0])
     frame = talker.decode(code, torch.randn(2, 16, 4, 4) + mouths.codes[:, 0], face)
-    outside = (mouths.inner[:, 0] == 0).expand_as(frame)
-    assert torch.equal(frame[outside], mouths.bases[:, 0][outside])
-    assert not torch.allclose(frame[~outside], mouths.bases[:, 0][~outside])
+    away = ((talker.around == 0) & (mouths.inner[:, 0] == 0)).expand_as(frame)
+    assert away.any() and torch.equal(frame[away], mouths.bases[:, 0][away])
+    lips = (mouths.inner[:, 0] > 0).expand_as(frame)
+    assert not torch.allclose(frame[lips], mouths.bases[:, 0][lips])
+    plain = MouthGenerator(SMALL).eval()  # untrained, it adds nothing to lips and skin
+    made = plain.change(code, torch.randn(2, 16, 4, 4), face)
+    assert not made.shade.any()
+
+
+def test_lips_that_are_hardly_apart_are_brought_together() -> None:
+    rest = torch.from_numpy(alignment.TEMPLATE.copy())
+    rest[[65, 66, 67], 1] += 3
+    shut = mouth.closed(rest)
+    gap = shut[[67, 66, 65], 1] - shut[[61, 62, 63], 1]
+    assert torch.allclose(gap, torch.full((3,), mouth.SHUT * TEMPLATE_WIDTH), atol=0.01)
+    assert torch.equal(mouth.closed(shut), shut)
+    assert torch.equal(rest[:48], shut[:48])
+
+
+def test_shade_lies_where_the_canvas_does() -> None:
+    picture = np.full((640, 640, 3), 100, np.uint8)
+    place = np.diag([0.4, 0.4, 1.0])[:2]
+    painter = Painter(picture, place, alignment.TEMPLATE, SMALL)
+    nothing = np.zeros((32, 32, 3), np.float32)
+    shade = nothing.copy()
+    shade[12:20, 12:20] = 0.2
+    shut = alignment.TEMPLATE.copy()
+    shut[60:68] = shut[60]
+    painter = Painter(picture, place, shut, SMALL)
+    made = painter.frame(Painted(shut, nothing, shade)).astype(int)
+    changed = np.argwhere((made - picture).max(2) > 25)
+    middle = alignment.transform(
+        np.array([[127.5, 127.5]], np.float32),
+        cv2.invertAffineTransform(alignment.mouth_square(alignment.lip_box(shut[None]), 128)),
+    )[0]
+    assert np.allclose(changed.mean(0)[::-1], middle / 0.4, atol=3)
+    assert np.allclose(np.ptp(changed, axis=0), 8 * 4 / 0.4, atol=6)
+    assert (made[changed[:, 0].mean().astype(int), changed[:, 1].mean().astype(int)] == 151).all()
 
 
 def test_the_identity_is_the_most_closed_of_those_tried(tiny_corpus: Path) -> None:
@@ -248,3 +286,24 @@ def test_teeth_are_kept_of_the_frame_that_shows_most_and_hang_from_the_upper_lip
     moved = 32 * len(lower) // FACE_SIZE
     assert np.allclose(lower[moved:], detail.fine[:-moved], atol=1e-5)
     assert abs(detail.fine.mean()) < 0.02  # detail alone: the mean colour is G's
+
+
+def test_the_model_that_ships_is_the_same_bytes_each_time_it_is_made(
+    tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(motion, "STEPS", 10)
+    settings = short(config.with_changes(TINY, MOUTHS), 3)
+    made = []
+    for name in ("a", "b"):
+        train(settings, tiny_corpus, tmp_path / name, progress=False)
+        made.append(checkpoint.ship(tmp_path / name, tmp_path / f"{name}.safetensors"))
+    assert made[0] == made[1]
+    talker, meta = checkpoint.load_generator(tmp_path / "a.safetensors")
+    assert isinstance(talker, MouthGenerator) and meta["level"] and meta["image_size"] == FACE_SIZE
+    result = evaluate(tmp_path / "a.safetensors", tiny_corpus, "test_unseen", limit=1,
+                      progress=False)  # fmt: skip
+    assert result["image_size"] == FACE_SIZE and result["clips"] == 1
+    # A run that was begun does not learn again what is known from its checkpoint.
+    monkeypatch.setattr(motion, "fit", None)
+    (tmp_path / "a" / "done.json").unlink()
+    assert train(settings, tiny_corpus, tmp_path / "a", progress=False)["steps"] == 3

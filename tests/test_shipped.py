@@ -22,7 +22,7 @@ def test_the_file_is_the_one_of_the_card() -> None:
 
 def test_it_loads_and_says_what_it_is() -> None:
     generator, meta = checkpoint.load_generator(files.SHIPPED)
-    assert meta["profile"] == "talk" and meta["model"]["compose"] == "warp"
+    assert meta["profile"] == "talk" and meta["model"]["compose"] == "landmarks"
     assert all(p.dtype == torch.float32 for p in generator.parameters())
     assert all(torch.isfinite(p).all() for p in generator.parameters())
     tensors, _ = checkpoint.read_tensors(files.SHIPPED)

@@ -26,11 +26,13 @@ FARTHEST = 0.25  # of half the picture: how far a pixel may be moved
 class Change(NamedTuple):
     """What G says of a frame: where its pixels come from, and what is added to them.
 
-    flow: (x, y) in the picture's [-1, 1]; None where nothing is moved.
+    flow: (x, y) in the picture's [-1, 1]; None where nothing is moved. shade: of a mouth moved by
+    landmarks (model.mouth), where the colours cover the mouth's inside: what is added around them.
     """
 
     colours: Float[Tensor, "b 3 s s"]
     flow: Float[Tensor, "b 2 s s"] | None
+    shade: Float[Tensor, "b 3 s s"] | None = None
 
 
 def region(lip_boxes: Int[Tensor, "b 4"], size: int) -> Float[Tensor, "b 1 s s"]:

@@ -200,7 +200,7 @@ class Generator(Talker):
         self.image_encoder = ImageEncoder(tuple(max(8, w // 2) for w in widths))
         self.audio_encoder = AudioEncoder(config.audio_width, config.embedding)
         self.spread = nn.Linear(config.embedding, 16 * widths[-1])  # audio code -> 4×4 map
-        channels = 5 if config.compose == "warp" else 3
+        channels = {"warp": 5, "landmarks": 6}.get(config.compose, 3)
         code = widths[-1] * 2 + max(8, widths[-1] // 2)
         self.decoder = FrameDecoder(widths, code, channels)
 

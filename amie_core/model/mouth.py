@@ -28,6 +28,9 @@ FIXED = 128.0  # px at 256 from the mouth to a square of places that stay where 
 EVERY = 4  # px of the canvas, between the places where the movement is worked out
 ASKED = 1.4  # landmarks found in painted faces move .72 as far as those asked for (val_seen)
 MIDDLE = 0.4  # what `tint` is brought to
+SHADE = 0.5  # of the light on the face: what may be added to it at most
+FADE = 0.4  # of half a canvas: where shade fades out
+SHUT = 0.02  # mouth widths between the inner lips of a mouth at rest (val_seen, val_unseen)
 PART = 16  # frames whose mouths are worked out at once
 SOFT = 1e-3  # of a unit: what keeps landmarks that fall together solvable
 
@@ -83,6 +86,24 @@ def inside(points: Float[np.ndarray, "n 68 2"], size: int) -> Float[np.ndarray, 
     return out.astype(np.float32) / 255
 
 
+def _around(size: int) -> Float[Tensor, "1 1 s s"]:
+    """1 in the middle of a canvas, 0 at its edges, soft between."""
+    at = (torch.arange(size) * 2 + 1) / size - 1
+    inside = ((1 - (at[:, None] ** 2 + at**2).sqrt()) / FADE).clamp(0, 1)
+    return (inside * inside * (3 - 2 * inside))[None, None]
+
+
+def closed(points: Float[Tensor, "68 2"]) -> Float[Tensor, "68 2"]:
+    """A mouth whose lips are hardly apart as one whose lips are SHUT: a still's seldom are."""
+    out = points.clone()
+    upper, lower = [61, 62, 63], [67, 66, 65]
+    gap = (points[lower, 1] - points[upper, 1] - SHUT * mouth_width(points)).clamp(min=0)
+    for inner, outer, share in ((upper, [50, 51, 52], 0.4), (lower, [58, 57, 56], -0.6)):
+        for which in (inner, outer):
+            out[which, 1] += share * gap
+    return out
+
+
 def tint(face: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 3 1 1"]:
     """Mean colour of a canvas, nearly all of it skin: what light falls on the teeth as well."""
     return face.mean((2, 3), keepdim=True).clamp(min=0.05)
@@ -97,14 +118,17 @@ class Mouths(NamedTuple):
 
 
 class Painted(NamedTuple):
-    """What G says of a frame: landmarks (256ths of the face), and a canvas's colours in [0, 1]."""
+    """A frame: landmarks (256ths of the face); colours in [0, 1] and shade of its canvas."""
 
     points: Float[np.ndarray, "68 2"]
     colours: Float[np.ndarray, "s s 3"]
+    shade: Float[np.ndarray, "s s 3"]
 
 
 class MouthGenerator(Generator, MouthTalker):
     """The generator of `compose="landmarks"`."""
+
+    around: Tensor  # where shade may lie
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -117,6 +141,7 @@ class MouthGenerator(Generator, MouthTalker):
             nn.Linear(config.embedding, 16 * config.widths()[-1]),
         )
         self.unit = FACE_SIZE / config.canvas  # a px of the face, in 256ths of the canvas
+        self.register_buffer("around", _around(config.image_size), persistent=False)
 
     def mouths(
         self,
@@ -154,18 +179,21 @@ class MouthGenerator(Generator, MouthTalker):
         audio: Float[Tensor, "b c 4 4"],
         previous: Float[Tensor, "b 3 s s"],
     ) -> Change:
-        """The colours of the inside of the mouth, wherever it may be: of the moved face's light.
+        """The colours of the inside of the mouth, wherever it may be: of the moved face's light;
+        and what no movement of landmarks shows of lips and skin.
 
         identity: its `face` is the moved face, its `region` where it is painted.
         """
         code = torch.cat([audio, self.image_encoder(previous)[-1]], dim=1)
-        paint = torch.sigmoid(self.decoder(code, identity.skips).float())
-        return Change(paint * (tint(identity.face) / MIDDLE), None)
+        raw = self.decoder(code, identity.skips).float()
+        light = tint(identity.face)
+        shade = SHADE * torch.tanh(raw[:, 3:]) * self.around * light
+        return Change(torch.sigmoid(raw[:, :3]) * (light / MIDDLE), None, shade)
 
     def compose(self, identity: IdentityCode, made: Change) -> Float[Tensor, "b 3 s s"]:
-        """Painted inside the lips, the moved face elsewhere."""
-        assert identity.region is not None
-        return torch.lerp(identity.face, made.colours, identity.region)
+        """Painted inside the lips; elsewhere the moved face, shaded."""
+        assert identity.region is not None and made.shade is not None
+        return torch.lerp(identity.face + made.shade, made.colours, identity.region)
 
     @torch.inference_mode()
     def pictures(
@@ -204,6 +232,7 @@ class MouthGenerator(Generator, MouthTalker):
         small = alignment.sample(face, alignment.pixels(matrix, size), size)
         seen = torch.from_numpy(small.copy()).permute(2, 0, 1)[None].float().div_(255).to(device)
         rest = torch.from_numpy(points).float().to(device)
+        shut = closed(rest)
         linear, shift = torch.from_numpy(matrix).float().to(device).split([2, 1], 1)
         shift = shift[:, 0]
         own = rest @ linear.T + shift
@@ -216,7 +245,7 @@ class MouthGenerator(Generator, MouthTalker):
             if large is None:  # how large a voice moves a mouth is judged by its first seconds
                 large = self.motion.size(heard.mT.flatten(0, 1).T[None])
             said = self.motion.displacements(self.motion.coefficients(heard))[:, 0]
-            there = laid(rest, said * (movement * ASKED * large))
+            there = laid(shut, said * (movement * ASKED * large))
             for part, audio in zip(there.split(PART), self.audio(chunk).split(PART), strict=True):
                 canvas = part @ linear.T + shift
                 mouths = self.mouths(seen, own[None], canvas[None])
@@ -224,9 +253,17 @@ class MouthGenerator(Generator, MouthTalker):
                     worn = code._replace(face=mouths.bases[:, k], region=mouths.inner[:, k])
                     made = self.change(worn, audio[k : k + 1] + mouths.codes[:, k], previous)
                     previous = self.compose(worn, made)
-                    colours = made.colours[0].detach().permute(1, 2, 0).cpu().numpy()
-                    colours = colours + details.laid(canvas[k].detach().cpu().numpy(), width)
-                    yield Painted(part[k].detach().cpu().numpy(), colours)
+                    assert made.shade is not None
+                    teeth = details.laid(_array(canvas[k]), width)
+                    yield Painted(
+                        _array(part[k]), _array(made.colours[0]) + teeth, _array(made.shade[0])
+                    )
+
+
+def _array(values: Tensor) -> np.ndarray:
+    """Of a picture (c, s, s) as (s, s, c), or of landmarks."""
+    values = values.detach().permute(1, 2, 0) if values.ndim == 3 else values.detach()
+    return np.ascontiguousarray(values.cpu().numpy())
 
 
 def generator_of(config: ModelConfig) -> Generator:

@@ -55,8 +55,19 @@ class Painter:
         self.turn = self.back[:, :2].T.astype(np.float32)
         shrink = np.array([[1.0, 0.0, -self.first[0]], [0.0, 1.0, -self.first[1]]]) / STEP
         self.to_grid = shrink @ here
-        square = alignment.mouth_square(box, config.canvas)
-        self.to_canvas = alignment.pixels(square, config.image_size) @ here
+        square, size = alignment.mouth_square(box, config.canvas), config.image_size
+        self.to_canvas = alignment.pixels(square, size) @ here
+        # The canvas's own square, in the part.
+        edges = alignment.transform(
+            np.array([[x, y] for x in (0, size) for y in (0, size)], np.float64) - 0.5,
+            cv2.invertAffineTransform(self.to_canvas),
+        )
+        low = np.clip(np.floor(edges.min(0)).astype(int), 0, np.array(self.shape) - 1)
+        high = np.clip(np.ceil(edges.max(0)).astype(int) + 1, low + 1, self.shape)
+        self.spot = slice(low[1], high[1]), slice(low[0], high[0])
+        self.square = int(high[0] - low[0]), int(high[1] - low[1])
+        self.to_square = self.to_canvas.copy()
+        self.to_square[:, 2] += self.to_canvas[:, :2] @ low
         self.pixels = np.stack(
             np.meshgrid(np.arange(self.shape[0]), np.arange(self.shape[1])), -1
         ).astype(np.float32)
@@ -73,10 +84,20 @@ class Painter:
         source = self.pixels + self.offset + fine
         # Both coordinates in one map leave the second empty, which cv2's stubs do not know.
         part = cv2.remap(self.picture, source, None, cv2.INTER_LINEAR, borderMode=edge)  # type: ignore[call-overload]
+        self._shade(part, painted)
         self._paint(part, painted)
         frame = self.picture.copy()
         frame[self.part] = part
         return frame
+
+    def _shade(self, part: UInt8[np.ndarray, "h w 3"], painted: Painted) -> None:
+        """What G adds to lips and skin, in place."""
+        how = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        shade = cv2.warpAffine(
+            painted.shade * np.float32(255), self.to_square, self.square, flags=how
+        )
+        rows, columns = self.spot
+        part[rows, columns] = (part[rows, columns] + shade + 0.5).clip(0, 255)
 
     def _paint(self, part: UInt8[np.ndarray, "h w 3"], painted: Painted) -> None:
         """G's colours between the inner lips, in place."""

@@ -21,7 +21,7 @@ QUICK = 0.5  # weight of the error of the change from frame to frame
 OPENING = 3.0  # weight of the opening's error beside the coefficients'
 UNKNOWN = 0.5  # share of the windows whose voice is changed, so that it is nobody's
 # What is predicted of a voice never heard varies less than what it does; chosen on val_unseen.
-BOLD = 1.7
+BOLD = 1.5
 
 
 class _Spoken(NamedTuple):
