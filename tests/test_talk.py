@@ -19,7 +19,7 @@ from standins import write_hum, write_run
 from amie_core import files
 from amie_core.config import SPEECH_LEVEL
 from amie_core.data import audio, store
-from amie_core.data.alignment import scale
+from amie_core.data.alignment import lip_opening, scale
 from amie_core.data.sound import stream_audio
 from amie_core.data.video import read_video
 from amie_core.errors import UserError
@@ -271,3 +271,17 @@ def test_talking_loads_nothing_that_trains() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_videos_face_is_that_of_its_most_closed_mouth(tmp_path: Path) -> None:
+    video = sorted(shared_data("grid", "s1").glob("*.mpg"))[0]
+    still = open_still(video, keep_smile=True)
+    frames = [frame for frame in read_video(video).frames if frame is not None]
+    assert any(np.array_equal(still.picture, frame) for frame in frames[::5])
+    first = Image.fromarray(frames[0])
+    first.save(tmp_path / "first.png")
+    of_first = open_still(tmp_path / "first.png", keep_smile=True)
+    assert lip_opening(still.points[None])[0] <= lip_opening(of_first.points[None])[0] + 0.3
+    write_hum(tmp_path / "hum.wav", 0.5)
+    with pytest.raises(UserError, match=r"hum.wav is not a readable image"):
+        open_still(tmp_path / "hum.wav")

@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
+from amie_core.config import FPS
 from amie_core.data.alignment import scale
 from amie_core.errors import UserError
 from amie_core.machine import say
@@ -20,6 +22,7 @@ HEIC = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 GREY = 128  # what shows through a transparent image
 SMALLEST = 24  # px between the eyes' centres: below, there is no mouth to be seen
 BETWEEN_EYES = 76  # px at 256, of the template
+SEEN, EVERY = 10, 5  # s at the beginning of a video that are looked at, every fifth frame
 DOUBTFUL, SURER = 0.75, 0.15  # score of a detection; how much surer the picture upside down is
 
 
@@ -52,13 +55,53 @@ class Still:
 
 
 def open_still(path: Path, index: int | None = None, keep_smile: bool = False) -> Still:
-    """The face of an image file, its lips closed unless `keep_smile` (UserError: none usable)."""
+    """The face of an image file, its lips closed unless `keep_smile` (UserError: none usable).
+
+    A video's is that of its frame with the mouth most closed (`best_frame`).
+    """
     try:
-        still = find_face(read_image(path), index)
+        try:
+            image = read_image(path)
+        except UserError as error:
+            found = best_frame(path, index)
+            if found is None:
+                raise error
+            image = found
+        still = find_face(image, index)
     except UserError as error:
         where = "" if str(error).startswith(str(path)) else f"{path}: "
         raise UserError(f"{where}{error}") from None
     return still if keep_smile else still.at_rest()
+
+
+def best_frame(path: Path, index: int | None = None) -> UInt8[np.ndarray, "h w 3"] | None:
+    """Of the first seconds of a video, the frame whose mouth is most closed; None where the file
+    shows no face, or is no video.
+
+    index: which face, counted from the left; the largest where None.
+    """
+    from amie_core.data.alignment import lip_opening
+    from amie_core.data.faces import backend, locate, rivals
+    from amie_core.data.landmarks import SURE
+    from amie_core.data.video import read_video
+
+    try:
+        frames = itertools.islice(read_video(path).frames, 0, SEEN * FPS, EVERY)
+        finder, best, least = backend(), None, np.inf
+        for frame in frames:
+            if frame is None:  # damaged
+                continue
+            faces = sorted(rivals(finder.detect(frame)), key=lambda face: face.box[0])
+            if not faces or (index or 0) >= len(faces):
+                continue
+            face = faces[index] if index is not None else max(faces, key=lambda f: f.side)
+            points, score = locate(frame, finder, face)
+            opening = lip_opening(points[None])[0] / np.linalg.norm(points[54] - points[48])
+            if score >= SURE and opening < least:
+                best, least = frame, opening
+        return best
+    except UserError:
+        return None
 
 
 def find_face(image: UInt8[np.ndarray, "h w 3"], index: int | None = None) -> Still:

@@ -53,13 +53,15 @@ def talk(
 ) -> Talked:
     """Write a video of the face in image `face` saying what is heard in `audio`.
 
-    The face is found and aligned, open lips are closed (unless `keep_smile`), and it is generated
-    at the model's own size, each frame from the model's last one. What the model changes is laid
-    over the picture, `movement` times as large, at the picture's own resolution (canvas.whole);
-    with `size`, over the aligned face at size² px; `crop` gives the model's bare picture at size²
-    px (256). 25 frames/s, H.264 + AAC, as long as the sound of `audio` (any audio or video file);
-    the file's metadata say that it is synthetic. `checkpoint`: a run folder or a .safetensors
-    file, the model that ships where None. `face_index` counts faces from the left, the largest
+    `face` may be a video: its frame with the mouth most closed is taken. The face is found and
+    aligned, open lips are closed (unless `keep_smile`). The model that ships moves the mouth's
+    landmarks, `movement` times as far as it hears, and paints between the lips; others generate the
+    face at their own size, and what they change is laid over the picture. The picture keeps its own
+    resolution (canvas.whole); with `size` it is the aligned face at size² px, and `crop` gives a
+    model's bare picture (256 px where no size is named). 25 frames/s, H.264 + AAC, as long as the
+    sound of `audio` (any audio or video file); the file's metadata say that it is synthetic.
+    `checkpoint`: a run folder or a .safetensors file, the model that ships where None. `face_index`
+    counts faces from the left, the largest
     where None; `alive` lets the eyes blink and the head drift (by `seed`); `device`: "auto", "cpu"
     or "cuda". Raises UserError for unusable input; nothing is left of `out` then.
     """
