@@ -106,7 +106,7 @@ def moves() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 @pytest.mark.parametrize("name, most", [("antiphase.wav", 0.1), ("centre51.m4a", 0.1),
-                                        ("quiet30.wav", 0.1), ("mulaw.wav", 0.25)])  # fmt: skip
+                                        ("quiet30.wav", 0.1), ("mulaw.wav", 0.1)])  # fmt: skip
 def test_lips_move_as_with_the_plain_sound(moves: dict, name: str, most: float) -> None:
     moved = moves[name].std(axis=0).mean() / moves["plain.wav"].std(axis=0).mean()
     assert abs(moved - 1) <= most
