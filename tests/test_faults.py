@@ -114,8 +114,10 @@ def blown(
     expected, codes, blows, number = calm.content(), Counter(), 0, 0
     work = kind(tmp_path / "0", corpus)
     while blows < moments:
+        said.unlink(missing_ok=True)
         process = Running(said, *work.words)
-        while not work.begun.exists() and process.poll() is None:
+        # Both: a job that goes on has begun before, but its process is only starting.
+        while not (said.exists() and work.begun.exists()) and process.poll() is None:
             time.sleep(0.005)
         time.sleep(float(rng.uniform(0, length)))
         if process.poll() is None:
