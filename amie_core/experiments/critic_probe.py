@@ -17,14 +17,13 @@ from torch import Tensor
 
 from amie_core.config import Profile
 from amie_core.data import store
-from amie_core.data.alignment import lip_box
 from amie_core.data.audio import windows
 from amie_core.data.store import PreparedClip
 from amie_core.evaluation.evaluate import at_most
 from amie_core.losses import crop_lips, mutual_information
 from amie_core.model import Critic
 from amie_core.model.critic import paired_accuracy
-from amie_core.model.talker import Talker, generate
+from amie_core.model.talker import Talker, spoken
 from amie_core.mutual_information.samplers import negatives_within_clip
 from amie_core.training import checkpoint
 
@@ -131,14 +130,9 @@ def probe(
     found = {f"own_{name}": accuracy(own, asked[name], gap) for name in ("made", "real")}
     for name in ("made", "real"):
         learnt = [
-            pairs_of(c, c.frames if name == "real" else spoken(talker, c), region) for c in train
+            pairs_of(c, c.frames if name == "real" else spoken(talker, {}, c), region)
+            for c in train
         ]
         critic = fresh_critic(learnt, settings, steps=steps)
         found[f"fresh_{name}"] = accuracy(critic, asked[name], gap)
     return {name: round(value, 4) for name, value in found.items()}
-
-
-def spoken(talker: Talker, clip: PreparedClip) -> Frames:
-    """What a generator makes of a clip's first frame and its sound."""
-    heard = windows(clip.mfcc, len(clip.frames))
-    return generate(talker, clip.frames[0], heard, lip_box(clip.landmarks[:1]))

@@ -23,9 +23,10 @@ from amie_core.errors import UserError
 from amie_core.evaluation import reference_rows
 from amie_core.evaluation.evaluate import Evaluation
 from amie_core.experiments.cells import JUDGE, REAL, STRIP, Cell, deposits, read, run_folder
-from amie_core.experiments.critic_probe import ASKED, Pairs, pairs_of, probe, spoken
+from amie_core.experiments.critic_probe import ASKED, Pairs, pairs_of, probe
 from amie_core.experiments.real_clips import Gathered, RealClips
 from amie_core.files import alone, workspace, write_json, write_whole
+from amie_core.model.talker import spoken
 from amie_core.paper import registered
 from amie_core.training.checkpoint import load_generator
 from amie_core.training.loop import train
@@ -115,8 +116,8 @@ def generated(
     run = run_folder(cell, data)
     if not (run / "done.json").is_file():
         return None
-    talker, _ = load_generator(run)
-    return (spoken(talker, clip) for clip in clips)
+    talker, meta = load_generator(run)
+    return (spoken(talker, meta, clip) for clip in clips)
 
 
 def _describe(real: RealClips, folder: Path) -> None:
