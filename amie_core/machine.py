@@ -75,11 +75,12 @@ def pick_device(name: str) -> str:
 
 
 @contextmanager
-def one_device(locks: Path) -> Iterator[str | None]:
-    """Hold a GPU that nobody else with these locks holds, where there is one; yields its name.
+def one_device(locks: Path, shared: int = 1) -> Iterator[str | None]:
+    """Hold one of the `shared` places on a GPU, where there is one; yields the GPU's name.
 
-    Files in `locks` say which are taken; waits until one is free. Must come before CUDA's first
-    use: the choice is told by CUDA_VISIBLE_DEVICES, of which a scheduler's own value is respected.
+    Files in `locks` say which places are taken; waits until one is free. Must come before CUDA's
+    first use: the choice is told by CUDA_VISIBLE_DEVICES, of which a scheduler's own value is
+    respected.
     """
     import torch
 
@@ -91,10 +92,11 @@ def one_device(locks: Path) -> Iterator[str | None]:
     from filelock import FileLock, Timeout
 
     locks.mkdir(parents=True, exist_ok=True)
-    for name in itertools.cycle(names):
-        lock = FileLock(locks / f"gpu-{name}.lock")
+    places = [(name, place) for place in range(shared) for name in names]
+    for name, place in itertools.cycle(places):
+        lock = FileLock(locks / f"gpu-{name}{f'-{place}' if place else ''}.lock")
         try:
-            lock.acquire(timeout=1 / len(names))
+            lock.acquire(timeout=1 / len(places))
         except Timeout:
             continue
         try:

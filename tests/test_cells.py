@@ -1,5 +1,6 @@
 """Cells: planned by settings, deposited whole, taken as they are, remade when settings change."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -250,6 +251,13 @@ def test_two_cells_hold_two_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
         with machine.one_device(tmp_path) as third:
             assert third == "1"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    with contextlib.ExitStack() as held:  # five cells share two
+        names = []
+        for _ in range(5):
+            names.append(held.enter_context(machine.one_device(tmp_path, shared=3)))
+            monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+        assert names == ["0", "1", "0", "1", "0"]
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     with machine.one_device(tmp_path) as none:
         assert none is None

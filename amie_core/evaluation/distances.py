@@ -77,11 +77,12 @@ def features(
     heard = windows(clip.mfcc, len(frames))[which]
     frames = frames[which]
     pictures = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float().div_(255)
-    boxes = torch.tensor([clip.lip_box]).expand(len(pictures), 4)
+    pictures = pictures.to(next(phi.parameters(), pictures).device)
+    boxes = torch.tensor([clip.lip_box], device=pictures.device).expand(len(pictures), 4)
     found: Features = {}
     for name, images in (("frame", pictures), ("lips", crop_lips(pictures, boxes))):
         maps = phi(images.contiguous(memory_format=torch.channels_last)).flatten(2)
-        found[name] = torch.cat([maps.mean(2), maps.std(2)], 1).double().numpy()
+        found[name] = torch.cat([maps.mean(2), maps.std(2)], 1).cpu().double().numpy()
     heard = heard.reshape(-1, 5, 4, 13).mean(2).reshape(-1, 65)  # 40 ms steps are enough
     found["joint"] = np.concatenate([found["lips"], heard.astype(np.float64)], axis=1)
     return found

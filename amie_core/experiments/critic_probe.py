@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from amie_core import machine
 from amie_core.config import Profile
 from amie_core.data import store
 from amie_core.data.audio import windows
@@ -30,6 +31,7 @@ from amie_core.training import checkpoint
 CLIPS, STEPS, PAIRS = 48, 400, 32  # training clips; a fresh T's steps; pairs a step
 ASKED = 200  # test clips, at most
 Frames = UInt8[np.ndarray, "n s s 3"]
+taught: dict[tuple[object, ...], Critic] = {}  # by real frames, the last: it is every row's
 
 
 class Pairs(NamedTuple):
@@ -58,7 +60,9 @@ def accuracy(critic: Critic, clips: Sequence[Pairs], gap: int, *, seed: int = 0)
     random, right = np.random.default_rng(seed), []
     for seen, heard, silent in clips:
         other = negatives_within_clip(len(seen), gap, silent=silent, generator=random)
-        joint, marginal = critic(seen.float().div(255), heard, heard[torch.from_numpy(other)])
+        joint, marginal = critic(
+            *_on(critic, seen.float().div(255), heard, heard[torch.from_numpy(other)])
+        )
         right.append(float(paired_accuracy(joint, marginal)))
     return float(np.mean(right))
 
@@ -73,6 +77,7 @@ def fresh_critic(
     cepstra = torch.cat([clip.heard.flatten(0, 1) for clip in clips])
     critic.audio_encoder.mean.copy_(cepstra.mean(0))
     critic.audio_encoder.std.copy_(cepstra.std(0) + 1e-3)
+    critic.to(machine.pick_device("auto"))
     checkpoint.channels_last(critic)
     t = settings.train
     optimizer = torch.optim.Adam(critic.parameters(), t.lr_critic, t.betas, fused=True)
@@ -88,13 +93,19 @@ def fresh_critic(
             heard.append(clip.heard[at])
             other.append(clip.heard[far])
         joint, marginal = critic(
-            torch.cat(seen).float().div_(255), torch.cat(heard), torch.cat(other)
+            *_on(critic, torch.cat(seen).float().div_(255), torch.cat(heard), torch.cat(other))
         )
         optimizer.zero_grad(set_to_none=True)
         mutual_information(joint, marginal, "js").backward()
         torch.nn.utils.clip_grad_norm_(critic.parameters(), t.clip)
         optimizer.step()
     return critic.eval()
+
+
+def _on(critic: Critic, *tensors: Tensor) -> list[Tensor]:
+    """The tensors, where the critic is."""
+    device = next(critic.parameters()).device
+    return [tensor.to(device) for tensor in tensors]
 
 
 def own_critic(run: Path, settings: Profile) -> Critic:
@@ -122,17 +133,23 @@ def probe(
     own_real, own_made, fresh_made (a fresh T trained and asked on generated frames), fresh_real
     (on real ones).
     """
-    region, gap = settings.loss.critic_region, settings.train.min_gap
+    region, gap, t = settings.loss.critic_region, settings.train.min_gap, settings.train
+    key = (store.digest(data), clips, steps, region, gap, settings.model, t.lr_critic, t.betas)
     rows = at_most(store.clips(data, "train"), clips)
     train = [store.load_clip(data, f, size=settings.model.image_size) for f in rows["file"]]
     train = [clip for clip in train if len(clip.frames) > gap + 1]
     own = own_critic(run, settings)
     found = {f"own_{name}": accuracy(own, asked[name], gap) for name in ("made", "real")}
     for name in ("made", "real"):
-        learnt = [
-            pairs_of(c, c.frames if name == "real" else spoken(talker, {}, c), region)
-            for c in train
-        ]
-        critic = fresh_critic(learnt, settings, steps=steps)
+        critic = taught.get(key) if name == "real" else None
+        if critic is None:
+            learnt = [
+                pairs_of(c, c.frames if name == "real" else spoken(talker, {}, c), region)
+                for c in train
+            ]
+            critic = fresh_critic(learnt, settings, steps=steps)
+        if name == "real":
+            taught.clear()
+            taught[key] = critic
         found[f"fresh_{name}"] = accuracy(critic, asked[name], gap)
     return {name: round(value, 4) for name, value in found.items()}

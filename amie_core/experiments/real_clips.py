@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 
-from amie_core import files
+from amie_core import files, machine
 from amie_core.config import Profile, brief
 from amie_core.data import store
 from amie_core.data.store import PreparedClip
@@ -110,7 +110,7 @@ class RealClips:
     @cached_property
     def phi(self) -> Phi:
         """φ, whose features the distances are measured in."""
-        return Phi("relu2_2")
+        return Phi("relu2_2").to(machine.pick_device("auto"))
 
     @cached_property
     def real(self) -> list[Features]:

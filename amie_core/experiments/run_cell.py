@@ -16,7 +16,7 @@ import torch
 from jaxtyping import UInt8
 
 from amie_core import machine
-from amie_core.config import brief
+from amie_core.config import Profile, brief
 from amie_core.data import store
 from amie_core.data.store import PreparedClip
 from amie_core.errors import UserError
@@ -63,14 +63,15 @@ def measure_cell(
     settings, run = cell.settings, run_folder(cell, data)
     folder, tested = deposits(cell.table), cell.tested or data
     with alone(folder / REAL):  # the same for all cells: measured once, the others wait for it
-        real = RealClips(tested, settings, kept=folder / JUDGE, taught=data, progress=progress)
-        _describe(real, folder)
+        real = _real_clips(tested, data, settings, folder, progress)
     first, gathered, splits = real.splits[0], Gathered(real), {}
     critic = cell.method == "amie" and settings.loss.mi > 0
     asked: dict[str, list[Pairs]] = {"real": [], "made": []}
     for split in real.splits:
         limit = settings.evaluate_clips
-        evaluation = Evaluation(run, tested, split, limit=limit, progress=progress)
+        evaluation = Evaluation(
+            run, tested, split, device="auto", limit=limit, progress=progress
+        )
         for clip, frames in evaluation:
             verdict = real.judged(frames, clip)
             evaluation.add({"sync_auc": verdict.auc, "sync_offset": verdict.offset})
@@ -120,6 +121,24 @@ def generated(
     return (spoken(talker, meta, clip) for clip in clips)
 
 
+known_real: dict[tuple[Any, ...], RealClips] = {}  # the last: a worker measures cell after cell
+
+
+def _real_clips(
+    tested: Path, data: Path, settings: Profile, folder: Path, progress: bool
+) -> RealClips:
+    """The real clips that a cell is measured by, what they say of themselves written once."""
+    key = (folder, *map(store.digest, (tested, data)), settings.model.image_size,
+           settings.evaluate_clips, brief(settings))  # fmt: skip
+    if key not in known_real:
+        known_real.clear()
+        known_real[key] = RealClips(
+            tested, settings, kept=folder / JUDGE, taught=data, progress=progress
+        )
+    _describe(known_real[key], folder)
+    return known_real[key]
+
+
 def _describe(real: RealClips, folder: Path) -> None:
     """Write what the real clips say, once for a corpus."""
     path = folder / REAL
@@ -146,13 +165,16 @@ def make_all(cells: list[Cell], data: Path | None, *, workers: int = 1) -> list[
     """Deposits of all cells; what is missing is made from `data`, `workers` at a time.
 
     Each worker is a process of its own with one thread: on a CPU that trains more than threads do.
+    More workers than GPUs share them: a step on small pictures leaves most of a GPU idle, and with
+    NVIDIA's multi-process service (`nvidia-cuda-mps-control -d`) their kernels run side by side.
     A cell that fails is reported and the rest goes on. With `data` None nothing is trained.
     """
     missing = [cell for cell in cells if read(cell, data) is None] if data is not None else []
     if data is not None and missing:
         spawned = multiprocessing.get_context("spawn")  # forks of a process with threads may hang
         count = max(1, min(workers, len(missing)))
-        with ProcessPoolExecutor(count, spawned, initializer=_begin_worker) as pool:
+        shared = -(-count // max(1, torch.cuda.device_count()))
+        with ProcessPoolExecutor(count, spawned, _begin_worker, (shared,)) as pool:
             jobs = [pool.submit(_complaint, cell, data) for cell in missing]
             bar = machine.progress_bar(jobs, "cells", total=len(missing))
             for cell, job in zip(missing, bar, strict=True):
@@ -162,10 +184,10 @@ def make_all(cells: list[Cell], data: Path | None, *, workers: int = 1) -> list[
     return [found for cell in cells if (found := read(cell, data)) is not None]
 
 
-def _begin_worker() -> None:
-    """One thread, and a GPU of its own where there is one, for as long as the process lives."""
+def _begin_worker(shared: int) -> None:
+    """One thread, and a place on a GPU where there is one, for as long as the process lives."""
     torch.set_num_threads(1)
-    held.enter_context(machine.one_device(workspace()))
+    held.enter_context(machine.one_device(workspace(), shared))
 
 
 def _complaint(cell: Cell, data: Path) -> str:
