@@ -75,12 +75,13 @@ def pick_device(name: str) -> str:
 
 
 @contextmanager
-def one_device(locks: Path, shared: int = 1) -> Iterator[str | None]:
+def one_device(locks: Path, shared: int | None = None) -> Iterator[str | None]:
     """Hold one of the `shared` places on a GPU, where there is one; yields the GPU's name.
 
-    Files in `locks` say which places are taken; waits until one is free. Must come before CUDA's
-    first use: the choice is told by CUDA_VISIBLE_DEVICES, of which a scheduler's own value is
-    respected.
+    None: $AMIE_CELLS_A_GPU, or a place alone. Files in `locks` say which places are taken; waits
+    until one is free. Must come before CUDA's first use: the choice is told by
+    CUDA_VISIBLE_DEVICES, of which a scheduler's own value is respected. UserError: that variable
+    is no number from 1 on.
     """
     import torch
 
@@ -91,6 +92,11 @@ def one_device(locks: Path, shared: int = 1) -> Iterator[str | None]:
         return
     from filelock import FileLock, Timeout
 
+    if shared is None:
+        told = os.environ.get("AMIE_CELLS_A_GPU", "1")
+        if not told.isdecimal() or int(told) < 1:
+            raise UserError(f"AMIE_CELLS_A_GPU={told}: say how many cells share a GPU, 1 or more")
+        shared = int(told)
     locks.mkdir(parents=True, exist_ok=True)
     places = [(name, place) for place in range(shared) for name in names]
     for name, place in itertools.cycle(places):

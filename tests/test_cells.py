@@ -258,6 +258,14 @@ def test_two_cells_hold_two_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             names.append(held.enter_context(machine.one_device(tmp_path, shared=3)))
             monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
         assert names == ["0", "1", "0", "1", "0"]
+    monkeypatch.setenv("AMIE_CELLS_A_GPU", "2")
+    with contextlib.ExitStack() as held:
+        for wanted in ("0", "1", "0", "1"):
+            assert held.enter_context(machine.one_device(tmp_path)) == wanted
+            monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setenv("AMIE_CELLS_A_GPU", "many")
+    with pytest.raises(UserError, match="AMIE_CELLS_A_GPU"), machine.one_device(tmp_path):
+        pass
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     with machine.one_device(tmp_path) as none:
         assert none is None

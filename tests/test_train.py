@@ -18,6 +18,7 @@ from amie_core.training import checkpoint
 from amie_core.training.amie import AmieStep
 from amie_core.training.board import Board
 from amie_core.training.loop import TrainingStopped, train
+from amie_core.training.method import precision_of
 from amie_core.training.windows import Batch, Windows
 
 
@@ -188,6 +189,24 @@ def test_two_processes_hold_the_same_weights(tiny_corpus: Path, tmp_path: Path) 
     a, b = (checkpoint.read_tensors(p / "state.safetensors")[0] for p in (out, tmp_path / "one"))
     name = "networks.generator.decoder.out.weight"
     assert not torch.equal(a[name], b[name])  # the second process's batches did count
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpu", "size", "wanted"),
+    [
+        ("auto", True, 64, "32-true"),
+        ("auto", True, 256, "bf16-mixed"),
+        ("auto", False, 64, "bf16-mixed"),
+        ("bf16-mixed", True, 64, "bf16-mixed"),
+        ("32-true", True, 256, "32-true"),
+    ],
+)
+def test_bf16_is_taken_where_it_is_faster(
+    asked: str, gpu: bool, size: int, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("amie_core.training.method.fast_bf16", lambda gpu: True)
+    changes = {"train.precision": asked, "model.image_size": size}
+    assert precision_of(config.with_changes(TINY, changes), gpu) == wanted
 
 
 def test_bf16_runs_on_a_cpu(tiny_corpus: Path, tmp_path: Path) -> None:
