@@ -164,12 +164,19 @@ REHEARSAL: dict[str, Any] = {
     "loss.phi_region": "lips",  # on a whole face of 256² φ alone takes four fifths of a CPU's step
 }  # fmt: skip
 
-# The methods that can be trained, by the names of the paper's tables.
+# The methods that can be trained, by the names of the paper's tables; then those of its section 2
+# that stand in none.
+RELATED = {
+    "sda": "Vougioukas et al. [2018]",
+    "obamanet": "Kumar et al. [2017]",
+    "synthesizing": "Suwajanakorn et al. [2017]",
+}
 METHODS = {
     "speech2vid": "Chung et al. [2017]",
     "glance": "Chen et al. [2018]",
     "davs": "Zhou et al. [2019]",
     "atvgnet": "Chen et al. [2019]",
+    **RELATED,
     "amie": "AMIE (Ours)",
 }
 PEERS = tuple(name for name in METHODS if name != "amie")

@@ -28,41 +28,22 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from amie_core import losses
-from amie_core.config import FACE_SIZE, LANDMARKS, ModelConfig, Profile
+from amie_core.config import ModelConfig, Profile
 from amie_core.model.generator import AudioEncoder, FrameDecoder, ImageEncoder
 from amie_core.model.talker import Talker
-from amie_core.peers.parts import PART, PictureDiscriminator, decode_frames
+from amie_core.peers.parts import (
+    PART,
+    PictureDiscriminator,
+    Shape,
+    decode_frames,
+    landmarks_of,
+    looks,
+)
 from amie_core.training.method import Method, MethodStep, Networks
 from amie_core.training.windows import Batch, Windows
 
 COEFFICIENTS = 6
 PIXEL, GAN, SHAPE = 10.0, 0.04, 0.1
-
-
-class Shape(nn.Module):
-    """Landmarks as PCA coefficients, each of deviation 1 over the training frames."""
-
-    mean_shape: Tensor
-    basis: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("mean_shape", torch.zeros(2 * LANDMARKS))
-        self.register_buffer("basis", torch.zeros(COEFFICIENTS, 2 * LANDMARKS))
-
-    def fit(self, points: Float[Tensor, "n 68 2"]) -> None:
-        """Mean and principal axes; an axis is divided by its deviation, so coefficients have 1."""
-        flat = points.flatten(1).double()
-        mean = flat.mean(0)
-        values, axes = torch.linalg.eigh((flat - mean).T @ (flat - mean) / len(flat))
-        values, axes = values.flip(0)[:COEFFICIENTS], axes.flip(1)[:, :COEFFICIENTS]
-        sign = axes.sum(0).sign()  # eigenvectors have none of their own
-        self.mean_shape.copy_(mean)
-        self.basis.copy_(((axes * sign) / values.clamp(min=1e-6).sqrt()).T)
-
-    def forward(self, points: Float[Tensor, "*n 68 2"]) -> Float[Tensor, "*n 6"]:
-        """Coefficients of landmarks (px at 256²)."""
-        return (points.flatten(-2) - self.mean_shape) @ self.basis.T
 
 
 class Atvgnet(Talker):
@@ -74,7 +55,7 @@ class Atvgnet(Talker):
         super().__init__()
         widths, code = config.widths(), config.embedding
         self.register_buffer("memory", torch.tensor(memory))  # frames that the LSTM looks back
-        self.shape = Shape()
+        self.shape = Shape(COEFFICIENTS)
         self.audio_encoder = AudioEncoder(config.audio_width, code)
         self.lstm = nn.LSTM(code + COEFFICIENTS, code, batch_first=True)
         self.to_shape = nn.Linear(code, COEFFICIENTS)
@@ -113,26 +94,12 @@ class Atvgnet(Talker):
         self, face: Float[Tensor, "1 3 s s"], windows: Iterable[Float[Tensor, "_ 20 13"]]
     ) -> Iterator[Float[Tensor, "_ 3 s s"]]:
         """Sound to shapes to frames; before the first frame its own sound is taken to go on."""
-        own, m, past = self.shape(_landmarks(face).to(face)), int(self.memory), None
-        for chunk in windows:
-            codes = self.codes(chunk[None])[0]
-            past = codes[:1].expand(m - 1, -1) if past is None else past
-            line = torch.cat([past, codes])
-            past = line[len(codes) :]
-            looks = line.unfold(0, m, 1).transpose(1, 2)  # (n, m, e): each frame's own past
-            shapes = self.heard_shapes(own.expand(len(looks), -1), looks)[:, -1]
+        own = self.shape(landmarks_of(face).to(face))
+        codes = (self.codes(chunk[None])[0] for chunk in windows)
+        for heard in looks(codes, int(self.memory)):
+            shapes = self.heard_shapes(own.expand(len(heard), -1), heard)[:, -1]
             for part in shapes.split(PART):
                 yield self.draw(face, own, part[None])[0][0].clamp(0, 1)
-
-
-def _landmarks(face: Float[Tensor, "1 3 s s"]) -> Float[Tensor, "1 68 2"]:
-    """Landmarks of an aligned face, px at 256²; the mean face's where none are found."""
-    from amie_core.data import alignment, faces
-
-    big = F.interpolate(face.float(), (FACE_SIZE,) * 2, mode="bicubic", align_corners=False)
-    picture = big.clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-    points, found = faces.measure_landmarks(picture)
-    return torch.from_numpy(points if found[0] else alignment.TEMPLATE[None].copy())
 
 
 class AtvgnetNetworks(Networks):

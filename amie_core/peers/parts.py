@@ -1,4 +1,4 @@
-"""What the compared methods share: all frames of a window decoded at once, and the roll-out."""
+"""What the compared methods share: frames decoded at once, the roll-out, shapes of landmarks."""
 
 from collections.abc import Iterable, Iterator
 
@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from amie_core.config import FACE_SIZE, ModelConfig
+from amie_core.config import FACE_SIZE, LANDMARKS, ModelConfig
 from amie_core.data.alignment import TEMPLATE, lip_box
-from amie_core.model.generator import FrameDecoder, ImageEncoder, Skips
+from amie_core.model.generator import AudioEncoder, FrameDecoder, ImageEncoder, Skips
 from amie_core.model.talker import Talker
 
 PART = 24  # frames decoded at once in a roll-out, about: bounds the memory
@@ -80,7 +80,7 @@ def cut_lips(faces: Float[Tensor, "b 3 s s"], size: int) -> Float[Tensor, "b 3 h
 
 
 def put_lips(
-    face: Float[Tensor, "b 3 s s"], change: Float[Tensor, "b k 3 h h"]
+    face: Float[Tensor, "b 3 s s"], change: Float[Tensor, "b k 3 h w"]
 ) -> Float[Tensor, "b k 3 s s"]:
     """What changes of the cut lips, laid over the identity face; its edge feathered."""
     rows, columns = lip_region(face.shape[-1])
@@ -98,3 +98,104 @@ def put_lips(
     frames = face[:, None].repeat(1, change.shape[1], 1, 1, 1)
     frames[..., rows, columns] += shown * patch
     return frames
+
+
+class Shape(nn.Module):
+    """Points as PCA coefficients, each of deviation 1 over the training frames."""
+
+    mean_shape: Tensor
+    basis: Tensor
+
+    def __init__(self, coefficients: int, points: int = LANDMARKS) -> None:
+        super().__init__()
+        self.register_buffer("mean_shape", torch.zeros(2 * points))
+        self.register_buffer("basis", torch.zeros(coefficients, 2 * points))
+
+    def fit(self, points: Float[Tensor, "n p 2"]) -> None:
+        """Mean and principal axes; an axis is divided by its deviation, so coefficients have 1."""
+        flat, kept = points.flatten(1).double(), len(self.basis)
+        mean = flat.mean(0)
+        values, axes = torch.linalg.eigh((flat - mean).T @ (flat - mean) / len(flat))
+        values, axes = values.flip(0)[:kept], axes.flip(1)[:, :kept]
+        sign = axes.sum(0).sign()  # eigenvectors have none of their own
+        self.mean_shape.copy_(mean)
+        self.basis.copy_(((axes * sign) / values.clamp(min=1e-6).sqrt()).T)
+
+    def forward(self, points: Float[Tensor, "*n p 2"]) -> Float[Tensor, "*n c"]:
+        """Coefficients of points (px at 256²)."""
+        return (points.flatten(-2) - self.mean_shape) @ self.basis.T
+
+    def moved(self, change: Float[Tensor, "*n c"]) -> Float[Tensor, "*n p 2"]:
+        """How a change of the coefficients moves the points, px at 256²."""
+        axes = self.basis / (self.basis**2).sum(1, keepdim=True).clamp(min=1e-12)
+        return (change @ axes).unflatten(-1, (-1, 2))
+
+
+MOUTH = slice(48, 68)  # of the 68 landmarks
+
+
+def mouth(points: Float[Tensor, "*n 68 2"]) -> Float[Tensor, "*n 20 2"]:
+    """The mouth's points from their own middle: where a head is does not count."""
+    own = points[..., MOUTH, :]
+    return own - own.mean(-2, keepdim=True)
+
+
+def landmarks_of(face: Float[Tensor, "1 3 s s"]) -> Float[Tensor, "1 68 2"]:
+    """Landmarks of an aligned face, px at 256²; the mean face's where none are found."""
+    from amie_core.data import faces
+
+    big = F.interpolate(face.float(), (FACE_SIZE,) * 2, mode="bicubic", align_corners=False)
+    picture = big.clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    points, found = faces.measure_landmarks(picture)
+    return torch.from_numpy(points if found[0] else TEMPLATE[None].copy())
+
+
+def looks(
+    chunks: Iterable[Float[Tensor, "_ e"]], memory: int, ahead: int = 0
+) -> Iterator[Float[Tensor, "_ m e"]]:
+    """For each frame of a clip the `memory` codes that end `ahead` frames after it, chunk by chunk.
+
+    Before the first frame its own code is taken to go on, after the last one likewise. As many as
+    a training window has: an LSTM's state that has run for 75 frames is none that it was trained
+    with.
+    """
+    line: Tensor | None = None
+    for chunk in chunks:
+        before = chunk[:1].expand(memory - 1 - ahead, -1) if line is None else line
+        line = torch.cat([before, chunk])
+        if len(line) >= memory:
+            yield line.unfold(0, memory, 1).transpose(1, 2)
+            line = line[len(line) - memory + 1 :]
+    if line is not None and ahead:
+        line = torch.cat([line, line[-1:].expand(ahead, -1)])
+        yield line.unfold(0, memory, 1).transpose(1, 2)
+
+
+class DelayedLstm(nn.Module):
+    """Sound to a mouth's coefficients, said DELAY frames late: an LSTM that hears what comes."""
+
+    DELAY = 1  # frames, beyond the window's own 100 ms
+    memory: Tensor
+
+    def __init__(self, config: ModelConfig, coefficients: int, memory: int = 4) -> None:
+        super().__init__()
+        code = config.embedding
+        self.register_buffer("memory", torch.tensor(memory))  # frames that it hears for one
+        self.audio_encoder = AudioEncoder(config.audio_width, code)
+        self.lstm = nn.LSTM(code, code, batch_first=True)
+        self.head = nn.Linear(code, coefficients)
+
+    def forward(self, windows: Float[Tensor, "b k 20 13"]) -> Float[Tensor, "b k2 c"]:
+        """Coefficients of all but the window's last DELAY frames."""
+        codes = self._codes(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
+        return self.head(self.lstm(codes)[0][:, self.DELAY :]).float()
+
+    def _codes(self, windows: Float[Tensor, "n 20 13"]) -> Float[Tensor, "n e"]:
+        return F.leaky_relu(self.audio_encoder(windows), 0.2)
+
+    def spoken(
+        self, windows: Iterable[Float[Tensor, "_ 20 13"]]
+    ) -> Iterator[Float[Tensor, "_ c"]]:
+        """Coefficients of every frame of a clip, PART frames at most at a time."""
+        for heard in looks(map(self._codes, windows), int(self.memory), self.DELAY):
+            yield from self.head(self.lstm(heard)[0][:, -1]).split(PART)
