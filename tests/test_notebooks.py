@@ -160,7 +160,7 @@ def test_workflow_plans_a_rehearsal_its_shards_and_another_corpus(
     assert f"--corpus lrw --root {tmp_path} --out {out} --mfcc-rate 16000 --jobs 1" in said
     assert "notebooks/lrw-20-on-synthetic/05_ablation.ipynb" in said
     assert f"run_cell lrw-20 davs 0 --test-data {tiny_corpus}" in said
-    assert said.count("run_cell lrw-20") == 14  # ten rows, four methods, one seed
+    assert said.count("run_cell lrw-20") == 17  # ten rows, seven methods, one seed
     refused = planned(profile="lrw", steps="few")
     assert refused.returncode and "unknown profile 'lrw-few'" in refused.stdout + refused.stderr
 

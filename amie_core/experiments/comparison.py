@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amie_core.config import METHODS, PEERS
+from amie_core.config import METHODS, PEERS, RELATED
 from amie_core.experiments.ablation import METRICS, mean_interval, values, with_interval
 from amie_core.experiments.tables import reference_lines, save_paper_table
 from amie_core.paper import TABLE_1, TABLE_2, Score
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Deposit = Mapping[str, Any]
-# Name of a cell -> name in the paper's tables, in their order.
-CELLS = {("ours" if name == "amie" else name): printed for name, printed in METHODS.items()}
+# Name of a cell -> name in the paper's tables, in their order; what stands in none says so.
+CELLS = {
+    ("ours" if name == "amie" else name): printed + (" †" if name in RELATED else "")
+    for name, printed in METHODS.items()
+}
 # Column of the paper -> correct metric, the one of released scripts, the paper's field, decimals.
 COLUMNS = {
     "PSNR, dB ↑": ("psnr_rgb", "psnr_rgb_uint8_legacy", "psnr", 2),
@@ -34,7 +37,8 @@ LEGEND = (
     "Correct: PSNR in floats over colour, SSIM with Wang's Gaussian window, LMD the mean over the "
     "20 mouth points. Legacy: as released scripts of compared methods have it, PSNR with 8-bit "
     "wrap-around, SSIM with scikit-image's uniform window, LMD summed over the points. Means over "
-    "seeds with 95 % intervals (Student's t). Paper: as printed, at a size it does not give."
+    "seeds with 95 % intervals (Student's t). Paper: as printed, at a size it does not give. "
+    "†: named in the paper's section 2, not in its tables."
 )
 
 
