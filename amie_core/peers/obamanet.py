@@ -1,5 +1,6 @@
 """ObamaNet: R. Kumar, J. Sotelo, K. Kumar, A. de Brébisson, Y. Bengio, "ObamaNet: Photo-realistic
-lip-sync from text", NIPS workshop 2017. Not in the paper's tables; named in its sec. 2.
+lip-sync from text", NIPS workshop 2017. Not in the paper's tables; its sec. 2 names it ("Rithesh et
+al.").
 
 Kept: sound to the mouth's PCA coefficients by a time-delayed LSTM; then pictures of the face whose
 mouth is cut out and drawn as an outline, completed by a U-Net (pix2pix: L1 and a conditional

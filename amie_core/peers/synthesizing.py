@@ -1,5 +1,6 @@
 """Synthesizing Obama: S. Suwajanakorn, S. M. Seitz, I. Kemelmacher-Shlizerman, "Synthesizing Obama:
-Learning Lip Sync from Audio", SIGGRAPH 2017. Not in the paper's tables; named in its sec. 2.
+Learning Lip Sync from Audio", SIGGRAPH 2017. Not in the paper's tables; its sec. 2 names it
+("Supasorn et al.").
 
 Kept: sound to the mouth's PCA coefficients by a time-delayed LSTM; no network makes a picture:
 texture is retrieved. Of the training frames of one person the nearest in shape are taken and their
