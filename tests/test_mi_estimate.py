@@ -52,7 +52,7 @@ def draw(name: str, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return (BENCHMARK | OTHERS)[name].draw(n, np.random.default_rng(seed))
 
 
-@pytest.mark.parametrize("objective", ["js", "dv", "nwj", "infonce"])
+@pytest.mark.parametrize("objective", ["js", "dv", "ruderman", "nwj", "infonce"])
 def test_every_objective_finds_a_gaussian(objective: str) -> None:
     found = estimate(*draw("1v1-normal-0.75", 1000), objective, **QUICK)
     assert found.nats == pytest.approx(0.413, abs=0.08)

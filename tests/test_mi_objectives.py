@@ -8,9 +8,18 @@ import torch
 
 from amie_core.experiments.estimators.known_truth import gaussian_nats
 from amie_core.experiments.estimators.panels import exact_scores
-from amie_core.mutual_information import CHANCE_JS, EmaDv, dv, infonce, js, nwj
+from amie_core.mutual_information import (
+    CHANCE_JS,
+    EmaDv,
+    Ruderman,
+    dv,
+    infonce,
+    js,
+    nwj,
+    ruderman,
+)
 
-OBJECTIVES = [js, dv, nwj, EmaDv()]
+OBJECTIVES = [js, dv, nwj, EmaDv(), Ruderman()]
 
 
 def test_knowing_nothing_scores_chance() -> None:
@@ -44,7 +53,7 @@ def test_infonce_is_at_most_ln_n() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("score", [-100.0, 100.0])
-@pytest.mark.parametrize("objective", OBJECTIVES, ids=["js", "dv", "nwj", "ema"])
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=["js", "dv", "nwj", "ema", "ruderman"])
 def test_extreme_scores_stay_finite(objective, score: float, dtype: torch.dtype) -> None:
     joint = torch.full((64,), score, dtype=dtype, requires_grad=True)
     marginal = torch.full((64,), score, dtype=dtype, requires_grad=True)
@@ -52,6 +61,29 @@ def test_extreme_scores_stay_finite(objective, score: float, dtype: torch.dtype)
     value.backward()
     assert value.isfinite() and value.dtype == torch.float32
     assert joint.grad.isfinite().all() and marginal.grad.isfinite().all()
+
+
+def test_ruderman_s_best_shift_gives_dv_and_none_gives_nwj() -> None:
+    joint, marginal = torch.randn(300) + 1, 1.5 * torch.randn(900) - 1
+    best = torch.logsumexp(marginal, 0) - math.log(900)
+    assert ruderman(joint, marginal, best).item() == pytest.approx(dv(joint, marginal).item())
+    none = torch.zeros(())
+    assert ruderman(joint, marginal, none).item() == pytest.approx(nwj(joint, marginal).item())
+    for away in (-1.0, -0.1, 0.1, 1.0):
+        assert ruderman(joint, marginal, best + away) < dv(joint, marginal)
+    learnt = Ruderman()
+    optimiser = torch.optim.SGD(learnt.parameters(), 0.2)
+    for _ in range(400):
+        optimiser.zero_grad()
+        (-learnt(joint, marginal)).backward()
+        optimiser.step()
+    assert learnt.shift.item() == pytest.approx(best.item(), abs=1e-3)
+
+
+def test_a_constant_added_to_the_critic_moves_ruderman_s_best_shift_alone() -> None:
+    joint, marginal, shift = torch.randn(50), torch.randn(70), torch.tensor(0.3)
+    moved = ruderman(joint + 5, marginal + 5, shift + 5)
+    assert moved.item() == pytest.approx(ruderman(joint, marginal, shift).item(), abs=1e-5)
 
 
 def test_ema_corrects_the_gradient_alone() -> None:

@@ -51,7 +51,8 @@ def test_smile_clips_the_partition_alone() -> None:
 
 @pytest.mark.parametrize(
     ("objective", "readout", "reason"),
-    [("dv", "nwj", "constant"), ("dv", "xi", "constant"), ("infonce", "dv", "function of x"),
+    [("dv", "nwj", "constant"), ("ruderman", "nwj", "shift"), ("dv", "xi", "constant"),
+     ("infonce", "dv", "function of x"),
      ("js", "infonce", "score matrix"), ("js", "median", "unknown read-out"),
      ("hinge", None, "unknown objective")],
 )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 _PLACES = {
     "classical": ("edgeworth", "gaussian", "ksg"),
     "estimation.estimate": ("Estimate", "estimate"),
-    "objectives": ("CHANCE_JS", "EmaDv", "dv", "infonce", "js", "nwj"),
+    "objectives": ("CHANCE_JS", "EmaDv", "Ruderman", "dv", "infonce", "js", "nwj", "ruderman"),
     "readouts": ("READOUTS", "readout_for", "xi"),
     "samplers": ("across_clips", "derangement", "negatives_within_clip"),
 }

@@ -57,6 +57,32 @@ def nwj(joint: Float[Tensor, "..."], marginal: Float[Tensor, "..."]) -> Float[Te
     return 1 + _wide(joint).mean() - growth.mean()
 
 
+def ruderman(
+    joint: Float[Tensor, "..."], marginal: Float[Tensor, "..."], shift: Float[Tensor, ""]
+) -> Float[Tensor, ""]:
+    """1 + E[T] - s - E[e^(T - s)]: KL's conjugate over probability measures (Ruderman et al. 2012).
+
+    Concave in T and s together. Over s its maximum, at ln E[e^T], is `dv`; at s = 0 it is `nwj`,
+    which it is never under at its best s. With s learnt beside T the gradient of a mini-batch is
+    unbiased, as that of `dv` is not.
+    """
+    return nwj(joint - shift, marginal - shift)
+
+
+class Ruderman(nn.Module):
+    """`ruderman` with its shift, a number that is learnt with the critic."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(()))
+
+    def forward(
+        self, joint: Float[Tensor, "..."], marginal: Float[Tensor, "..."]
+    ) -> Float[Tensor, ""]:
+        """Value at the shift as it is."""
+        return ruderman(joint, marginal, self.shift)
+
+
 def infonce(scores: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
     """van den Oord 2018: mean ln-softmax of the matched column, plus ln n; never above ln n.
 

@@ -87,12 +87,13 @@ READOUTS: dict[str, Readout] = {
     "xi": Readout(xi_jsd, True, ("js", "nwj")),
     "nwj": Readout(nwj, True, ("js", "nwj")),
     "smile": Readout(smile, False, ("js", "nwj")),
-    "dv": Readout(dv_pooled, True, ("js", "nwj", "dv")),
+    "dv": Readout(dv_pooled, True, ("js", "nwj", "dv", "ruderman")),
     "infonce": Readout(infonce, True, ("infonce",)),
 }
-DEFAULT_READOUT = {"js": "dv", "dv": "dv", "nwj": "nwj", "infonce": "infonce"}
+DEFAULT_READOUT = {"js": "dv", "dv": "dv", "ruderman": "dv", "nwj": "nwj", "infonce": "infonce"}
 _WHY_NOT = {
     "dv": "DV fixes its critic only up to a constant, which this read-out would take for MI",
+    "ruderman": "its critic is fixed only up to its shift, which this read-out would take for MI",
     "infonce": "InfoNCE fixes its critic only up to a function of x, so only 'infonce' reads it",
     "js": "it needs the score matrix of an InfoNCE critic",
     "nwj": "it needs the score matrix of an InfoNCE critic",

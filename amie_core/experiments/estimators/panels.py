@@ -20,7 +20,7 @@ from amie_core.mutual_information.classical import edgeworth, gaussian, ksg
 from amie_core.mutual_information.estimation.estimate import estimate
 from amie_core.mutual_information.estimation.fit import FitConfig
 
-NEURAL = ("js", "dv", "nwj", "infonce")
+NEURAL = ("js", "dv", "ruderman", "nwj", "infonce")
 
 
 def exact_scores(

@@ -183,7 +183,8 @@ def estimate(
 ) -> Estimate:
     """Mutual information of the rows of x (n, dx) and y (n, dy), in nats.
 
-    objective: "js" (Eq. 7), "dv" (Eq. 6, with MINE's corrected gradient), "nwj" or "infonce".
+    objective: "js" (Eq. 7), "dv" (Eq. 6, with MINE's corrected gradient), "ruderman" (Ruderman et
+    al. 2012), "nwj" or "infonce".
     readout: "dv" | "nwj" | "xi" | "smile" | "infonce", by default the tightest bound that fits the
     objective. rank_gaussianise: True, critics see normal scores alone; False, standardised values
     alone; None, both, or ranks alone where a column's kurtosis exceeds 10 (the result says so).

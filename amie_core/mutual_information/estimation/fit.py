@@ -63,7 +63,11 @@ class _Objective:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.ema = objectives.EmaDv()
+        self.ema, self.ruderman = objectives.EmaDv(), objectives.Ruderman()
+
+    def parameters(self) -> list[Tensor]:
+        """What is learnt beside the critic."""
+        return list(self.ruderman.parameters()) if self.name == "ruderman" else []
 
     def __call__(self, critic: PairCritic, data: Sample, pairs: tuple[Tensor, Tensor]) -> Tensor:
         still = torch.arange(len(data.x))
@@ -75,6 +79,8 @@ class _Objective:
         joint, marginal = values[: len(still)], values[len(still) :]
         if self.name == "dv":
             return self.ema(joint, marginal)
+        if self.name == "ruderman":
+            return self.ruderman(joint, marginal)
         return getattr(objectives, self.name)(joint, marginal)
 
 
@@ -88,6 +94,7 @@ def validate(
         return float(torch.stack([objectives.infonce(block) for block in blocks]).mean())
     still = torch.arange(len(data.x))
     joint, marginal = scores(critic, data, (still, still)), scores(critic, data, pairs)
+    objective = "dv" if objective == "ruderman" else objective  # its value at the best shift
     return float(getattr(objectives, objective)(joint, marginal))
 
 
@@ -101,9 +108,11 @@ def _set_gain(critic: PairCritic, data: Sample, generator: np.random.Generator) 
     critic.gain.copy_(gains[values.argmax()])
 
 
-def _optimiser(critic: PairCritic, config: FitConfig) -> torch.optim.Optimizer:
+def _optimiser(
+    critic: PairCritic, beside: list[Tensor], config: FitConfig
+) -> torch.optim.Optimizer:
     matrices = [p for p in critic.parameters() if p.ndim > 1]
-    rest = [p for p in critic.parameters() if p.ndim < 2]
+    rest = [p for p in critic.parameters() if p.ndim < 2] + beside
     groups = [{"params": matrices, "weight_decay": critic.config.weight_decay},
               {"params": rest, "weight_decay": 0.0}]  # fmt: skip
     return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99), fused=True)
@@ -131,7 +140,8 @@ def fit(
     averaged = copy.deepcopy(critic).eval()
     weights: list[Tensor] = list(critic.parameters())
     kept: list[Tensor] = list(averaged.parameters())
-    optimiser, value = _optimiser(critic, config), _Objective(objective)
+    value = _Objective(objective)
+    optimiser = _optimiser(critic, value.parameters(), config)
     held_out = shifts(len(validation.x), 20, generator)
     best, waited = validate(averaged, validation, objective, held_out), 0
     state = copy.deepcopy(averaged.state_dict())
