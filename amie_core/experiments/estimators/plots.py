@@ -14,7 +14,8 @@ from amie_core.experiments.estimators.panels import NEURAL
 from amie_core.show.figures import MARKERS, PALETTE, STYLE, figure
 
 LABELS = {"ksg": "KSG", "gaussian": "Gaussian", "edgeworth": "Edgeworth", "js": "critic, JS",
-          "dv": "critic, DV", "ruderman": "critic, Ruderman", "nwj": "critic, NWJ", "infonce": "critic, InfoNCE"}  # fmt: skip
+          "dv": "critic, DV", "ruderman": "critic, Ruderman", "nwj": "critic, NWJ",
+          "infonce": "critic, InfoNCE"}  # fmt: skip
 
 
 def _band(axes: Axes, x: np.ndarray, values: list[list[float]], order: int, label: str) -> None:
