@@ -129,6 +129,11 @@ def rows_and_lips(strips: Mapping[str, Frame], lip_box: Sequence[int], count: in
     return fig
 
 
+def _short_title(heading: str) -> str:
+    """On two lines, so that panels' titles do not meet."""
+    return heading.replace(", ", "\n").replace(" on ", "\non ")
+
+
 @rc_context(STYLE)
 def table_3(table: pd.DataFrame) -> Figure:
     """Every metric of Table 3, a dot and a 95 % interval over seeds a row."""
@@ -145,7 +150,7 @@ def table_3(table: pd.DataFrame) -> Figure:
                 found["mean"], at, "o", color=PALETTE[3 if row == "ours" else 0], markersize=4
             )
         axes.set_yticks(range(len(rows)), rows)
-        axes.set_title(ablation.METRICS[metric][0].replace(", ", "\n"), fontsize=7)
+        axes.set_title(_short_title(ablation.METRICS[metric][0]), fontsize=7)
         axes.tick_params(labelsize=6)
         axes.grid(axis="y", color="0.9")
         axes.set_axisbelow(True)
