@@ -145,7 +145,8 @@ class ObamaNetStep(MethodStep):
         g, d, k = n.generator, n.discriminator, t.unroll
         with self.fabric.autocast():
             heard = g.sound(batch.windows)
-        sound = F.mse_loss(heard, g.shape(mouth(batch.landmarks))[:, : heard.shape[1]])
+        wanted = g.shape(mouth(batch.landmarks))
+        sound = g.shape.error(heard, wanted[:, : heard.shape[1]]).mean()
         self.apply("sound", sound)
 
         every = batch.identity.repeat_interleave(k, 0)

@@ -11,6 +11,7 @@ from amie_core.config import FACE_SIZE, LANDMARKS, ModelConfig
 from amie_core.data.alignment import TEMPLATE, lip_box
 from amie_core.model.generator import AudioEncoder, FrameDecoder, ImageEncoder, Skips
 from amie_core.model.talker import Talker
+from amie_core.training.augment import MIRROR
 
 PART = 24  # frames decoded at once in a roll-out, about: bounds the memory
 
@@ -130,14 +131,31 @@ class Shape(nn.Module):
         axes = self.basis / (self.basis**2).sum(1, keepdim=True).clamp(min=1e-12)
         return (change @ axes).unflatten(-1, (-1, 2))
 
+    def px(self) -> Float[Tensor, " c"]:
+        """How far a coefficient of 1 moves the points: root of the summed squares, px at 256²."""
+        return 1 / self.basis.norm(dim=1).clamp(min=1e-6)
+
+    def error(
+        self, found: Float[Tensor, "b k c"], wanted: Float[Tensor, "b k c"]
+    ) -> Float[Tensor, " b"]:
+        """Mean squared error in px as a share of the shapes' variance: most axes move little."""
+        px = self.px()
+        return (((found - wanted) * px) ** 2).sum(-1).mean(-1) / (px**2).sum()
+
 
 MOUTH = slice(48, 68)  # of the 68 landmarks
 
 
 def mouth(points: Float[Tensor, "*n 68 2"]) -> Float[Tensor, "*n 20 2"]:
-    """The mouth's points from their own middle: where a head is does not count."""
+    """The mouth's points from their own middle, a mean of the mouth and its mirror image.
+
+    Where a head is does not count, nor whether training has mirrored it: no sound says which side
+    of a mouth hangs.
+    """
     own = points[..., MOUTH, :]
-    return own - own.mean(-2, keepdim=True)
+    own = own - own.mean(-2, keepdim=True)
+    mirror = own[..., [k - MOUTH.start for k in MIRROR[MOUTH]], :]
+    return (own + mirror * torch.tensor([-1.0, 1.0], device=own.device)) / 2
 
 
 def landmarks_of(face: Float[Tensor, "1 3 s s"]) -> Float[Tensor, "1 68 2"]:

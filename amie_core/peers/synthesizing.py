@@ -91,7 +91,8 @@ class Synthesizing(Talker):
     ) -> Float[Tensor, "n 3 h w"]:
         """Texture of the given shapes: the median of the nearest, its teeth the nearest one's."""
         known = int(self.count)
-        apart = torch.cdist(shapes.float(), self.shapes[:known])
+        px = self.shape.px()
+        apart = torch.cdist(shapes.float() * px, self.shapes[:known] * px)
         near = apart.topk(min(NEAREST, known), largest=False).indices
         every = self.textures[near].float().div_(255)
         blended, proxy = every.median(1).values, every[:, 0]
@@ -205,7 +206,7 @@ class SynthesizingStep(MethodStep):
         wanted = g.shape(mouth(batch.landmarks))
         person = self.networks.speaker
         own = ((batch.speakers == person) | (person == EVERYBODY)).float()
-        error = F.mse_loss(heard, wanted[:, : heard.shape[1]], reduction="none").mean((1, 2))
+        error = g.shape.error(heard, wanted[:, : heard.shape[1]])
         loss = (error * own).sum() / own.sum().clamp(min=1)
         self.apply("sound", loss)
         real = batch.frames[:, : heard.shape[1]]
