@@ -9,8 +9,8 @@ from real outlines, and are joined only to talk.
 
 Simplified, and why:
 - text to speech (Char2Wav) before it -> none: here sound is given;
-- one man in 17 hours of video -> the corpus's speakers; the outline is drawn at the face's own
-  mouth, whose shape the coefficients change;
+- one man in 17 hours of video -> the corpus's speakers: the LSTM is told the shape of the face's
+  own mouth and says how it changes; the outline is drawn where that mouth is;
 - log-mel frames, a delay of 200 ms -> the 20×13 MFCC window that all methods here are given, which
   reaches 100 ms ahead, and a frame more;
 - the LSTM remembers as many frames as a training window has, also when talking;
@@ -70,7 +70,7 @@ class ObamaNet(Talker):
         super().__init__()
         widths = config.widths()
         self.shape = Shape(COEFFICIENTS, MOUTH.stop - MOUTH.start)
-        self.sound = DelayedLstm(config, COEFFICIENTS, memory)
+        self.sound = DelayedLstm(config, COEFFICIENTS, memory, told=COEFFICIENTS)
         self.encoder = ImageEncoder(widths, 4)
         self.decoder = FrameDecoder(widths, 2 * widths[-1])
 
@@ -96,11 +96,10 @@ class ObamaNet(Talker):
         """Sound to outlines, at the face's own mouth, to frames."""
         found = landmarks_of(face).to(face)
         own, rest = self.shape(mouth(found)), found[:, MOUTH]
-        for shapes in self.sound.spoken(windows):
-            faces = face.expand(len(shapes), -1, -1, -1)
-            yield self.draw(faces, self.asked(faces, rest + self.shape.moved(shapes - own))).clamp(
-                0, 1
-            )
+        for changes in self.sound.spoken(windows, own):
+            faces = face.expand(len(changes), -1, -1, -1)
+            asked = self.asked(faces, rest + self.shape.moved(changes))
+            yield self.draw(faces, asked).clamp(0, 1)
 
 
 class ObamaNetNetworks(Networks):
@@ -143,9 +142,10 @@ class ObamaNetStep(MethodStep):
         """One step of the three."""
         n, t = self.networks, self.profile.train
         g, d, k = n.generator, n.discriminator, t.unroll
+        own = g.shape(mouth(batch.identity_landmarks))
         with self.fabric.autocast():
-            heard = g.sound(batch.windows)
-        wanted = g.shape(mouth(batch.landmarks))
+            heard = g.sound(batch.windows, own)
+        wanted = g.shape(mouth(batch.landmarks)) - own[:, None]
         sound = g.shape.error(heard, wanted[:, : heard.shape[1]]).mean()
         self.apply("sound", sound)
 

@@ -195,25 +195,40 @@ class DelayedLstm(nn.Module):
     DELAY = 1  # frames, beyond the window's own 100 ms
     memory: Tensor
 
-    def __init__(self, config: ModelConfig, coefficients: int, memory: int = 4) -> None:
+    def __init__(
+        self, config: ModelConfig, coefficients: int, memory: int = 4, told: int = 0
+    ) -> None:
         super().__init__()
         code = config.embedding
         self.register_buffer("memory", torch.tensor(memory))  # frames that it hears for one
         self.audio_encoder = AudioEncoder(config.audio_width, code)
-        self.lstm = nn.LSTM(code, code, batch_first=True)
+        self.lstm = nn.LSTM(code + told, code, batch_first=True)
         self.head = nn.Linear(code, coefficients)
 
-    def forward(self, windows: Float[Tensor, "b k 20 13"]) -> Float[Tensor, "b k2 c"]:
-        """Coefficients of all but the window's last DELAY frames."""
-        codes = self._codes(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
+    def forward(
+        self, windows: Float[Tensor, "b k 20 13"], own: Float[Tensor, "b t"] | None = None
+    ) -> Float[Tensor, "b k2 c"]:
+        """Coefficients of all but the window's last DELAY frames.
+
+        own: numbers that it is told of the face beside the sound.
+        """
+        told = None if own is None else own.repeat_interleave(windows.shape[1], 0)
+        codes = self._codes(windows.flatten(0, 1), told).unflatten(0, windows.shape[:2])
         return self.head(self.lstm(codes)[0][:, self.DELAY :]).float()
 
-    def _codes(self, windows: Float[Tensor, "n 20 13"]) -> Float[Tensor, "n e"]:
-        return F.leaky_relu(self.audio_encoder(windows), 0.2)
+    def _codes(
+        self, windows: Float[Tensor, "n 20 13"], told: Float[Tensor, "n t"] | None
+    ) -> Float[Tensor, "n e"]:
+        codes = F.leaky_relu(self.audio_encoder(windows), 0.2)
+        return codes if told is None else torch.cat([codes, told.to(codes)], 1)
 
     def spoken(
-        self, windows: Iterable[Float[Tensor, "_ 20 13"]]
+        self, windows: Iterable[Float[Tensor, "_ 20 13"]], own: Float[Tensor, "1 t"] | None = None
     ) -> Iterator[Float[Tensor, "_ c"]]:
         """Coefficients of every frame of a clip, PART frames at most at a time."""
-        for heard in looks(map(self._codes, windows), int(self.memory), self.DELAY):
+        codes = (
+            self._codes(chunk, None if own is None else own.expand(len(chunk), -1))
+            for chunk in windows
+        )
+        for heard in looks(codes, int(self.memory), self.DELAY):
             yield from self.head(self.lstm(heard)[0][:, -1]).split(PART)
