@@ -103,6 +103,9 @@ def test_a_cell_is_trained_measured_deposited_once(
     strips = cells.strips("smoke", ["c", "ours"], 0)
     assert list(strips) == ["real", "c"]  # `ours` has not been deposited
     assert strips["c"].shape == (32, 8 * 32, 3)
+    with monkeypatch.context() as patch:  # a deposit of another length is not shown as this one
+        patch.setitem(config.CELL_SCALE["smoke"], "train.steps", 3)
+        assert list(cells.strips("smoke", ["c"], 0)) == ["real"]
     real = cells.real("smoke")
     assert real["distances"]["floor"]["frame"]["frechet"]["value"] < (
         made["distances"]["frame"]["frechet"]["value"]

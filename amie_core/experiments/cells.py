@@ -139,11 +139,22 @@ def real(table: str) -> dict[str, Any]:
 
 
 def strips(table: str, names: list[str], seed: int) -> dict[str, UInt8[np.ndarray, "s w 3"]]:
-    """The shown utterance's frames, real first, then of each cell that has been deposited."""
+    """The shown utterance's frames, real first, then of each cell that has been deposited.
+
+    A deposit of other settings, an earlier length for example, is none.
+    """
     from PIL import Image
 
+    profile, _, _ = table.partition("-on-")
     files = {"real": deposits(table) / REAL}
-    files |= {name: deposits(table) / f"{name}_{seed}.json" for name in names}
+    for name in names:
+        path = deposits(table) / f"{name}_{seed}.json"
+        try:
+            known = json.loads(path.read_text()).get("key")
+        except (OSError, ValueError):
+            continue
+        if known == Cell(profile, name, seed).key:
+            files[name] = path
     files = {name: path.with_suffix(".jpg") for name, path in files.items()}
     return {n: np.asarray(Image.open(path)) for n, path in files.items() if path.is_file()}
 
