@@ -105,7 +105,7 @@ class TrainConfig:
     lr_end: float = 0.1
     clip: float = 1.0  # gradient norm
     ema: float = 0.995  # averaged weights; the average begins again where the decay does
-    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"  # method.launch_fabric
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"  # method.precision_of
     compile: bool = False
     augment: bool = True  # colour and mirror
     geometry: bool = later(False)  # windows shifted, scaled and turned a little

@@ -118,15 +118,21 @@ def read(cell: Cell, data: Path | None = None) -> dict[str, Any] | None:
     """A cell's deposit, if it was made with these settings (and from this prepared corpus)."""
     from amie_core.data import store
 
-    try:
-        found = json.loads(cell.deposit.read_text())
-    except (OSError, ValueError):
-        return None
-    if found.get("key") != cell.key:
+    found = _made(cell.deposit, cell.key)
+    if found is None:
         return None
     if cell.tested is not None and found.get("tested_digest") != store.digest(cell.tested):
         return None
     return found if data is None or found["data_digest"] == store.digest(data) else None
+
+
+def _made(path: Path, key: str) -> dict[str, Any] | None:
+    """A deposit, if it is there and was made with the settings that `key` names."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return found if found.get("key") == key else None
 
 
 def real(table: str) -> dict[str, Any]:
@@ -149,11 +155,7 @@ def strips(table: str, names: list[str], seed: int) -> dict[str, UInt8[np.ndarra
     files = {"real": deposits(table) / REAL}
     for name in names:
         path = deposits(table) / f"{name}_{seed}.json"
-        try:
-            known = json.loads(path.read_text()).get("key")
-        except (OSError, ValueError):
-            continue
-        if known == Cell(profile, name, seed).key:
+        if _made(path, Cell(profile, name, seed).key):
             files[name] = path
     files = {name: path.with_suffix(".jpg") for name, path in files.items()}
     return {n: np.asarray(Image.open(path)) for n, path in files.items() if path.is_file()}

@@ -140,16 +140,11 @@ def probe(
     train = [clip for clip in train if len(clip.frames) > gap + 1]
     own = own_critic(run, settings)
     found = {f"own_{name}": accuracy(own, asked[name], gap) for name in ("made", "real")}
-    for name in ("made", "real"):
-        critic = taught.get(key) if name == "real" else None
-        if critic is None:
-            learnt = [
-                pairs_of(c, c.frames if name == "real" else spoken(talker, {}, c), region)
-                for c in train
-            ]
-            critic = fresh_critic(learnt, settings, steps=steps)
-        if name == "real":
-            taught.clear()
-            taught[key] = critic
-        found[f"fresh_{name}"] = accuracy(critic, asked[name], gap)
+    made = [pairs_of(clip, spoken(talker, {}, clip), region) for clip in train]
+    found["fresh_made"] = accuracy(fresh_critic(made, settings, steps=steps), asked["made"], gap)
+    if key not in taught:
+        taught.clear()
+        real = [pairs_of(clip, clip.frames, region) for clip in train]
+        taught[key] = fresh_critic(real, settings, steps=steps)
+    found["fresh_real"] = accuracy(taught[key], asked["real"], gap)
     return {name: round(value, 4) for name, value in found.items()}

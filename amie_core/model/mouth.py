@@ -8,7 +8,6 @@ G paints what no still shows: the inside of the open mouth, covered by nothing a
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -82,11 +81,7 @@ def moved(
 
 def inside(points: Float[np.ndarray, "n 68 2"], size: int) -> Float[np.ndarray, "n s s"]:
     """1 between the inner lips, 0 outside; landmarks in 256ths of the picture."""
-    out = np.zeros((len(points), size, size), np.uint8)
-    scaled = ((points[:, INNER] + 0.5) * (size / FACE_SIZE) - 0.5) * 16
-    for picture, corners in zip(out, scaled.round().astype(np.int32), strict=True):
-        cv2.fillPoly(picture, [corners], 255, cv2.LINE_AA, 4)
-    return out.astype(np.float32) / 255
+    return alignment.filled(points[:, INNER], size).astype(np.float32) / 255
 
 
 def _around(size: int) -> Float[Tensor, "1 1 s s"]:

@@ -128,7 +128,7 @@ class Shape(nn.Module):
 
     def moved(self, change: Float[Tensor, "*n c"]) -> Float[Tensor, "*n p 2"]:
         """How a change of the coefficients moves the points, px at 256²."""
-        axes = self.basis / (self.basis**2).sum(1, keepdim=True).clamp(min=1e-12)
+        axes = self.basis * self.px()[:, None] ** 2
         return (change @ axes).unflatten(-1, (-1, 2))
 
     def px(self) -> Float[Tensor, " c"]:

@@ -26,13 +26,13 @@ from collections.abc import Iterable, Iterator
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from lightning_fabric import Fabric
 from torch import Tensor
 
 from amie_core import losses
-from amie_core.config import FACE_SIZE, ModelConfig, Profile
+from amie_core.config import ModelConfig, Profile
+from amie_core.data.alignment import filled
 from amie_core.model.talker import Talker
 from amie_core.peers.parts import (
     MOUTH,
@@ -109,11 +109,8 @@ class Synthesizing(Talker):
         rows, columns = lip_region(size)
         mean = self.shape.mean_shape.unflatten(0, (-1, 2))
         points = (mean + self.shape.moved(shapes) + middles[:, None])[:, INNER].cpu().numpy()
-        corners = ((points + 0.5) * (size / FACE_SIZE) - 0.5) * 16
-        out = np.zeros((len(points), size, size), np.uint8)
-        for picture, own in zip(out, corners.round().astype(np.int32), strict=True):
-            cv2.fillPoly(picture, [own], 255, cv2.LINE_AA, 4)
-        return torch.from_numpy(out[:, None, rows, columns]).to(shapes.device).float().div_(255)
+        inner = filled(points, size)[:, None, rows, columns]
+        return torch.from_numpy(inner).to(shapes.device).float().div_(255)
 
     def draw(
         self, face: Float[Tensor, "b 3 s s"], shapes: Float[Tensor, "b k c"]
@@ -141,15 +138,13 @@ class Synthesizing(Talker):
 
 
 def _blurred(pictures: Float[Tensor, "n c h w"], deviation: float) -> Float[Tensor, "n c h w"]:
-    """Gaussian blur."""
-    half = max(1, round(3 * deviation))
-    at = torch.arange(-half, half + 1, device=pictures.device)
-    kernel = torch.exp(-(at**2) / (2 * deviation**2))
-    kernel = (kernel / kernel.sum())[None, None]
-    flat = pictures.flatten(0, 1)[:, None]
-    flat = F.conv2d(F.pad(flat, (half, half, 0, 0), mode="replicate"), kernel[:, :, None])
-    flat = F.conv2d(F.pad(flat, (0, 0, half, half), mode="replicate"), kernel[..., None])
-    return flat.view_as(pictures)
+    """Gaussian blur, cut off at three deviations."""
+    side = (2 * max(1, round(3 * deviation)) + 1,) * 2
+    soft = [
+        cv2.GaussianBlur(picture, side, deviation, borderType=cv2.BORDER_REPLICATE)
+        for picture in pictures.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    ]
+    return torch.from_numpy(np.stack(soft)).permute(0, 3, 1, 2).to(pictures.device)
 
 
 class SynthesizingNetworks(Networks):

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -19,12 +18,13 @@ from torch import Tensor
 from amie_core import machine
 from amie_core.config import FACE_SIZE, WINDOW, Profile
 from amie_core.data import store
-from amie_core.data.alignment import lip_opening
+from amie_core.data.alignment import filled, lip_opening
 from amie_core.data.audio import HOPS
 from amie_core.errors import UserError
 from amie_core.mutual_information.samplers import negatives_within_clip
 from amie_core.training import augment
 
+OUTER_LIPS = slice(48, 60)  # of the 68 landmarks
 # Bytes of pictures that stay in memory: few beside what a step takes; of a GPU's, its own memory.
 RESIDENT = {"cpu": 512 << 20, "cuda": 6 << 30}
 
@@ -65,15 +65,6 @@ class _Clips:
         """Where frames of the clips `at` lie, by their numbers in their clip."""
         inside = [np.searchsorted(self.held[c], n) for c, n in zip(at, numbers, strict=True)]
         return self.first_frame[at, None] + np.stack(inside)
-
-
-def lip_polygons(landmarks: Float[np.ndarray, "n 68 2"], size: int) -> np.ndarray:
-    """Filled outer lip contours (n, size, size) uint8, anti-aliased, of landmarks in 256 px."""
-    out = np.zeros((len(landmarks), size, size), np.uint8)
-    scaled = ((landmarks[:, 48:60] + 0.5) * (size / FACE_SIZE) - 0.5) * 16
-    for picture, points in zip(out, scaled.round().astype(np.int32), strict=True):
-        cv2.fillPoly(picture, [points], 255, cv2.LINE_AA, 4)
-    return out
 
 
 def identity_frames(
@@ -185,7 +176,7 @@ class Windows:
 
         return _Clips(
             frames=joined([c.frames for c in clips]),
-            lips=joined([lip_polygons(p, self.size // 2) for p in points]),
+            lips=joined([filled(p[:, OUTER_LIPS], self.size // 2) for p in points]),
             landmarks=joined(points),
             mfcc=joined([c.mfcc for c in clips]),
             held=held,

@@ -63,11 +63,12 @@ class _Objective:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.ema, self.ruderman = objectives.EmaDv(), objectives.Ruderman()
+        kept = {"dv": objectives.EmaDv, "ruderman": objectives.Ruderman}
+        self.own = kept[name]() if name in kept else None  # an objective with a state of its own
 
     def parameters(self) -> list[Tensor]:
         """What is learnt beside the critic."""
-        return list(self.ruderman.parameters()) if self.name == "ruderman" else []
+        return [] if self.own is None else list(self.own.parameters())
 
     def __call__(self, critic: PairCritic, data: Sample, pairs: tuple[Tensor, Tensor]) -> Tensor:
         still = torch.arange(len(data.x))
@@ -77,10 +78,8 @@ class _Objective:
             return objectives.infonce(square.view(n, n))
         values = critic.score(data, torch.cat([still, pairs[0]]), torch.cat([still, pairs[1]]))
         joint, marginal = values[: len(still)], values[len(still) :]
-        if self.name == "dv":
-            return self.ema(joint, marginal)
-        if self.name == "ruderman":
-            return self.ruderman(joint, marginal)
+        if self.own is not None:
+            return self.own(joint, marginal)
         return getattr(objectives, self.name)(joint, marginal)
 
 
