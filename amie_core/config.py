@@ -112,6 +112,7 @@ class TrainConfig:
     lighting: bool = later(False)  # stronger colour, contrast, light from one side, blur
     mix: float = later(0.0)  # share of windows from a second corpus
     speaker_power: float = 0.5  # a speaker with n clips is drawn with weight n**power
+    person: str = later("")  # whom a method of one person learns; empty: who has the most frames
     checkpoint_every: int = 200  # steps
     log_every: int = 20
 
@@ -212,7 +213,13 @@ CELL_SCALE: dict[str, dict[str, Any]] = {
 # The learning rate of each method on GRID, the best of the same three on the validation splits
 # (figures/README.md has the table); a method that is not named has the profile's.
 CELL_TUNED: dict[str, dict[str, dict[str, Any]]] = {
-    "grid": {name: {"train.lr": 2.5e-4} for name in ("speech2vid", "glance", "atvgnet")}
+    "grid": {
+        name: {"train.lr": 2.5e-4} for name in ("speech2vid", "glance", "atvgnet", "synthesizing")
+    }
+}
+# A method under other settings, a line of its own in the tables of a profile: method, settings.
+CELL_VARIANTS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
+    "grid": {"synthesizing_s4": ("synthesizing", {"train.person": "s4"})}
 }
 CELL_SEEDS = {"smoke": (0, 1), "grid": tuple(range(8)), "lrw": (0, 1, 2)}
 # The length curve: some rows trained once more, for so many steps each (the table's own length is
@@ -242,11 +249,18 @@ def brief(settings: Profile) -> bool:
     return settings.name == "smoke" or rehearsed(settings.name) is not None
 
 
-def cell_changes(name: str, method: str) -> dict[str, Any]:
-    """What a method's cells of a profile, or of its rehearsal, change in it."""
+def cell_variants(name: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """The cells of a profile, or of its rehearsal, that are a method under other settings."""
+    rehearsal = rehearsed(name)
+    return CELL_VARIANTS.get(rehearsal[0] if rehearsal else name, {})
+
+
+def cell_changes(name: str, cell: str) -> dict[str, Any]:
+    """What the cells of a method, or of a variant of one, change in a profile or its rehearsal."""
     rehearsal = rehearsed(name)
     base = rehearsal[0] if rehearsal else name
-    changes = CELL_SCALE[base] | CELL_TUNED.get(base, {}).get(method, {})
+    method, own = cell_variants(name).get(cell, (cell, {}))
+    changes = CELL_SCALE[base] | CELL_TUNED.get(base, {}).get(method, {}) | own
     return changes | REHEARSAL | {"train.steps": rehearsal[1]} if rehearsal else changes
 
 

@@ -114,6 +114,21 @@ def test_stream_equals_the_whole(tmp_path, rate, seconds):
     np.testing.assert_allclose(np.concatenate(chunks), whole, rtol=1e-6, atol=1e-4)
 
 
+@pytest.mark.parametrize("seconds", [0.02, 3.0, 7.31])
+def test_samples_stand_where_their_cepstra_do(tmp_path, seconds):
+    path = write_media(tmp_path / "a.wav", audio=noise(seconds), sound="pcm_s16le")
+    wave = sound.load_audio(path)
+    n = sound.frame_count(len(wave))
+    windows = audio.windows(audio.wave_rows(wave, n), n)
+    assert windows.shape == (n, 20, 160)
+    last = n - 1  # its 0.2 s begin 80 ms before the frame
+    padded = np.pad(wave, (1280, 4000))
+    np.testing.assert_array_equal(windows[last].ravel(), padded[640 * last :][:3200])
+    chunks = [*audio.stream_windows(path, 5000, chunk=50, hears="wave")]
+    assert max(map(len, chunks)) <= 50
+    np.testing.assert_array_equal(np.concatenate(chunks), windows)
+
+
 def test_memory_does_not_grow_with_length(tmp_path):
     path = write_media(tmp_path / "a.wav", audio=noise(120), sound="pcm_s16le")
     stream = audio.stream_windows(path, chunk=100)

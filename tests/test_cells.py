@@ -68,6 +68,18 @@ def test_a_tuned_setting_is_its_methods_alone(monkeypatch: pytest.MonkeyPatch) -
     assert Cell("grid", "glance", 0).settings.train.lr == Cell("grid", "b", 0).settings.train.lr
 
 
+def test_a_variant_is_its_method_under_other_settings() -> None:
+    plain, variant = Cell("grid", "synthesizing", 0), Cell("grid", "synthesizing_s4", 0)
+    assert variant.method == plain.method == "synthesizing" and variant.row == "ours"
+    assert variant.settings.train.person == "s4" and plain.settings.train.person == ""
+    changed = config.with_changes(plain.settings, {"train.person": "s4"})
+    assert variant.settings == changed and variant.key != plain.key
+    assert variant.deposit.name == "synthesizing_s4_0.json"
+    names = ["synthesizing", "synthesizing_s4"]
+    assert [c.name for c in cells.planned("grid", names, 1)] == names
+    assert [c.name for c in cells.planned("lrw", names, 1)] == names[:1]
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cell scale that takes seconds."""

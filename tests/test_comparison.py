@@ -46,10 +46,12 @@ def found() -> list[dict[str, Any]]:
 
 
 def test_methods_have_the_paper_s_names_and_ledgers() -> None:
-    assert set(CELLS) == {*METHODS, "ours"} - {"amie"}
+    assert set(CELLS) == {*METHODS, "ours", *comparison.VARIANTS} - {"amie"}
     printed = {score.method for which in TABLE.values() for score in which.printed}
     assert printed == {label for label in CELLS.values() if "†" not in label}
-    assert [name for name, label in CELLS.items() if "†" in label] == list(RELATED)
+    marked = [name for name, label in CELLS.items() if "†" in label]
+    assert marked == [*RELATED, "synthesizing_s4"]
+    assert CELLS["synthesizing_s4"] == "Suwajanakorn et al. [2017], s4 †"
     ledgers = comparison.ledgers()
     assert len(ledgers) == 7 and (ledgers.map(len) > 60).all(axis=None)
 
@@ -62,8 +64,18 @@ def test_table_2_three_ways(found: list[dict[str, Any]]) -> None:
     assert ours["PSNR, dB ↑ · paper"] == "31.01" and ours["seeds"] == "0, 1, 2"
     assert shown.loc["Zhou et al. [2019]", "LMD, px at 256 ↓ · paper"] == "–"  # not in Table 2
     assert shown.loc["copied identity", "SSIM ↑ · correct"] == "0.900"
-    assert (shown.index == [*CELLS.values(), "copied identity", "nearest audio",
-                            "real frames"]).all()  # fmt: skip
+    lines = [label for name, label in CELLS.items() if name not in comparison.VARIANTS]
+    ends = ["copied identity", "nearest audio", "real frames"]
+    assert (shown.index == lines + ends).all()
+
+
+def test_a_method_under_other_settings_has_a_line_where_it_has_run(
+    found: list[dict[str, Any]],
+) -> None:
+    shown = comparison.table([*found, deposit("synthesizing_s4", 0, 21.0)], real(), TABLE[2],
+                             "test_unseen")  # fmt: skip
+    line = shown.loc[CELLS["synthesizing_s4"]]
+    assert line["seeds"] == "0" and line["PSNR, dB ↑ · correct"].startswith("21.00")
 
 
 def test_table_1_is_never_filled_by_another_corpus(found: list[dict[str, Any]]) -> None:

@@ -10,6 +10,7 @@ from tiny import TINY, learns, make_batch, short
 
 from amie_core import config, losses
 from amie_core.config import FACE_SIZE, METHODS, PEERS
+from amie_core.data import store
 from amie_core.errors import UserError
 from amie_core.evaluation.evaluate import evaluate
 from amie_core.model.talker import roll_out
@@ -35,13 +36,15 @@ def weights(*modules: torch.nn.Module) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", PEERS)
 def test_steps_and_speaks(name: str) -> None:
-    step, batch = make_step(name), make_batch(TINY)
-    before = weights(step.networks.averaged)
+    step = make_step(name)
+    generator = step.networks.averaged
+    batch = make_batch(TINY, hears=generator.hears)
+    before = weights(generator)
     log = step(batch, 0)
     assert all(torch.isfinite(value).all() for value in log.values()) and "lip" in log
-    assert not torch.equal(before, weights(step.networks.averaged))
-    generator = step.networks.averaged
-    sound = np.random.default_rng(0).normal(size=(7, 20, 13)).astype(np.float32)
+    assert not torch.equal(before, weights(generator))
+    columns = batch.windows.shape[-1]
+    sound = np.random.default_rng(0).normal(size=(7, 20, columns)).astype(np.float32)
     whole = np.stack(list(roll_out(generator, batch.identity[0], [sound])))
     assert whole.shape == (7, 32, 32, 3) and whole.dtype == np.uint8
     parts = np.stack(list(roll_out(generator, batch.identity[0], [sound[:6], sound[6:]])))
@@ -58,7 +61,8 @@ def test_overfits_one_clip(name: str, tiny_corpus: Path) -> None:
     """The lips of a window that moves, by heart: far nearer than the identity face's own."""
     changes = {"train.steps": 400, "train.lr": 4e-3, "train.warmup": 10, "train.batch": 1}
     step = make_step(name, **changes, **{"train.augment": False})
-    windows = Windows(tiny_corpus, step.profile, 0, progress=False)
+    hears = step.networks.generator.hears
+    windows = Windows(tiny_corpus, step.profile, 0, hears=hears, progress=False)
     windows.weights = np.eye(len(windows.rows))[0]
     batch = max((windows.batch(i) for i in range(20)), key=movement)
     step.networks.fit(windows)
@@ -113,11 +117,11 @@ def test_a_method_has_its_own_key_and_amie_s_is_as_it_was(
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_begins_from_the_identity_face(method: str) -> None:
     """Grey, or half grey, would be behind before the first step."""
-    face = make_batch(TINY).identity[:1]
+    generator = method_of(method).generator(TINY.model)
+    batch = make_batch(TINY, hears=generator.hears)
+    face = batch.identity[:1]
     with torch.inference_mode():
-        made = torch.cat(
-            [*method_of(method).generator(TINY.model).roll(face, [torch.randn(6, 20, 13)])]
-        )
+        made = torch.cat([*generator.roll(face, [batch.windows.flatten(0, 1)])])
     torch.testing.assert_close(made, face.expand_as(made))
 
 
@@ -260,8 +264,28 @@ def test_looks_end_a_delay_after_their_frame_however_a_clip_is_cut(
     assert found == wanted
 
 
+def test_sda_hears_samples_and_their_order(tiny_corpus: Path) -> None:
+    step = make_step("sda")
+    windows = Windows(tiny_corpus, step.profile, 0, hears="wave", progress=False)
+    step.networks.fit(windows)
+    clip = windows.load(0)
+    found = windows.all.sound[: 4 * len(clip.frames) + 16]
+    np.testing.assert_array_equal(found, store.wave_rows(clip, level=False))
+    every = windows.all.sound
+    assert float(step.networks.generator.audio_encoder.std) == pytest.approx(
+        float(every.std()) + 1e-3
+    )
+    batch = windows.batch(0)
+    assert batch.windows.shape[2:] == batch.negatives.shape[2:] == (20, 160)
+    one = batch.windows[0, :1]
+    heard, quiet, backwards = step.networks.generator.audio_encoder(
+        torch.cat([one, one / 100, one.flatten(1).flip(1).view_as(one)])
+    )
+    assert not torch.allclose(heard, quiet) and not torch.allclose(heard, backwards)
+
+
 def test_sda_s_noise_is_the_same_every_time_and_moves_the_picture() -> None:
-    step, batch = make_step("sda"), make_batch(TINY)
+    step, batch = make_step("sda"), make_batch(TINY, hears="wave")
     g = step.networks.generator.eval()
     torch.nn.init.normal_(g.decoder.out.weight, std=0.1)
     with torch.inference_mode():
@@ -274,7 +298,7 @@ def test_sda_s_noise_is_the_same_every_time_and_moves_the_picture() -> None:
 
 
 def test_sda_s_upper_half_has_no_pixel_loss_and_its_judges_learn_apart() -> None:
-    step, batch = make_step("sda"), make_batch(TINY)
+    step, batch = make_step("sda"), make_batch(TINY, hears="wave")
     before = weights(step.judges)
     step.rates["d"] = 0.0
     log = step(batch, 0)
@@ -327,6 +351,19 @@ def test_synthesizing_finds_again_what_it_has_kept(tiny_corpus: Path) -> None:
     outside = torch.ones(32, 32, dtype=torch.bool)
     outside[rows, columns] = False
     assert torch.equal(drawn[..., outside], face[..., outside])
+
+
+def test_synthesizing_learns_whom_it_is_told_to(tiny_corpus: Path) -> None:
+    windows = Windows(tiny_corpus, TINY, 0, progress=False)
+    names = windows.rows["speaker"]
+    for name in names.unique():
+        step = make_step("synthesizing", **{"train.person": name})
+        step.networks.fit(windows)
+        number = int(step.networks.speaker)
+        assert (windows.speakers == number).tolist() == (names == name).tolist()
+    step = make_step("synthesizing", **{"train.person": "nobody"})
+    with pytest.raises(UserError, match=r"train\.person: no training clip is of .*'nobody'"):
+        step.networks.fit(windows)
 
 
 def test_synthesizing_overfits_one_clip_as_far_as_retrieval_goes(tiny_corpus: Path) -> None:

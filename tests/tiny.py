@@ -6,6 +6,7 @@ from lightning_fabric import Fabric
 
 from amie_core import config
 from amie_core.config import Profile
+from amie_core.data.audio import Heard
 from amie_core.training.amie import Amie, AmieStep
 from amie_core.training.method import MethodStep
 from amie_core.training.windows import Batch
@@ -26,21 +27,22 @@ def short(profile: Profile, steps: int) -> Profile:
     return config.with_changes(profile, {"train.steps": steps})
 
 
-def make_batch(profile: Profile, seed: int = 0) -> Batch:
+def make_batch(profile: Profile, seed: int = 0, hears: Heard = "cepstra") -> Batch:
     """Random pictures and sounds of a profile's shapes."""
+    c = {"cepstra": 13, "wave": 160}[hears]
     g = torch.Generator().manual_seed(seed)
     b, k, s = profile.train.batch, profile.train.unroll, profile.model.image_size
     return Batch(
         identity=torch.rand(b, 3, s, s, generator=g),
         before=torch.rand(b, 3, s, s, generator=g),
         frames=torch.rand(b, k, 3, s, s, generator=g),
-        windows=torch.randn(b, k, 20, 13, generator=g),
-        negatives=torch.randn(b, k, 20, 13, generator=g),
+        windows=torch.randn(b, k, 20, c, generator=g),
+        negatives=torch.randn(b, k, 20, c, generator=g),
         lips=torch.rand(b, k, 1, s // 2, s // 2, generator=g),
         lip_boxes=torch.tensor([[152, 232, 64, 192]] * b),
         landmarks=torch.rand(b, k, 68, 2, generator=g) * 255,
         identity_landmarks=torch.rand(b, 68, 2, generator=g) * 255,
-        identity_windows=torch.randn(b, 20, 13, generator=g),
+        identity_windows=torch.randn(b, 20, c, generator=g),
         speakers=torch.arange(b) % 3,
     )
 

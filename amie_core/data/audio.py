@@ -9,6 +9,7 @@ same numbers as the file read at once.
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -30,6 +31,7 @@ BEFORE = 8  # hops of a frame's window that start before the frame
 BANDS = 26  # mel bands: as many as 5 kHz can fill, and the usual number for 13 cepstra
 JUDGED = 10  # s at the beginning whose bands tell which a recording lacks
 FLOOR = 1e-10  # power of digital silence: -100 dB
+Heard = Literal["cepstra", "wave"]  # what a generator is given of the sound
 
 
 @cache
@@ -118,10 +120,24 @@ def _fit(wave: np.ndarray, frames: int, rate: int) -> np.ndarray:
     return np.pad(wave, (BEFORE * hop, after - len(wave)))
 
 
-def windows(mfcc: Float[np.ndarray, "hops 13"], n_frames: int) -> Float[np.ndarray, "n 20 13"]:
-    """The 20×13 window of each frame (sec. 4.1): rows 4v … 4v + 19 of the padded cepstra."""
-    rows = HOPS * np.arange(n_frames)[:, None] + np.arange(WINDOW[0])
-    return mfcc[rows]
+def wave_rows(
+    wave: Float[np.ndarray, " samples"], frames: int
+) -> Float[np.ndarray, "hops 160"]:
+    """The samples of a clip themselves, 4·frames + 16 rows as `mfcc` has: row r is hop r - 8."""
+    length, hop = _plan(SAMPLE_RATE)[:2]
+    return _cut(_fit(np.asarray(wave, np.float32), frames, SAMPLE_RATE)[: hop - length])
+
+
+def _cut(wave: Float[np.ndarray, " samples"]) -> Float[np.ndarray, "hops 160"]:
+    return wave.reshape(-1, _plan(SAMPLE_RATE)[1])
+
+
+def windows(rows: Float[np.ndarray, "hops c"], n_frames: int) -> Float[np.ndarray, "n 20 c"]:
+    """The 20×13 window of each frame (sec. 4.1): rows 4v … 4v + 19 of the padded cepstra.
+
+    Of `wave_rows` the same 0.2 s as samples, 20×160.
+    """
+    return rows[HOPS * np.arange(n_frames)[:, None] + np.arange(WINDOW[0])]
 
 
 def loudness(wave: Float[np.ndarray, " samples"], n_frames: int) -> Float[np.ndarray, " n"]:
@@ -152,29 +168,35 @@ def is_silent(wave: Float[np.ndarray, " samples"], n_frames: int) -> Bool[np.nda
 
 def stream_windows(
     path: str | Path, rate: int = SAMPLE_RATE, chunk: int = 250, voice: Voice | None = None,
-    level: float | None = None,
-) -> Iterator[Float[np.ndarray, "k 20 13"]]:  # fmt: skip
+    level: float | None = None, hears: Heard = "cepstra",
+) -> Iterator[Float[np.ndarray, "k 20 c"]]:  # fmt: skip
     """`windows(mfcc(load_audio(path)))` in chunks of at most `chunk` frames, in flat memory.
 
     voice, level: see sound.stream_audio. With a level, bands that the recording lacks (telephone)
-    are filled as bandwidth.filler says, judged by its beginning.
+    are filled as bandwidth.filler says, judged by its beginning. hears: "wave" gives windows of
+    `wave_rows` instead, 20×160; `rate` and bands do not count there.
     """
     import soxr
 
     voice = survey(path) if voice is None else voice  # once, though the sound is streamed twice
+    rate = SAMPLE_RATE if hears == "wave" else rate
     length, hop = _plan(rate)[:2]
     step = HOPS * hop  # samples of a frame at `rate`
     need = (HOPS * chunk + WINDOW[0] - HOPS - 1) * hop + length
     resample = soxr.ResampleStream(SAMPLE_RATE, rate, 1) if rate != SAMPLE_RATE else None
     fill = None
-    if level is not None and rate == SAMPLE_RATE:
+    if level is not None and rate == SAMPLE_RATE and hears == "cepstra":
         fill = filler(_first_bands(stream_audio(path, voice=voice, level=level)))
+
+    def rows(part: np.ndarray) -> np.ndarray:  # of as many samples as some frames need
+        return _cut(part[: hop - length]) if hears == "wave" else _cepstra(part, rate, fill)
+
     buffer, samples, done = np.zeros(BEFORE * hop, np.float32), 0, 0
     for block in stream_audio(path, voice=voice, level=level):
         samples += len(block)
         buffer = np.concatenate([buffer, resample.resample_chunk(block) if resample else block])
         while len(buffer) >= need:
-            yield windows(_cepstra(buffer[:need], rate, fill), chunk)
+            yield windows(rows(buffer[:need]), chunk)
             buffer, done = buffer[chunk * step :], done + chunk
     if resample:
         buffer = np.concatenate([buffer, resample.resample_chunk(np.zeros(0, np.float32), True)])
@@ -182,7 +204,7 @@ def stream_windows(
         count = min(chunk, frame_count(samples) - first)
         need = (HOPS * count + WINDOW[0] - HOPS - 1) * hop + length
         part = buffer[(first - done) * step :][:need]
-        yield windows(_cepstra(np.pad(part, (0, need - len(part))), rate, fill), count)
+        yield windows(rows(np.pad(part, (0, need - len(part)))), count)
 
 
 def _first_bands(blocks: Iterator[Float[np.ndarray, " k"]]) -> Float[np.ndarray, "hops 26"]:

@@ -109,9 +109,22 @@ def levelled(clip: PreparedClip, rate: int) -> PreparedClip:
     """The clip with its MFCC taken anew from its sound, speech at one level in every clip."""
     from amie_core.data import audio
 
-    wave = audio.levelled(clip.audio.astype(np.float32) / 32767)
-    cepstra = audio.mfcc(wave, rate=rate, frames=len(clip.landmarks))
+    cepstra = audio.mfcc(_wave(clip, level=True), rate=rate, frames=len(clip.landmarks))
     return dataclasses.replace(clip, mfcc=cepstra)
+
+
+def wave_rows(clip: PreparedClip, *, level: bool) -> Float[np.ndarray, "hops 160"]:
+    """The clip's samples as `audio.windows` cuts them; level: speech at one level in every clip."""
+    from amie_core.data import audio
+
+    return audio.wave_rows(_wave(clip, level=level), len(clip.landmarks))
+
+
+def _wave(clip: PreparedClip, *, level: bool) -> Float[np.ndarray, " samples"]:
+    from amie_core.data import audio
+
+    wave = clip.audio.astype(np.float32) / 32767
+    return audio.levelled(wave) if level else wave
 
 
 def around_mouth(clip: PreparedClip, side: int, size: int) -> PreparedClip:

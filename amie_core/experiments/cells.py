@@ -53,13 +53,14 @@ class Cell:
     @property
     def method(self) -> str:
         """The method that it trains."""
-        return "amie" if self.name in ABLATION else self.name
+        own, _ = config.cell_variants(self.profile).get(self.name, (self.name, {}))
+        return "amie" if own in ABLATION else own
 
     @property
     def settings(self) -> Profile:
         """Resolved settings (UserError for an unknown profile or name)."""
         config.profile(self.profile)
-        scale = config.cell_changes(self.profile, self.method)
+        scale = config.cell_changes(self.profile, self.name)
         if self.steps is not None:
             scale = scale | {"train.steps": self.steps}
         return config.resolve(self.profile, self.row, scale)
@@ -97,10 +98,19 @@ def planned(
     profile: str, names: list[str] | None = None, seeds: int | None = None,
     tested: Path | None = None,
 ) -> list[Cell]:  # fmt: skip
-    """The cells of a table, seed by seed: the profile's seeds, or the first `seeds` numbers."""
+    """The cells of a table, seed by seed: the profile's seeds, or the first `seeds` numbers.
+
+    Names of variants that other profiles have are left out.
+    """
     numbers = config.cell_seeds(profile) if seeds is None else tuple(range(seeds))
-    rows = names or ABLATION
+    rows = offered(profile, names or [*ABLATION])
     return [Cell(profile, name, seed, tested=tested) for seed in numbers for name in rows]
+
+
+def offered(profile: str, names: list[str]) -> list[str]:
+    """These names without variants that other profiles have."""
+    elsewhere = {name for variants in config.CELL_VARIANTS.values() for name in variants}
+    return [n for n in names if n not in elsewhere or n in config.cell_variants(profile)]
 
 
 def planned_lengths(profile: str) -> list[Cell]:
@@ -153,7 +163,7 @@ def strips(table: str, names: list[str], seed: int) -> dict[str, UInt8[np.ndarra
 
     profile, _, _ = table.partition("-on-")
     files = {"real": deposits(table) / REAL}
-    for name in names:
+    for name in offered(profile, names):
         path = deposits(table) / f"{name}_{seed}.json"
         if _made(path, Cell(profile, name, seed).key):
             files[name] = path

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amie_core.config import METHODS, PEERS, RELATED
+from amie_core.config import CELL_VARIANTS, METHODS, PEERS, RELATED
 from amie_core.experiments.ablation import METRICS, mean_interval, values, with_interval
 from amie_core.experiments.tables import reference_lines, save_paper_table
 from amie_core.paper import TABLE_1, TABLE_2, Score
@@ -22,11 +22,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Deposit = Mapping[str, Any]
+VARIANTS = {name: of for variants in CELL_VARIANTS.values() for name, of in variants.items()}
 # Name of a cell -> name in the paper's tables, in their order; what stands in none says so.
 CELLS = {
-    ("ours" if name == "amie" else name): printed + (" †" if name in RELATED else "")
+    cell: printed + said + (" †" if name in RELATED else "")
     for name, printed in METHODS.items()
-}
+    for cell, said in [
+        ("ours" if name == "amie" else name, ""),
+        *((cell, f", {', '.join(map(str, changed.values()))}")
+          for cell, (method, changed) in VARIANTS.items() if method == name),
+    ]
+}  # fmt: skip
 # Column of the paper -> correct metric, the one of released scripts, the paper's field, decimals.
 COLUMNS = {
     "PSNR, dB ↑": ("psnr_rgb", "psnr_rgb_uint8_legacy", "psnr", 2),
@@ -38,7 +44,8 @@ LEGEND = (
     "20 mouth points. Legacy: as released scripts of compared methods have it, PSNR with 8-bit "
     "wrap-around, SSIM with scikit-image's uniform window, LMD summed over the points. Means over "
     "seeds with 95 % intervals (Student's t). Paper: as printed, at a size it does not give. "
-    "†: named in the paper's section 2, not in its tables."
+    "†: named in the paper's section 2, not in its tables; Suwajanakorn et al. is a model of one "
+    "person, the training speaker with the most frames (GRID: s1) or the one named beside it."
 )
 
 
@@ -109,7 +116,7 @@ def table(cells: Sequence[Deposit], real: Deposit, which: PaperTable, split: str
     fitting = [cell for cell in cells if cell["corpus"] in which.corpora]
     printed = {score.method: score for score in which.printed}
     lines: dict[str, dict[str, str]] = {}
-    for name, label in CELLS.items():
+    for name, label in _lines(cells).items():
         seeds = sorted(cell["seed"] for cell in fitting if cell["name"] == name)
         line = {"seeds": ", ".join(map(str, seeds)) or "–"}
         for heading, (correct, legacy, field, digits) in COLUMNS.items():
@@ -125,6 +132,12 @@ def table(cells: Sequence[Deposit], real: Deposit, which: PaperTable, split: str
         lines |= reference_lines(real, split, _columns())
     frame = pd.DataFrame.from_dict(lines, orient="index").fillna("")
     return frame.rename_axis(f"Table {which.number}")
+
+
+def _lines(cells: Sequence[Deposit]) -> dict[str, str]:
+    """Name and label of every method, and of a method under other settings where that has run."""
+    run = {cell["name"] for cell in cells}
+    return {n: label for n, label in CELLS.items() if n not in VARIANTS or n in run}
 
 
 def _columns() -> dict[str, tuple[str, int]]:
@@ -181,7 +194,7 @@ def lips(cells: Sequence[Deposit], real: Deposit, split: str) -> "pd.DataFrame":
     columns = {METRICS[metric][0]: (metric, 2)
                for metric in ("lip_correlation", "lip_variance_ratio", "sync_auc")}  # fmt: skip
     lines: dict[str, dict[str, str]] = {}
-    for name, label in CELLS.items():
+    for name, label in _lines(cells).items():
         by_method = {h: values(cells, metric, split) for h, (metric, _) in columns.items()}
         lines[label] = {heading: _cell(list(found[name].values()), 2) if name in found else "–"
                         for heading, found in by_method.items()}  # fmt: skip
@@ -190,7 +203,7 @@ def lips(cells: Sequence[Deposit], real: Deposit, split: str) -> "pd.DataFrame":
         known = {name.replace("_", " "): "–" for name in real["rows"].get(split, {})}
         for name, key in (("real frames", "floor"), ("copied identity", "copied_identity")):
             known[name] = f"{real['distances'][key]['lips']['frechet']['value']:.1f}"
-        for name, label in CELLS.items():
+        for name, label in _lines(cells).items():
             apart = [c["distances"]["lips"]["frechet"]["value"] for c in cells if c["name"] == name]
             known[label] = _cell(apart, 1) if apart else "–"
         for name, line in lines.items():

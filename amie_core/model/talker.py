@@ -1,7 +1,7 @@
 """What the generator of every method can do: speak a face, frame by frame."""
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,16 +13,22 @@ from amie_core.model import composition
 from amie_core.model.composition import Change
 
 if TYPE_CHECKING:
+    from amie_core.data.audio import Heard
     from amie_core.data.store import PreparedClip
 
 LipBox = tuple[int, int, int, int]  # top, bottom, left, right, in 256ths
 
 
 class Talker(nn.Module):
-    """What the generator of every method can do: speak a face."""
+    """What the generator of every method can do: speak a face.
+
+    A window is 20 hops of 10 ms, of 13 cepstra each or, where it `hears` the wave, 160 samples.
+    """
+
+    hears: "ClassVar[Heard]" = "cepstra"
 
     def roll(
-        self, face: Float[Tensor, "1 3 s s"], windows: Iterable[Float[Tensor, "_ 20 13"]]
+        self, face: Float[Tensor, "1 3 s s"], windows: Iterable[Float[Tensor, "_ 20 c"]]
     ) -> Iterator[Float[Tensor, "_ 3 s s"]]:
         """Frames in [0, 1], one a window, from an aligned face; `windows` comes in chunks."""
         raise NotImplementedError
@@ -30,7 +36,7 @@ class Talker(nn.Module):
     def changes(
         self,
         face: Float[Tensor, "1 3 s s"],
-        windows: Iterable[Float[Tensor, "_ 20 13"]],
+        windows: Iterable[Float[Tensor, "_ 20 c"]],
         lip_box: LipBox | None = None,
     ) -> Iterator[tuple[Float[Tensor, "1 3 s s"], Change]]:
         """`roll`, frame by frame, and what each changes of the face around the mouth."""
@@ -45,7 +51,7 @@ class Talker(nn.Module):
 def roll_changes(
     generator: Talker,
     face: Float[Tensor, "3 s s"],
-    windows: Iterable[Float[np.ndarray, "_ 20 13"]],
+    windows: Iterable[Float[np.ndarray, "_ 20 c"]],
     lip_box: LipBox | None = None,
 ) -> Iterator[tuple[Float[Tensor, "1 3 s s"], Change]]:
     """The face speaks: a frame a window, and what it changes of the face around the mouth.
@@ -76,7 +82,7 @@ class MouthTalker(Talker):
 def roll_out(
     generator: Talker,
     face: Float[Tensor, "3 s s"],
-    windows: Iterable[Float[np.ndarray, "_ 20 13"]],
+    windows: Iterable[Float[np.ndarray, "_ 20 c"]],
     lip_box: LipBox | None = None,
 ) -> Iterator[np.ndarray]:
     """The frames of `roll_changes` as (s, s, 3) uint8 RGB pictures."""
@@ -99,11 +105,14 @@ def spoken(
     """
     from amie_core.data import alignment, audio, store
 
-    if meta.get("level"):
-        clip = store.levelled(clip, meta["mfcc_rate"])
+    level = bool(meta.get("level"))
+    if generator.hears == "wave":
+        sound = store.wave_rows(clip, level=level)
+    else:
+        sound = (store.levelled(clip, meta["mfcc_rate"]) if level else clip).mfcc
     n, first = len(clip.frames), clip.landmarks[:1]  # of the one frame that is given
     return generate(
-        generator, clip.frames[0], audio.windows(clip.mfcc, n), alignment.lip_box(first), first[0]
+        generator, clip.frames[0], audio.windows(sound, n), alignment.lip_box(first), first[0]
     )
 
 
@@ -114,7 +123,7 @@ def generate(
     lip_box: LipBox | None = None,
     points: Float[np.ndarray, "68 2"] | None = None,
 ) -> UInt8[np.ndarray, "n s s 3"]:
-    """All frames of a short clip at the model's size: aligned `face`, MFCC `windows` (n, 20, 13).
+    """All frames of a short clip at the model's size: aligned `face`, `windows` (n, 20, c).
 
     `generator`: of any method; AMIE's is autoregressive from the face itself. lip_box: the face's
     (`data.alignment.lip_box`), the template's where None. points: its landmarks, px at 256, for a

@@ -1,14 +1,14 @@
 """SDA: K. Vougioukas, S. Petridis, M. Pantic, "End-to-End Speech-Driven Facial Animation with
 Temporal GANs", BMVC 2018. Not in the paper's tables; named in its sec. 2.
 
-Kept: sound by strided one-dimensional convolutions and a GRU over frames, the identity by an
+Kept: the raw waveform by strided one-dimensional convolutions and a GRU over frames, identity by an
 encoder whose maps are skips (U-Net), noise with a GRU of its own, one decoder for all three; three
 discriminators, of frames beside the still, of sequences with their sound, and of lips and sound in
 step (the last from the authors' later version, IJCV 2020); L1 on the lower half of the face alone.
 
 Simplified, and why:
-- the raw waveform -> the 20×13 MFCC window that all methods here are given: the same strided
-  encoder runs over its hops; what a method hears is not compared here;
+- 0.2 s of samples at 50 kHz a frame -> at 16 kHz, the same 0.2 s that the other methods' 20×13
+  MFCC window covers: none hears more than another;
 - both GRUs remember as many frames as a training window has, also when talking: a state that has
   run for 75 frames is none that they were trained with;
 - noise that differs from run to run -> drawn from one seed when talking: an evaluation can be
@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from amie_core import losses
 from amie_core.config import ModelConfig, Profile
-from amie_core.model.generator import AudioEncoder, FrameDecoder, ImageEncoder
+from amie_core.model.generator import FrameDecoder, ImageEncoder
 from amie_core.model.talker import Talker
 from amie_core.peers.parts import PART, PictureDiscriminator, cut_lips, decode_frames, looks
 from amie_core.training.method import Method, MethodStep, Networks
@@ -43,30 +43,35 @@ PIXEL, FRAME, SEQUENCE, SYNC = 10.0, 1 / 60, 0.2 / 60, 0.8 / 60
 
 
 class SoundEncoder(nn.Module):
-    """Strided one-dimensional convolutions over a window's hops, to a code."""
+    """Strided one-dimensional convolutions over a window's samples, to a code."""
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, width: int, embedding: int) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(13))
-        self.register_buffer("std", torch.ones(13))
-        layers: list[nn.Module] = []
-        for a, b in ((13, 2 * width), (2 * width, 4 * width), (4 * width, 8 * width)):
-            layers += [nn.Conv1d(a, b, 4, 2, 1), nn.GroupNorm(1, b), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers)  # 20 hops, then 10, 5, 2
-        self.head = nn.Linear(8 * width * 2, embedding)
+        self.register_buffer("mean", torch.tensor(0.0))  # of all samples of the corpus
+        self.register_buffer("std", torch.tensor(1.0))
+        # 3200 samples, then 160, 40, 10, 5. The first is not normalised: silence stays quiet.
+        layers: list[nn.Module] = [nn.Conv1d(1, 2 * width, 100, 20, 40), nn.LeakyReLU(0.2)]
+        for a, b, kernel, stride in ((2, 4, 8, 4), (4, 8, 8, 4), (8, 8, 4, 2)):
+            layers += [
+                nn.Conv1d(a * width, b * width, kernel, stride, (kernel - stride) // 2),
+                nn.GroupNorm(1, b * width), nn.LeakyReLU(0.2),
+            ]  # fmt: skip
+        self.layers = nn.Sequential(*layers)
+        self.head = nn.Linear(8 * width * 5, embedding)
 
-    def forward(self, windows: Float[Tensor, "n 20 13"]) -> Float[Tensor, "n e"]:
+    def forward(self, windows: Float[Tensor, "n 20 160"]) -> Float[Tensor, "n e"]:
         """Code of each window."""
-        x = ((windows - self.mean) / self.std).transpose(1, 2)
+        x = ((windows - self.mean) / self.std).flatten(1)[:, None]
         return F.leaky_relu(self.head(self.layers(x).flatten(1)), 0.2)
 
 
 class Sda(Talker):
     """Identity, sound and noise to frames."""
 
+    hears = "wave"
     memory: Tensor
 
     def __init__(self, config: ModelConfig, memory: int = 4) -> None:
@@ -81,7 +86,7 @@ class Sda(Talker):
         self.decoder = FrameDecoder(widths, 2 * widths[-1])
 
     def codes(
-        self, windows: Float[Tensor, "n 20 13"], noise: Float[Tensor, "n 10"]
+        self, windows: Float[Tensor, "n 20 160"], noise: Float[Tensor, "n 10"]
     ) -> Float[Tensor, "n e2"]:
         """What is heard, and the noise beside it."""
         return torch.cat([self.audio_encoder(windows).float(), noise], 1)
@@ -100,7 +105,7 @@ class Sda(Talker):
         return face[:, None] + made
 
     def roll(
-        self, face: Float[Tensor, "1 3 s s"], windows: Iterable[Float[Tensor, "_ 20 13"]]
+        self, face: Float[Tensor, "1 3 s s"], windows: Iterable[Float[Tensor, "_ 20 160"]]
     ) -> Iterator[Float[Tensor, "_ 3 s s"]]:
         """Frames from sound and from noise of one seed; before the first, its own sound goes on."""
         seeded = torch.Generator().manual_seed(0)
@@ -121,16 +126,16 @@ class PairDiscriminator(nn.Module):
     def __init__(self, config: ModelConfig, frames: int) -> None:
         super().__init__()
         self.seen = PictureDiscriminator(config, config.embedding, 3 * frames)
-        self.heard = AudioEncoder(config.audio_width, config.embedding)
+        self.heard = SoundEncoder(config.audio_width, config.embedding)
         self.head = nn.Linear(config.embedding * (1 + frames), 1)
 
     def forward(
-        self, frames: Float[Tensor, "b k 3 h w"], windows: Float[Tensor, "b k 20 13"]
+        self, frames: Float[Tensor, "b k 3 h w"], windows: Float[Tensor, "b k 20 160"]
     ) -> Float[Tensor, " b"]:
         """Whether these are real and of this sound."""
         heard = self.heard(windows.flatten(0, 1)).view(len(frames), -1)
-        both = torch.cat([self.seen(frames.flatten(1, 2)), heard.float()], 1)
-        return self.head(F.leaky_relu(both, 0.2))[:, 0].float()
+        seen = F.leaky_relu(self.seen(frames.flatten(1, 2)), 0.2)
+        return self.head(torch.cat([seen, heard.float()], 1))[:, 0].float()
 
 
 class SdaNetworks(Networks):

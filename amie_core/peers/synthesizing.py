@@ -8,8 +8,8 @@ median blended, pixel by pixel; between the lips the fine detail of one of them,
 back, because a median blurs teeth; the result is laid over the face.
 
 Simplified, and why:
-- one identity a model: the training speaker with the most frames (GRID's split: s1); other faces
-  wear that mouth, at the colours of their own skin around it, and results on them say so;
+- one identity a model: the training speaker with the most frames (GRID's split: s1) or the one that
+  train.person names; other faces wear that mouth, at the colours of their own skin around it;
 - 17 hours of one man, a 3-D pose for each frame -> at most 512 frames of the speaker, already
   aligned in two dimensions;
 - MFCC at 100 Hz, a delay of 200 ms -> the 20×13 window that all methods here are given, which
@@ -33,6 +33,7 @@ from torch import Tensor
 from amie_core import losses
 from amie_core.config import ModelConfig, Profile
 from amie_core.data.alignment import filled
+from amie_core.errors import UserError
 from amie_core.model.talker import Talker
 from amie_core.peers.parts import (
     MOUTH,
@@ -158,14 +159,24 @@ class SynthesizingNetworks(Networks):
         super().__init__()
         self.generator = Synthesizing(profile.model, profile.train.unroll)
         self.register_buffer("speaker", torch.tensor(EVERYBODY))  # as batches number them
+        self.person = profile.train.person
         self.average()
 
     def fit(self, windows: Windows) -> None:
-        """The cepstra's statistics; the person with the most frames, its shapes and textures."""
+        """The cepstra's statistics; the one person, its shapes and textures.
+
+        UserError: no training clip is of the person that train.person names.
+        """
         super().fit(windows)
         lengths = windows.rows["frames"].to_numpy()
-        people = np.bincount(windows.speakers + 1, lengths)  # 0: nobody says who it is
-        speaker = int(people.argmax()) - 1
+        if self.person:
+            named = windows.speakers[(windows.rows["speaker"] == self.person).to_numpy()]
+            if not len(named):
+                raise UserError(f"train.person: no training clip is of a speaker {self.person!r}")
+            speaker = int(named[0])
+        else:
+            people = np.bincount(windows.speakers + 1, lengths)  # 0: nobody says who it is
+            speaker = int(people.argmax()) - 1
         self.speaker.fill_(speaker)
         own = np.flatnonzero(windows.speakers == speaker)
         own = own[np.linspace(0, len(own) - 1, min(len(own), KEPT // 8)).astype(int)]

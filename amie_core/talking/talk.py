@@ -127,7 +127,9 @@ def picture_frames(
     from amie_core.talking import canvas
 
     shown = _shown(still, size or (FACE_SIZE if crop else None))
-    windows = stream_windows(audio, rate=meta["mfcc_rate"], voice=voice, level=SPEECH_LEVEL)
+    windows = stream_windows(
+        audio, rate=meta["mfcc_rate"], voice=voice, level=SPEECH_LEVEL, hears=generator.hears
+    )
     if isinstance(generator, MouthGenerator):
         return _mouth_frames(generator, still, shown, windows, movement)
     seen = still.aligned(meta["image_size"])

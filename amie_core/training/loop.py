@@ -121,13 +121,14 @@ class _Run:
     ) -> None:
         self.settings, self.identity, self.out = settings, identity, out
         self.fabric, self.progress = fabric, progress and fabric.is_global_zero
-        self.windows = Windows(
-            folders[0], settings, identity["seed"], also=folders[1] if folders[1:] else None,
-            rank=fabric.global_rank, device=fabric.device, progress=self.progress,
-        )  # fmt: skip
         torch.manual_seed(identity["seed"])  # the initial weights; batches have their own seeds
         method = method_of(identity["method"])
         self.networks = method.networks(settings)
+        self.windows = Windows(
+            folders[0], settings, identity["seed"], also=folders[1] if folders[1:] else None,
+            hears=self.networks.generator.hears, rank=fabric.global_rank, device=fabric.device,
+            progress=self.progress,
+        )  # fmt: skip
         if not (out / checkpoint.STATE).exists():  # else it is known from there
             self.networks.fit(self.windows)
         fabric.to_device(self.networks)

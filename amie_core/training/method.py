@@ -36,11 +36,11 @@ class Networks(nn.Module):
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
 
     def fit(self, windows: Windows) -> None:
-        """Take from the training data what is not learnt by steps: the cepstra's statistics."""
+        """Take from the training data what is not learnt by steps: the sound's statistics."""
         self.set_standardisation(*windows.standardisation())
 
-    def set_standardisation(self, mean: Float[Tensor, "13"], std: Float[Tensor, "13"]) -> None:
-        """Give all audio inputs the corpus's mean and deviation of the cepstra."""
+    def set_standardisation(self, mean: Float[Tensor, "*c"], std: Float[Tensor, "*c"]) -> None:
+        """Give all audio inputs the corpus's mean and deviation of what they hear."""
         for module in self.modules():
             if isinstance(getattr(module, "std", None), Tensor):
                 module.get_buffer("mean").copy_(mean)

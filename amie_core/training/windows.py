@@ -19,7 +19,7 @@ from amie_core import machine
 from amie_core.config import FACE_SIZE, WINDOW, Profile
 from amie_core.data import store
 from amie_core.data.alignment import filled, lip_opening
-from amie_core.data.audio import HOPS
+from amie_core.data.audio import HOPS, Heard
 from amie_core.errors import UserError
 from amie_core.mutual_information.samplers import negatives_within_clip
 from amie_core.training import augment
@@ -36,13 +36,13 @@ class Batch:
     identity: Float[Tensor, "b 3 s s"]  # I_f: a frame drawn from the same clip
     before: Float[Tensor, "b 3 s s"]  # what the first frame of the window sees as f̂_{i−1}
     frames: Float[Tensor, "b k 3 s s"]
-    windows: Float[Tensor, "b k 20 13"]  # a_i
-    negatives: Float[Tensor, "b k 20 13"]  # a_k of the marginal pairs {f_j, a_k}
+    windows: Float[Tensor, "b k 20 c"]  # a_i; 13 cepstra a hop, or its 160 samples
+    negatives: Float[Tensor, "b k 20 c"]  # a_k of the marginal pairs {f_j, a_k}
     lips: Float[Tensor, "b k 1 h h"]  # drawn lip polygon at half size, target of the fine mask
     lip_boxes: Int[Tensor, "b 4"]
     landmarks: Float[Tensor, "b k 68 2"]  # px at 256²
     identity_landmarks: Float[Tensor, "b 68 2"]
-    identity_windows: Float[Tensor, "b 20 13"]  # what is heard while I_f is seen
+    identity_windows: Float[Tensor, "b 20 c"]  # what is heard while I_f is seen
     # Who, as a number: the speaker's place in the split's sorted names; -1 where nobody says who.
     speakers: Int[Tensor, " b"]
 
@@ -54,7 +54,7 @@ class _Clips:
     frames: Tensor  # (held, s, s, 3) uint8
     lips: Tensor  # (held, h, h) uint8, 0 … 255
     landmarks: Tensor  # (held, 68, 2)
-    mfcc: Tensor  # (rows, 13); within a clip row r is hop r − 8
+    sound: Tensor  # (rows, 13) cepstra or (rows, 160) samples; in a clip row r is hop r − 8
     held: list[list[int]]  # numbers of the frames of each clip that are laid, rising
     first_frame: np.ndarray  # of each clip
     first_row: np.ndarray
@@ -90,7 +90,8 @@ def identity_frames(
 class Windows:
     """Windows of a prepared corpus's `train` split; `batch(step)` depends on seed and step alone.
 
-    `also`: a second prepared corpus, from which the share `train.mix` of the windows is drawn.
+    `also`: a second prepared corpus, from which the share `train.mix` of the windows is drawn;
+    hears: what of the sound the windows hold (`Talker.hears`).
 
     The corpus is decoded once and stays in memory while it takes at most `resident_bytes` (None:
     what RESIDENT says of the device); beyond that the frames of a window, and no others of its
@@ -105,6 +106,7 @@ class Windows:
         seed: int,
         *,
         also: Path | None = None,
+        hears: Heard = "cepstra",
         split: str = "train",
         rank: int = 0,
         device: torch.device | str = "cpu",
@@ -112,6 +114,7 @@ class Windows:
         progress: bool = True,
     ) -> None:
         self.profile, self.seed, self.rank, self.progress = profile, seed, rank, progress
+        self.hears = hears
         self.device = torch.device(device)
         self.size = profile.model.image_size
         need = max(profile.train.unroll + 1, profile.train.min_gap + 1)
@@ -165,7 +168,7 @@ class Windows:
             loading, "load", shown=progress, total=len(indices), unit="clip"
         ))  # fmt: skip
         held = only or [list(range(len(c.frames))) for c in clips]
-        rows = [len(c.mfcc) for c in clips]
+        sound = [self._sound(c) for c in clips]
         points = [c.landmarks[numbers] for c, numbers in zip(clips, held, strict=True)]
 
         def joined(arrays: list[np.ndarray]) -> Tensor:
@@ -178,30 +181,39 @@ class Windows:
             frames=joined([c.frames for c in clips]),
             lips=joined([filled(p[:, OUTER_LIPS], self.size // 2) for p in points]),
             landmarks=joined(points),
-            mfcc=joined([c.mfcc for c in clips]),
+            sound=joined(sound),
             held=held,
             first_frame=np.cumsum([0, *map(len, held[:-1])]),
-            first_row=np.cumsum([0, *rows[:-1]]),
+            first_row=np.cumsum([0, *map(len, sound[:-1])]),
             silent=[c.silent for c in clips],
             lip_boxes=np.array([c.lip_box for c in clips], np.int64),
         )
 
-    def standardisation(self) -> tuple[Float[Tensor, "13"], Float[Tensor, "13"]]:
-        """Mean and standard deviation of the cepstra, over at most 512 clips of the split."""
-        rows = self.all.mfcc.cpu() if self.all is not None else self._sample("mfcc")
-        return rows.mean(0), rows.std(0) + 1e-3
+    def standardisation(self) -> tuple[Float[Tensor, "*c"], Float[Tensor, "*c"]]:
+        """Mean and deviation of the cepstra (13), or of all samples, over at most 512 clips."""
+        if self.all is not None:
+            rows = self.all.sound.cpu()
+        else:
+            rows = torch.cat([torch.from_numpy(self._sound(clip)) for _, clip in self.some()])
+        columns = 0 if self.hears == "cepstra" else (0, 1)
+        return rows.mean(columns), rows.std(columns) + 1e-3
+
+    def _sound(self, clip: store.PreparedClip) -> Float[np.ndarray, "hops c"]:
+        """What is heard of a clip: its cepstra or its samples."""
+        if self.hears == "cepstra":
+            return clip.mfcc
+        return store.wave_rows(clip, level=self.profile.level)
 
     def shapes(self) -> Float[Tensor, "n 68 2"]:
         """Landmarks of training frames, px at 256², of at most 512 clips of a large split."""
-        return self.all.landmarks.cpu() if self.all is not None else self._sample("landmarks")
+        if self.all is not None:
+            return self.all.landmarks.cpu()
+        return torch.cat([torch.from_numpy(clip.landmarks) for _, clip in self.some()])
 
     def some(self) -> Iterator[tuple[int, store.PreparedClip]]:
         """At most 512 clips of the split, without their frames, and each one's speaker's number."""
         for i in np.linspace(0, len(self.rows) - 1, min(512, len(self.rows))).astype(int).tolist():
             yield int(self.speakers[i]), self.load(i, [])
-
-    def _sample(self, what: str) -> Tensor:
-        return torch.cat([torch.from_numpy(getattr(clip, what)) for _, clip in self.some()])
 
     def batch(self, step: int) -> Batch:
         """The windows of one step, the same whenever it is asked for."""
@@ -277,9 +289,9 @@ class Windows:
         return torch.from_numpy(numbers).to(self.device)
 
     def _hops(self, clips: _Clips, at: np.ndarray, frames: np.ndarray) -> Tensor:
-        """MFCC windows (b, k, 20, 13) of frames (b, k): rows 4v … 4v+20 of the padded cepstra."""
+        """Windows (b, k, 20, c) of frames (b, k): rows 4v … 4v+20 of the padded sound."""
         rows = clips.first_row[at, None] + HOPS * frames
-        return clips.mfcc[self._index(rows[..., None] + np.arange(WINDOW[0]))]
+        return clips.sound[self._index(rows[..., None] + np.arange(WINDOW[0]))]
 
 
 Made = tuple[Batch, "torch.cuda.Event | None"]  # a batch, and when its stream has made it
