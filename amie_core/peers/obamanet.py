@@ -15,7 +15,7 @@ Simplified, and why:
   reaches 100 ms ahead, and a frame more;
 - the LSTM remembers as many frames as a training window has, also when talking;
 - a PatchGAN, dropout as noise -> the shared compact discriminator, no noise;
-- a frame of its own -> added to the identity face: every method begins from the same picture;
+- before its first step it gives the face itself: every method begins from the same picture;
 - when talking, the face's landmarks come from the finder that prepares the data; where it finds
   none, the mean face's are taken.
 """
@@ -66,9 +66,12 @@ def outline(points: Float[Tensor, "n 20 2"], size: int) -> Float[Tensor, "n 1 s 
 class ObamaNet(Talker):
     """The delayed LSTM and the renderer."""
 
+    begun: Tensor
+
     def __init__(self, config: ModelConfig, memory: int = 4) -> None:
         super().__init__()
         widths = config.widths()
+        self.register_buffer("begun", torch.tensor(False))  # whether the renderer has learnt a step
         self.shape = Shape(COEFFICIENTS, MOUTH.stop - MOUTH.start)
         self.sound = DelayedLstm(config, COEFFICIENTS, memory, told=COEFFICIENTS)
         self.encoder = ImageEncoder(widths, 4)
@@ -77,18 +80,25 @@ class ObamaNet(Talker):
     def asked(
         self, face: Float[Tensor, "n 3 s s"], points: Float[Tensor, "n 20 2"]
     ) -> Float[Tensor, "n 4 s s"]:
-        """What the renderer sees: the face without its mouth, and the outline to fill."""
+        """What the renderer sees: the face without its mouth, and the outline to fill.
+
+        In the mouth's place is the mean colour of what is around it.
+        """
         rows, columns = lip_region(face.shape[-1])
+        around = torch.zeros_like(face[:1, :1])
+        around[..., rows.start - 1 : rows.stop + 1, columns.start - 1 : columns.stop + 1] = 1.0
+        around[..., rows, columns] = 0.0
+        colour = (face * around).sum((2, 3), keepdim=True) / around.sum()
         hidden = face.clone()
-        hidden[..., rows, columns] = 0.0
+        hidden[..., rows, columns] = colour
         return torch.cat([hidden, outline(points, face.shape[-1])], 1)
 
     def draw(
-        self, face: Float[Tensor, "n 3 s s"], asked: Float[Tensor, "n 4 s s"]
+        self, asked: Float[Tensor, "n 4 s s"]
     ) -> Float[Tensor, "n 3 s s"]:
-        """A frame for each picture of `asked`, not clamped."""
+        """A frame for each picture of `asked`, not clamped; nothing else is known of the mouth."""
         maps = self.encoder(asked)
-        return face + self.decoder(maps[-1], self.decoder.skips(maps)).float()
+        return asked[:, :3] + self.decoder(maps[-1], self.decoder.skips(maps)).float()
 
     def roll(
         self, face: Float[Tensor, "1 3 s s"], windows: Iterable[Float[Tensor, "_ 20 13"]]
@@ -99,7 +109,7 @@ class ObamaNet(Talker):
         for changes in self.sound.spoken(windows, own):
             faces = face.expand(len(changes), -1, -1, -1)
             asked = self.asked(faces, rest + self.shape.moved(changes))
-            yield self.draw(faces, asked).clamp(0, 1)
+            yield self.draw(asked).clamp(0, 1) if self.begun else faces
 
 
 class ObamaNetNetworks(Networks):
@@ -153,7 +163,7 @@ class ObamaNetStep(MethodStep):
         asked = g.asked(every, batch.landmarks.flatten(0, 1)[:, MOUTH])
         real = batch.frames.flatten(0, 1)
         with self.fabric.autocast():
-            frames = g.draw(every, asked)
+            frames = g.draw(asked)
         chosen = np.sort(random.choice(k, min(t.judged, k), replace=False))
         judged = torch.as_tensor((np.arange(len(batch.identity))[:, None] * k + chosen).ravel())
 
@@ -171,6 +181,7 @@ class ObamaNetStep(MethodStep):
         pixel, gan = F.l1_loss(frames, real), losses.gan_generator(judgement)
         loss = PIXEL * pixel + GAN * gan
         self.apply("g", loss)
+        g.begun.fill_(True)
         boxes = batch.lip_boxes.repeat_interleave(k, 0)
         return {
             "g": loss, "d": d_loss, "pixel": pixel, "gan": gan, "sound": sound,
