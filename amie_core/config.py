@@ -214,7 +214,11 @@ CELL_SCALE: dict[str, dict[str, Any]] = {
 # (figures/README.md has the table); a method that is not named has the profile's.
 CELL_TUNED: dict[str, dict[str, dict[str, Any]]] = {
     "grid": {
-        name: {"train.lr": 2.5e-4} for name in ("speech2vid", "glance", "atvgnet", "synthesizing")
+        name: {"train.lr": lr}
+        for lr, names in (
+            (2.5e-4, ("speech2vid", "glance", "atvgnet", "synthesizing")), (1e-3, ("obamanet",))
+        )
+        for name in names
     }
 }
 # A method under other settings, a line of its own in the tables of a profile: method, settings.

@@ -52,13 +52,15 @@ class SoundEncoder(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.tensor(0.0))  # of all samples of the corpus
         self.register_buffer("std", torch.tensor(1.0))
-        # 3200 samples, then 160, 40, 10, 5. The first is not normalised: silence stays quiet.
-        layers: list[nn.Module] = [nn.Conv1d(1, 2 * width, 100, 20, 40), nn.LeakyReLU(0.2)]
-        for a, b, kernel, stride in ((2, 4, 8, 4), (4, 8, 8, 4), (8, 8, 4, 2)):
+        layers, a = [], 1
+        # 3200 samples, then 160, 40, 10, 5. Normalised over the batch, as the authors do: over the
+        # window silence would be as loud as speech, and windows differ less from each other.
+        for b, kernel, stride in ((2, 100, 20), (4, 8, 4), (8, 8, 4), (8, 4, 2)):
             layers += [
-                nn.Conv1d(a * width, b * width, kernel, stride, (kernel - stride) // 2),
-                nn.GroupNorm(1, b * width), nn.LeakyReLU(0.2),
+                nn.Conv1d(a, b * width, kernel, stride, (kernel - stride) // 2),
+                nn.BatchNorm1d(b * width), nn.LeakyReLU(0.2),
             ]  # fmt: skip
+            a = b * width
         self.layers = nn.Sequential(*layers)
         self.head = nn.Linear(8 * width * 5, embedding)
 
