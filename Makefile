@@ -61,3 +61,4 @@ weights: env  ## make the model that ships from GRID [DATA=dir] (one thread: the
 	$(BIN)/amie prepare --corpus grid --root "$$AMIE_DATA" --out work/prepared/weights
 	OMP_NUM_THREADS=1 $(BIN)/amie train --profile talk --data work/prepared/weights --out work/runs/talk-0
 	$(BIN)/python -m amie_core.training.checkpoint work/runs/talk-0
+	$(BIN)/python -m amie_core.training.export

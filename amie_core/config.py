@@ -216,7 +216,8 @@ CELL_TUNED: dict[str, dict[str, dict[str, Any]]] = {
     "grid": {
         name: {"train.lr": lr}
         for lr, names in (
-            (2.5e-4, ("speech2vid", "glance", "atvgnet", "sda", "synthesizing")), (1e-3, ("obamanet",))
+            (2.5e-4, ("speech2vid", "glance", "atvgnet", "sda", "synthesizing")),
+            (1e-3, ("obamanet",)),
         )
         for name in names
     }

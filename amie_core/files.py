@@ -13,6 +13,7 @@ from amie_core.errors import UserError
 
 HERE = Path(__file__).resolve().parent
 SHIPPED = HERE / "weights" / "talk.safetensors"  # the model that comes with the repository
+NETWORKS = SHIPPED.with_name("graphs.safetensors")  # what it does, for ONNX Runtime
 
 
 def workspace() -> Path:

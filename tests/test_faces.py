@@ -1,6 +1,7 @@
 """Landmarks by two backends, the similarity, lip box and opening, stills."""
 
 import re
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -258,12 +259,17 @@ def test_face_alignment_without_weights_or_network_says_where_they_go(monkeypatc
 def test_auto_takes_face_alignment_only_where_it_runs_well(monkeypatch, tmp_path):
     import torch
 
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    assert landmarks_fan.hub() == Path(torch.hub.get_dir())
+    monkeypatch.delenv("TORCH_HOME", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert landmarks_fan.hub() == Path(torch.hub.get_dir())
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    assert landmarks_fan.hub() == Path(torch.hub.get_dir())
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert not landmarks_fan.at_hand()  # a GPU, no weights: nothing is downloaded unasked
-    (tmp_path / "checkpoints").mkdir()
+    (landmarks_fan.hub() / "checkpoints").mkdir(parents=True)
     for name in landmarks_fan.WEIGHTS:
-        (tmp_path / "checkpoints" / name).write_bytes(b"")
+        (landmarks_fan.hub() / "checkpoints" / name).write_bytes(b"")
     assert landmarks_fan.at_hand()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert not landmarks_fan.at_hand()

@@ -4,6 +4,7 @@ Its two weight files are the user's: they are taken from the torch hub cache, an
 when this backend is asked for by name. "auto" never downloads.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,22 @@ WEIGHTS = ("s3fd-619a316812.pth", "2DFAN4-11f355bf06.pth.tar")
 
 def cached() -> bool:
     """Whether both weight files lie in the torch hub cache."""
-    import torch
+    return all((hub() / "checkpoints" / name).is_file() for name in WEIGHTS)
 
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    return all((folder / name).is_file() for name in WEIGHTS)
+
+def hub() -> Path:
+    """torch.hub.get_dir() without torch, which takes a second to import."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "torch"
+    return Path(os.environ.get("TORCH_HOME", cache)).expanduser() / "hub"
 
 
 def at_hand() -> bool:
     """Whether it can be used at once and at a useful speed: weights cached, and a GPU."""
+    if not cached():
+        return False
     import torch
 
-    return torch.cuda.is_available() and cached()
+    return torch.cuda.is_available()
 
 
 class FaceAlignmentBackend:
@@ -65,8 +71,7 @@ def _network() -> Any:
     try:  # flip_input would double the cost; compile would write outside the workspace
         return FaceAlignment(LandmarksType.TWO_D, device=device, flip_input=False, compile=False)
     except OSError as error:  # no network: URLError
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
         raise UserError(
-            f"face-alignment needs {' and '.join(WEIGHTS)} in {folder}: put them there, "
-            "or use --backend mesh"
+            f"face-alignment needs {' and '.join(WEIGHTS)} in {hub() / 'checkpoints'}: put them "
+            "there, or use --backend mesh"
         ) from error

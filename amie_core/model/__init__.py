@@ -1,18 +1,24 @@
-"""The paper's networks: generator, critic T, frame discriminator, dynamic attention."""
+"""The paper's networks: generator, critic T, frame discriminator, dynamic attention.
 
-from amie_core.model.attention import FineMask, coarse_coverage, mask_of, rate_at
-from amie_core.model.critic import Critic
-from amie_core.model.discriminator import Discriminator
-from amie_core.model.generator import Generator
-from amie_core.model.talker import roll_out
+Names are imported when they are asked for: `amie talk` needs the arrays of `lips` and `speaking`,
+and would wait a second for torch.
+"""
 
-__all__ = [
-    "Critic",
-    "Discriminator",
-    "FineMask",
-    "Generator",
-    "coarse_coverage",
-    "mask_of",
-    "rate_at",
-    "roll_out",
-]
+from importlib import import_module
+from typing import Any
+
+_PLACES = {
+    "attention": ("FineMask", "coarse_coverage", "mask_of", "rate_at"),
+    "critic": ("Critic",),
+    "discriminator": ("Discriminator",),
+    "generator": ("Generator",),
+    "talker": ("roll_out",),
+}
+_MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

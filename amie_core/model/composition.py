@@ -14,12 +14,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from amie_core.config import FACE_SIZE
+from amie_core.model.lips import BELOW, FEATHER, REACH
 
 # The mouth of data.alignment.TEMPLATE (a test compares them), for callers that know no better.
 TEMPLATE_LIP_BOX = (144, 224, 64, 192)
-REACH = (82.0, 72.0)  # half width and half height of the region, px at 256
-BELOW = 24.0  # px at 256 from the mouth's centre down to the region's
-FEATHER = 0.45  # share of the reach over which the region fades out
 FARTHEST = 0.25  # of half the picture: how far a pixel may be moved
 
 
@@ -36,7 +34,7 @@ class Change(NamedTuple):
 
 
 def region(lip_boxes: Int[Tensor, "b 4"], size: int) -> Float[Tensor, "b 1 s s"]:
-    """1 over mouth and chin, 0 from nose and ears on, soft between: around each lip box."""
+    """`lips.region` around each lip box."""
     at = (torch.arange(size, device=lip_boxes.device) + 0.5) * (FACE_SIZE / size)
     top, bottom, left, right = (side[:, None].float() for side in lip_boxes.unbind(1))
     y = (at - (top + bottom) / 2 - BELOW) / REACH[1]

@@ -7,21 +7,14 @@ they are: the first has few examples (a speaker is one), the second many.
 """
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-JAW = range(3, 14)
-MOUTH = range(48, 68)
-MOVED = [*JAW, *MOUTH]  # of the 68 landmarks
+from amie_core.model.lips import MOVED
+
 COEFFICIENTS = 6
 WIDTH = 128  # channels
 SMALL, LARGE = 0.025, 0.1  # deviation of the opening, in mouth widths: no face moves less or more
-
-
-def mouth_width(points: Float[Tensor, "*n 68 2"]) -> Float[Tensor, "*n"]:
-    """From corner to corner."""
-    return (points[..., 54, :] - points[..., 48, :]).norm(dim=-1)
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -75,20 +68,3 @@ class Motion(nn.Module):
     def displacements(self, coefficients: Float[Tensor, "*n 6"]) -> Float[Tensor, "*n 31 2"]:
         """Of the landmarks MOVED from where they are at rest, in mouth widths."""
         return (coefficients @ self.basis).unflatten(-1, (-1, 2))
-
-
-def laid(
-    rest: Float[Tensor, "68 2"], displaced: Float[Tensor, "n 31 2"]
-) -> Float[Tensor, "n 68 2"]:
-    """Landmarks of a face at rest, moved by displacements in widths of its own mouth.
-
-    The lips do not pass through each other.
-    """
-    points = rest.expand(len(displaced), -1, -1).clone()
-    points[:, MOVED] += displaced * mouth_width(rest)
-    upper, lower = [61, 62, 63], [67, 66, 65]
-    short = F.relu(points[:, upper, 1] - points[:, lower, 1]) / 2
-    for inner, outer, way in ((upper, [50, 51, 52], -1), (lower, [58, 57, 56], 1)):
-        for which in (inner, outer):
-            points[:, which, 1] += way * short
-    return points

@@ -5,7 +5,7 @@ identity frame is moved with them (skin, lips and beard stay the speaker's, at a
 G paints what no still shows: the inside of the open mouth, covered by nothing and covering all.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -16,25 +16,15 @@ from torch import Tensor, nn
 
 from amie_core.config import FACE_SIZE, ModelConfig
 from amie_core.data import alignment
+from amie_core.model import speaking
 from amie_core.model.composition import Change
-from amie_core.model.generator import Generator, IdentityCode
+from amie_core.model.generator import Generator, IdentityCode, Skips
 from amie_core.model.interiors import Interiors
-from amie_core.model.motion import Motion, laid, mouth_width
+from amie_core.model.lips import FIXED, INNER, SOFT
+from amie_core.model.motion import Motion
+from amie_core.model.speaking import EVERY, MIDDLE, SHADE, Heard, Maps, Strokes, inside
 from amie_core.model.talker import MouthTalker
-
-INNER = slice(60, 68)  # of the 68 landmarks: the inner lips
-FIXED = 128.0  # px at 256 from the mouth to a square of places that stay where they are
-EVERY = 4  # px of the canvas, between the places where the movement is worked out
-ASKED = 1.4  # landmarks found in painted faces move .72 as far as those asked for (val_seen)
-# Deviation of the opening, in mouth widths, that a voice is taken to have: the root mean square of
-# GRID's ten training speakers, of whom the calmest has .032, the liveliest .066.
-USUAL = 0.05
-MIDDLE = 0.4  # what `tint` is brought to
-SHADE = 0.5  # of the light on the face: what may be added to it at most
-FADE = 0.4  # of half a canvas: where shade fades out
-SHUT = 0.02  # mouth widths between the inner lips of a mouth at rest (val_seen, val_unseen)
-PART = 16  # frames whose mouths are worked out at once
-SOFT = 1e-3  # of a unit: what keeps landmarks that fall together solvable
+from amie_core.model.teeth import Bank
 
 
 def flow(
@@ -43,11 +33,7 @@ def flow(
     at: Float[Tensor, "p 2"],
     unit: float = 1.0,
 ) -> Float[Tensor, "b p 2"]:
-    """Where what is at `at` in the new face was in the old one, less `at`.
-
-    A sum of cones, one a landmark, through the landmarks' own moves: smooth, and nothing folds.
-    unit: one px of the 256² face, in px of these landmarks.
-    """
+    """`lips.Flow` for many faces at once: where what is at `at` in the new one was, less `at`."""
     sides = torch.linspace(-FIXED, FIXED, 5, device=old.device) * unit
     square = torch.stack(torch.meshgrid(sides, sides, indexing="xy"), -1).flatten(0, 1)
     square = square[square.abs().amax(1) > (FIXED - 1) * unit]
@@ -77,29 +63,6 @@ def moved(
     grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
     source = grid + fine.permute(0, 2, 3, 1) * (2 / FACE_SIZE)
     return F.grid_sample(face, source, padding_mode="border", align_corners=False)
-
-
-def inside(points: Float[np.ndarray, "n 68 2"], size: int) -> Float[np.ndarray, "n s s"]:
-    """1 between the inner lips, 0 outside; landmarks in 256ths of the picture."""
-    return alignment.filled(points[:, INNER], size).astype(np.float32) / 255
-
-
-def _around(size: int) -> Float[Tensor, "1 1 s s"]:
-    """1 in the middle of a canvas, 0 at its edges, soft between."""
-    at = (torch.arange(size) * 2 + 1) / size - 1
-    inside = ((1 - (at[:, None] ** 2 + at**2).sqrt()) / FADE).clamp(0, 1)
-    return (inside * inside * (3 - 2 * inside))[None, None]
-
-
-def closed(points: Float[Tensor, "68 2"]) -> Float[Tensor, "68 2"]:
-    """A mouth whose lips are hardly apart as one whose lips are SHUT: a still's seldom are."""
-    out = points.clone()
-    upper, lower = [61, 62, 63], [67, 66, 65]
-    gap = (points[lower, 1] - points[upper, 1] - SHUT * mouth_width(points)).clamp(min=0)
-    for inner, outer, share in ((upper, [50, 51, 52], 0.4), (lower, [58, 57, 56], -0.6)):
-        for which in (inner, outer):
-            out[which, 1] += share * gap
-    return out
 
 
 def tint(face: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 3 1 1"]:
@@ -139,7 +102,8 @@ class MouthGenerator(Generator, MouthTalker):
             nn.Linear(config.embedding, 16 * config.widths()[-1]),
         )
         self.unit = FACE_SIZE / config.canvas  # a px of the face, in 256ths of the canvas
-        self.register_buffer("around", _around(config.image_size), persistent=False)
+        around = torch.from_numpy(speaking.around(config.image_size))[None, None]
+        self.register_buffer("around", around, persistent=False)
 
     def mouths(
         self,
@@ -154,7 +118,8 @@ class MouthGenerator(Generator, MouthTalker):
         bases = moved(repeated, own.repeat_interleave(k, 0), flat, self.unit)
         inner = torch.from_numpy(inside(flat.detach().cpu().numpy(), face.shape[-1]))
         shape = flat[:, INNER] - flat[:, INNER].mean(1, keepdim=True)
-        shape = shape / mouth_width(own).repeat_interleave(k)[:, None, None] * 4
+        width = (own[:, 54] - own[:, 48]).norm(dim=1)
+        shape = shape / width.repeat_interleave(k)[:, None, None] * 4
         codes = self.shape(shape.flatten(1)).unflatten(1, (-1, 4, 4))
         return Mouths(*(
             part.unflatten(0, (b, k)) for part in (bases, inner[:, None].to(face), codes)
@@ -193,7 +158,56 @@ class MouthGenerator(Generator, MouthTalker):
         assert identity.region is not None and made.shade is not None
         return torch.lerp(identity.face + made.shade, made.colours, identity.region)
 
+    @property
+    def image_size(self) -> int:
+        """`speaking.MouthNetworks`: px of the canvas's picture."""
+        return self.config.image_size
+
+    @property
+    def canvas(self) -> int:
+        """The same: side of the square around the mouth that G sees, px at 256."""
+        return self.config.canvas
+
+    @property
+    def bank(self) -> Bank:
+        """The same: teeth of real mouths."""
+        return self.interiors.bank()
+
     @torch.inference_mode()
+    def hear(self, windows: Float[np.ndarray, "n 20 13"]) -> Heard:
+        """The same: movement and codes of n frames."""
+        heard = self._here(windows)
+        codes = self.motion.codes(heard)
+        said = self.motion.displacements(self.motion.coefficients(codes))[:, 0]
+        size = self.motion.size(codes.mT.flatten(0, 1).T[None])
+        return Heard(said.cpu().numpy(), float(size), self.audio(heard).cpu().numpy())
+
+    @torch.inference_mode()
+    def see(self, face: Float[np.ndarray, "1 3 s s"]) -> Maps:
+        """The same: what the decoder takes of a canvas."""
+        skips = self.decoder.skips(self.identity_encoder(self._here(face)))
+        return tuple(part.cpu().numpy() for part in (*skips.joined, *skips.kernels))
+
+    @torch.inference_mode()
+    def outline(self, corners: Float[np.ndarray, "1 16"]) -> Float[np.ndarray, "1 c 4 4"]:
+        """The same: the code of the inner lips' shape."""
+        return self.shape(self._here(corners)).unflatten(1, (-1, 4, 4)).cpu().numpy()
+
+    @torch.inference_mode()
+    def paint(
+        self, previous: Float[np.ndarray, "1 3 s s"], code: Float[np.ndarray, "1 c 4 4"], maps: Maps
+    ) -> Strokes:
+        """The same: a frame, from the one before."""
+        seen = self.image_encoder(self._here(previous))[-1]
+        parts, levels = tuple(map(self._here, maps)), len(maps) // 2
+        skips = Skips(parts[: levels + 1], parts[levels + 1 :])
+        raw = self.decoder(torch.cat([self._here(code), seen], 1), skips)[0].float()
+        return Strokes(raw[:3].sigmoid().cpu().numpy(), raw[3:].tanh().cpu().numpy())
+
+    def _here(self, values: np.ndarray) -> Tensor:
+        """On the generator's device."""
+        return torch.as_tensor(values, device=self.around.device)
+
     def pictures(
         self,
         face: UInt8[np.ndarray, "256 256 3"],
@@ -207,65 +221,9 @@ class MouthGenerator(Generator, MouthTalker):
         if points is None:
             found, there = measure_landmarks(face[None])
             points = found[0] if there[0] else alignment.TEMPLATE.copy()
-        heard = torch.from_numpy(np.asarray(windows)).to(next(self.parameters()).device)
-        painter = Painter(face, np.eye(2, 3), points, self.config)
-        for made in self.eval().painted(face, points, [heard], by_voice=True):
+        painter = Painter(face, np.eye(2, 3), points, self.canvas, self.image_size)
+        for made in speaking.painted(self.eval(), face, points, [windows], by_voice=True):
             yield painter.frame(made)
-
-    @torch.inference_mode()
-    def painted(
-        self,
-        face: UInt8[np.ndarray, "256 256 3"],
-        points: Float[np.ndarray, "68 2"],
-        windows: Iterable[Float[Tensor, "_ 20 13"]],
-        movement: float = 1.0,
-        by_voice: bool = False,
-    ) -> Iterator[Painted]:
-        """What each frame shows of a face at rest, and where its landmarks are.
-
-        movement: how much farther the mouth moves than Motion says. by_voice: as far as the voice
-        of the first windows moves its own speaker's mouth, which holds for speakers of training
-        alone; else as far as mouths usually move.
-        """
-        box = alignment.lip_box(points[None])
-        matrix = alignment.mouth_square(box, self.config.canvas)
-        size, device = self.config.image_size, next(self.parameters()).device
-        small = alignment.sample(face, alignment.pixels(matrix, size), size)
-        seen = torch.from_numpy(small.copy()).permute(2, 0, 1)[None].float().div_(255).to(device)
-        rest = torch.from_numpy(points).float().to(device)
-        shut = closed(rest)
-        linear, shift = torch.from_numpy(matrix).float().to(device).split([2, 1], 1)
-        shift = shift[:, 0]
-        own = rest @ linear.T + shift
-        details = self.interiors.details(tint(seen)[0, :, 0, 0].cpu().numpy())
-        width = float(mouth_width(own))
-        boxes = torch.tensor([alignment.lip_box(own[None].cpu().numpy())], device=device)
-        code, previous = self.identity(seen, boxes), seen
-        large = None if by_voice else torch.tensor(USUAL, device=device)
-        for chunk in windows:
-            heard = self.motion.codes(chunk)
-            if large is None:
-                large = self.motion.size(heard.mT.flatten(0, 1).T[None])
-            said = self.motion.displacements(self.motion.coefficients(heard))[:, 0]
-            there = laid(shut, said * (movement * ASKED * large))
-            for part, audio in zip(there.split(PART), self.audio(chunk).split(PART), strict=True):
-                canvas = part @ linear.T + shift
-                mouths = self.mouths(seen, own[None], canvas[None])
-                for k in range(len(part)):
-                    worn = code._replace(face=mouths.bases[:, k], region=mouths.inner[:, k])
-                    made = self.change(worn, audio[k : k + 1] + mouths.codes[:, k], previous)
-                    previous = self.compose(worn, made)
-                    assert made.shade is not None
-                    teeth = details.laid(_array(canvas[k]), width)
-                    yield Painted(
-                        _array(part[k]), _array(made.colours[0]) + teeth, _array(made.shade[0])
-                    )
-
-
-def _array(values: Tensor) -> np.ndarray:
-    """Of a picture (c, s, s) as (s, s, c), or of landmarks."""
-    values = values.detach().permute(1, 2, 0) if values.ndim == 3 else values.detach()
-    return np.ascontiguousarray(values.cpu().numpy())
 
 
 def generator_of(config: ModelConfig) -> Generator:

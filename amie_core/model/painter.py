@@ -2,13 +2,12 @@
 
 import cv2
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
 
-from amie_core.config import FACE_SIZE, ModelConfig
+from amie_core.config import FACE_SIZE
 from amie_core.data import alignment
-from amie_core.model import composition
-from amie_core.model.mouth import INNER, Painted, flow
+from amie_core.model.lips import INNER, Flow, region
+from amie_core.model.speaking import Painted
 
 STEP = 4  # px at 256 between the places where the movement is worked out
 EDGE = 0.7  # px at 256: deviation of the blur at the edge of what is painted
@@ -18,7 +17,8 @@ class Painter:
     """`frame` is the picture with the face in it speaking.
 
     picture: what the video shows; place: the similarity from its px to the aligned face's 256-px
-    units; points: the face's landmarks at rest, in those units; config: G's.
+    units; points: the face's landmarks at rest, in those units; canvas: side of G's square around
+    the mouth, px at 256; size: of its picture.
     """
 
     def __init__(
@@ -26,13 +26,13 @@ class Painter:
         picture: UInt8[np.ndarray, "h w 3"],
         place: Float[np.ndarray, "2 3"],
         points: Float[np.ndarray, "68 2"],
-        config: ModelConfig,
+        canvas: int,
+        size: int,
     ) -> None:
         self.picture = picture
-        self.rest = torch.from_numpy(points).float()
         box = alignment.lip_box(points[None])
         self.back = cv2.invertAffineTransform(place)
-        where = composition.region(torch.tensor([box]), FACE_SIZE)[0, 0].numpy()
+        where = region(box, FACE_SIZE)
         y, x = np.nonzero(where)
         corners = np.array([(a, b) for a in (x.min(), x.max()) for b in (y.min(), y.max())])
         at = alignment.transform(corners.astype(np.float64), self.back)
@@ -48,14 +48,14 @@ class Painter:
         axes = [np.arange(a.min(), a.max() + STEP, STEP, dtype=np.float32) for a in (x, y)]
         grid = np.stack(np.meshgrid(*axes), -1)
         self.counts = grid.shape[:2]
-        self.at = torch.from_numpy(grid.reshape(-1, 2))
+        self.flow = Flow(points, grid.reshape(-1, 2))
         inside = np.minimum(grid.astype(int), FACE_SIZE - 1)
         # How far a place in the face may be moved, and that movement in px of the picture.
         self.allowed = where[inside[..., 1], inside[..., 0]][..., None]
         self.turn = self.back[:, :2].T.astype(np.float32)
         shrink = np.array([[1.0, 0.0, -self.first[0]], [0.0, 1.0, -self.first[1]]]) / STEP
         self.to_grid = shrink @ here
-        square, size = alignment.mouth_square(box, config.canvas), config.image_size
+        square = alignment.mouth_square(box, canvas)
         self.to_canvas = alignment.pixels(square, size) @ here
         # The canvas's own square, in the part.
         edges = alignment.transform(
@@ -75,8 +75,7 @@ class Painter:
 
     def frame(self, painted: Painted) -> UInt8[np.ndarray, "h w 3"]:
         """The picture with its mouth as `painted` says."""
-        new = torch.from_numpy(painted.points)
-        moves = flow(self.rest[None], new[None], self.at)[0].numpy().reshape(*self.counts, 2)
+        moves = self.flow(painted.points).reshape(*self.counts, 2)
         moves = (moves * self.allowed) @ self.turn
         how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         edge = cv2.BORDER_REPLICATE

@@ -9,12 +9,11 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
 
 from amie_core.config import FACE_SIZE, FPS
 from amie_core.data import alignment
-from amie_core.model.mouth import flow
+from amie_core.model.lips import Flow
 
 BETWEEN = (2.0, 6.0)  # s from one blink to the next
 SHUT = (0.5, 1.0, 1.0, 0.7, 0.3)  # how far the eyes are shut in the frames of a blink
@@ -52,7 +51,7 @@ class Alive:
         seed: int = 0,
     ) -> None:
         self.random = np.random.default_rng([seed, 23])
-        self.rest = torch.from_numpy(points).float()
+        self.rest = points
         self.back = cv2.invertAffineTransform(place)
         self.sway, self.nod, self.turn = (
             _Wave(self.random.uniform(0, 2 * np.pi, len(SLOW)), size) for size in (SWAY, NOD, TURN)
@@ -61,7 +60,7 @@ class Alive:
         self.middle = points[30].astype(np.float64)
         axis = np.arange(0, FACE_SIZE + STEP, STEP, dtype=np.float32)
         grid = np.stack(np.meshgrid(axis, axis), -1)
-        self.at = torch.from_numpy(grid.reshape(-1, 2))
+        self.flow = Flow(points, grid.reshape(-1, 2))
         self.grid = grid
         far = np.linalg.norm(grid - self.middle, axis=2)
         free = ((HELD - far) / (HELD - FREE)).clip(0, 1)
@@ -90,7 +89,7 @@ class Alive:
 
     def frame(self, picture: UInt8[np.ndarray, "h w 3"], number: int) -> UInt8[np.ndarray, "h w 3"]:
         """The picture of that number, alive."""
-        new, shut, seconds = self.rest.clone(), self.shut(number), number / FPS
+        new, shut, seconds = self.rest.copy(), self.shut(number), number / FPS
         for upper, lower in LIDS:
             new[upper] += shut * MEET * (self.rest[lower] - self.rest[upper])
         angle = self.turn.at(seconds)
@@ -98,8 +97,7 @@ class Alive:
         turned = away @ np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         moves = (turned + self.middle - self.grid) * self.free
         if shut > 0:
-            lids = flow(self.rest[None], new[None], self.at)[0].numpy()
-            moves = moves + lids.reshape(moves.shape) * self.free
+            moves = moves + self.flow(new).reshape(moves.shape) * self.free
         moves = (moves @ self.back[:, :2].T).astype(np.float32)
         how, edge = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_REPLICATE
         fine = cv2.warpAffine(moves, self.to_grid, self.size, flags=how, borderMode=edge)

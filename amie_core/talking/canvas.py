@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 
 from amie_core.config import FACE_SIZE
 from amie_core.data.alignment import warp
+from amie_core.model.lips import region
 
 LONGEST = 1280  # px: longer side of a video of a whole picture
 REPAINTED = 0.10  # change of colour, of 1, from which half of a pixel's own detail is given up
@@ -49,13 +50,9 @@ class Canvas:
         seen: UInt8[np.ndarray, "s s 3"],
         lip_box: tuple[int, int, int, int],
     ) -> None:
-        import torch
-
-        from amie_core.model.composition import region
-
         self.picture = picture
         inverse = cv2.invertAffineTransform(place)
-        y, x = np.nonzero(region(torch.tensor([lip_box]), FACE_SIZE)[0, 0].numpy())
+        y, x = np.nonzero(region(lip_box, FACE_SIZE))
         corners = np.array([(a, b) for a in (x.min(), x.max()) for b in (y.min(), y.max())])
         at = corners @ inverse[:, :2].T + inverse[:, 2]
         height, width = picture.shape[:2]

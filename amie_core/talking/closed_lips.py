@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 
 from amie_core.config import FACE_SIZE
 from amie_core.data.alignment import TEMPLATE, lip_box, lip_opening, warp
+from amie_core.model.lips import Flow, region
 from amie_core.talking.canvas import Canvas
 
 OPEN = 4.0  # px at 256: lips nearer than this count as closed
@@ -49,23 +50,10 @@ def at_rest(points: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "68 2"]:
 def movement(
     old: Float[np.ndarray, "68 2"], new: Float[np.ndarray, "68 2"]
 ) -> Float[np.ndarray, "256 256 2"]:
-    """Where each pixel of the new face comes from, less its own place, in px.
-
-    A sum of cones, one a landmark, through the landmarks' own moves: smooth, and nothing folds.
-    """
-    # scipy's RBFInterpolator (kernel "linear", degree -1, smoothing -1e-3) gives the same to the
-    # last bit, but importing it (0.1 to 0.2 s) would put off the first frame of `talk`.
-    step = FACE_SIZE // 4
-    sides = range(0, FACE_SIZE + 1, step)
-    edge = np.array([(x, y) for x in sides for y in sides if {x, y} & {0, FACE_SIZE}])
-    at = np.concatenate([new, edge]).astype(np.float64)
-    moves = np.concatenate([old - new, np.zeros_like(edge)]).astype(np.float64)
-    far = np.linalg.norm(at[:, None] - at[None], axis=2)
-    weights = np.linalg.solve(far + 1e-3 * np.eye(len(at)), moves)
+    """Where each pixel of the new face comes from, less its own place, in px."""
     axis = np.arange(GRID / 2, FACE_SIZE, GRID)
     places = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
-    found = np.linalg.norm(places[:, None] - at[None], axis=2) @ weights
-    found = found.reshape(len(axis), len(axis), 2).astype(np.float32)
+    found = Flow(old, places)(new).reshape(len(axis), len(axis), 2)
     return cv2.resize(found, (FACE_SIZE, FACE_SIZE), interpolation=cv2.INTER_LINEAR)
 
 
@@ -80,13 +68,9 @@ def close_lips(
     """
     if lip_opening(points[None])[0] < OPEN:
         return image, points
-    import torch
-
-    from amie_core.model.composition import region
-
     new = at_rest(points)
     mouth = lip_box(new[None])
-    where = region(torch.tensor([mouth]), FACE_SIZE)[0, 0].numpy()
+    where = region(mouth, FACE_SIZE)
     flow = movement(points, new) * (where[..., None] * 2 / FACE_SIZE)
     aligned = warp(image, matrix)
     seam: np.ndarray = np.zeros((FACE_SIZE, FACE_SIZE), np.float32)

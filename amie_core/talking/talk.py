@@ -1,7 +1,9 @@
 """A face and a voice to a talking face video (sec. 3.1), frame by frame in flat memory."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from amie_core.data.sound import Voice
-    from amie_core.model.mouth import MouthGenerator
+    from amie_core.model.speaking import MouthNetworks
     from amie_core.model.talker import Talker
 
 SIZES = (32, 2048)  # px, of the video
@@ -73,14 +75,13 @@ def talk(
 
     from amie_core.data.sound import survey
     from amie_core.data.video_writer import VideoWriter
-    from amie_core.training.checkpoint import load_generator
 
     voice = survey(audio)
     if voice.level is None:
         raise UserError(f"{audio} is silent: there is nothing to say; give a recording of a voice")
     for note in voice.notes:
         say(f"{audio}: {note}")
-    generator, meta = load_generator(source, pick_device(device))
+    generator, meta = _speaker(checkpoint, device)
     still = open_still(face, face_index, keep_smile)
     shape, pictures = picture_frames(
         generator, meta, still, audio, size, crop, movement, voice=voice
@@ -90,7 +91,7 @@ def talk(
     comment = f"profile {meta['profile']}, commit {meta['commit']}, step {meta['step']}"
     count, expected = 0, round(voice.seconds * FPS)
     with (
-        threads(meta["model"]["image_size"]),
+        threads(meta["model"]["image_size"]) if checkpoint is not None else nullcontext(),
         VideoWriter(
             out, shape, audio=audio, track=voice.track, comment=comment, synthetic=True
         ) as writer,
@@ -104,8 +105,22 @@ def talk(
     return Talked(out, count, count / FPS, source)
 
 
+def _speaker(
+    checkpoint: str | Path | None, device: str
+) -> tuple["Talker | MouthNetworks", dict[str, Any]]:
+    """What speaks, and how it was made; the model that ships runs without torch on a processor."""
+    if checkpoint is None and device in ("auto", "cpu"):
+        from amie_core.talking.networks import ShippedNetworks
+
+        networks = ShippedNetworks()
+        return networks, networks.meta
+    from amie_core.training.checkpoint import load_generator
+
+    return load_generator(SHIPPED if checkpoint is None else Path(checkpoint), pick_device(device))
+
+
 def picture_frames(
-    generator: "Talker",
+    generator: "Talker | MouthNetworks",
     meta: dict[str, Any],
     still: Still,
     audio: Path,
@@ -119,22 +134,24 @@ def picture_frames(
     The speech is heard at the level of the clips that the model learnt from, however loud the
     recording is. voice: of sound.survey, where it is known.
     """
-    import torch
-
     from amie_core.data.audio import stream_windows
-    from amie_core.model.mouth import MouthGenerator
-    from amie_core.model.talker import roll_changes
+    from amie_core.model.speaking import MouthNetworks
     from amie_core.talking import canvas
 
     shown = _shown(still, size or (FACE_SIZE if crop else None))
-    windows = stream_windows(
-        audio, rate=meta["mfcc_rate"], voice=voice, level=SPEECH_LEVEL, hears=generator.hears
+    sound = partial(
+        stream_windows, audio, rate=meta["mfcc_rate"], voice=voice, level=SPEECH_LEVEL
     )
-    if isinstance(generator, MouthGenerator):
-        return _mouth_frames(generator, still, shown, windows, movement)
+    if isinstance(generator, MouthNetworks):
+        return _mouth_frames(generator, still, shown, sound(), movement)
+
+    import torch
+
+    from amie_core.model.talker import roll_changes
+
     seen = still.aligned(meta["image_size"])
     identity = torch.from_numpy(seen.copy()).permute(2, 0, 1).float().div_(255)
-    changes = roll_changes(generator, identity, windows, still.lip_box)
+    changes = roll_changes(generator, identity, sound(hears=generator.hears), still.lip_box)
     if crop:
         edge = size or FACE_SIZE
         bare = ((array(frame) * 255).round().astype(np.uint8) for frame, _ in changes)
@@ -172,23 +189,20 @@ def _shown(still: Still, size: int | None) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mouth_frames(
-    generator: "MouthGenerator",
+    networks: "MouthNetworks",
     still: Still,
     shown: tuple[np.ndarray, np.ndarray],
     windows: Iterator[np.ndarray],
     movement: float,
 ) -> tuple[tuple[int, int], Iterator[np.ndarray]]:
     """`picture_frames` of a generator that moves the mouth by its landmarks."""
-    import torch
-
     from amie_core.data.alignment import warp
+    from amie_core.model import speaking
     from amie_core.model.painter import Painter
 
-    painter = Painter(*shown, still.points, generator.config)
-    device = next(generator.parameters()).device
-    heard = (torch.from_numpy(np.asarray(chunk)).to(device) for chunk in windows)
+    painter = Painter(*shown, still.points, networks.canvas, networks.image_size)
     face = warp(still.picture, still.matrix)
-    made = generator.painted(face, still.points, heard, movement)
+    made = speaking.painted(networks, face, still.points, windows, movement)
     height, width = painter.picture.shape[:2]
     return (width, height), (painter.frame(one) for one in ahead(made))
 

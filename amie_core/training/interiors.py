@@ -6,8 +6,10 @@ import torch
 
 from amie_core.data.alignment import lip_opening
 from amie_core.machine import progress_bar
-from amie_core.model.interiors import KEPT, UPPER, Interiors
-from amie_core.model.mouth import inside, mouth_width, tint
+from amie_core.model.interiors import KEPT, Interiors
+from amie_core.model.lips import UPPER, mouth_width
+from amie_core.model.mouth import tint
+from amie_core.model.speaking import inside
 from amie_core.training.windows import Windows
 
 TRIED = 3  # widest open frames of a clip
@@ -57,6 +59,6 @@ def _kept(frame: np.ndarray, points: np.ndarray) -> dict[str, torch.Tensor]:
         # Not the lips' own edge: it is no detail of what lies between them.
         "inner": torch.from_numpy(cv2.erode(inside(points[None], len(frame))[0], EDGE)[None]),
         "hang": torch.from_numpy(points[UPPER].mean(0)),
-        "widths": mouth_width(torch.from_numpy(points)),
+        "widths": torch.tensor(mouth_width(points)),
         "tints": colour[:, 0, 0],
     }

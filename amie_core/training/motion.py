@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from amie_core.data.alignment import lip_opening
 from amie_core.machine import progress_bar
-from amie_core.model.motion import COEFFICIENTS, LARGE, MOVED, SMALL, Motion
+from amie_core.model.lips import MOVED
+from amie_core.model.motion import COEFFICIENTS, LARGE, SMALL, Motion
 from amie_core.training import augment
 from amie_core.training.windows import Windows
 

@@ -67,43 +67,47 @@ def drawn_face(path: Path) -> Path:
     return path
 
 
-def stages(face: Path, sound: Path, out: Path, run: Path, size: int | None) -> tuple[Clock, int]:
+def stages(
+    face: Path, sound: Path, out: Path, run: Path | None, size: int | None
+) -> tuple[Clock, int]:
     """What `talk.talk` does, one stage after the other, and the frames it made."""
-    import torch
+    from contextlib import nullcontext
 
     from amie_core.data.alignment import warp
     from amie_core.data.audio import stream_windows
     from amie_core.data.video_writer import VideoWriter
     from amie_core.machine import threads
-    from amie_core.model.mouth import MouthGenerator
     from amie_core.model.painter import Painter
-    from amie_core.model.talker import roll_changes
+    from amie_core.model.speaking import MouthNetworks, painted
     from amie_core.talking import canvas
     from amie_core.talking.still import open_still
-    from amie_core.talking.talk import array
-    from amie_core.training.checkpoint import load_generator
+    from amie_core.talking.talk import _speaker, array
 
     clock = Clock()
-    generator, meta = clock("load the checkpoint", load_generator, run)
+    generator, meta = clock("load the checkpoint", _speaker, run, "cpu")
     still = clock("find and align the face", open_still, face, None, True)
     still = clock("bring the mouth to rest", still.at_rest)
     seen = still.aligned(meta["image_size"])
-    identity = torch.from_numpy(seen.copy()).permute(2, 0, 1).float().div_(255)
     place = (still.picture, still.matrix)
     shown = canvas.whole(*place) if size is None else canvas.face_alone(*place, size)
     chunks = list(clock.each("MFCC", stream_windows(sound, rate=meta["mfcc_rate"])))
-    if isinstance(generator, MouthGenerator):
-        laid = clock("lay out the picture", Painter, *shown, still.points, generator.config)
-        face_256 = warp(still.picture, still.matrix)
-        changes = generator.painted(face_256, still.points, map(torch.from_numpy, chunks))
+    if isinstance(generator, MouthNetworks):
+        canvas_of = generator.canvas, generator.image_size
+        laid = clock("lay out the picture", Painter, *shown, still.points, *canvas_of)
+        changes = painted(generator, warp(still.picture, still.matrix), still.points, chunks)
     else:
+        import torch
+
+        from amie_core.model.talker import roll_changes
+
+        identity = torch.from_numpy(seen.copy()).permute(2, 0, 1).float().div_(255)
         laid = clock("lay out the picture", canvas.Canvas, *shown, seen, still.lip_box)
         changes = (made for _, made in roll_changes(
             generator, identity, iter(chunks), still.lip_box))  # fmt: skip
     frames = 0
     shape = laid.picture.shape[1::-1]
     with (
-        threads(meta["model"]["image_size"]),
+        threads(meta["model"]["image_size"]) if run else nullcontext(),
         VideoWriter(out, shape, audio=sound, synthetic=True) as writer,
     ):
         for made in clock.each("network", changes):
@@ -142,20 +146,20 @@ def main() -> None:
     chosen = parser.parse_args()
 
     begun = time.perf_counter()
-    import torch
     from standins import write_hum
 
     import amie_core.data.faces
     import amie_core.data.video
     import amie_core.talking.talk  # noqa: F401
-    from amie_core.files import SHIPPED
 
     imports = time.perf_counter() - begun
     if chosen.threads:
+        import torch
+
         torch.set_num_threads(chosen.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        run = chosen.checkpoint or SHIPPED
+        run = chosen.checkpoint
         if chosen.image_size:
             run = untrained(folder / "run", chosen.image_size, chosen.width)
         face = chosen.face or drawn_face(folder / "face.png")
@@ -172,11 +176,11 @@ def main() -> None:
             print(f"{stage:28}{1000 * seconds / frames:9.2f} ms a frame {rate:9.1f} frames/s, "
                   f"{busy:.2f} ms of processor")  # fmt: skip
         rate = frames / sum(clock.spent.values())
-        print(f"{'all of a frame':28}{1000 / rate:9.2f} ms a frame {rate:9.1f} frames/s, "
-              f"{torch.get_num_threads()} threads")  # fmt: skip
+        print(f"{'all of a frame':28}{1000 / rate:9.2f} ms a frame {rate:9.1f} frames/s")
 
         words = ["talk", "--face", face, "--audio", sound, "--out", folder / "whole.mp4"]
-        words += ["--checkpoint", run, *(["--size", chosen.size] if chosen.size else [])]
+        words += [*(["--checkpoint", run] if run else [])]
+        words += [*(["--size", chosen.size] if chosen.size else [])]
         start = time.perf_counter()
         subprocess.run(
             [sys.executable, "-m", "amie_core.cli", *map(str, words)],

@@ -1,0 +1,174 @@
+"""A face speaking with a mouth moved by its landmarks (`compose="landmarks"`), on arrays.
+
+What is learnt is behind `MouthNetworks`: torch's modules (`model.mouth`), or the same networks as
+they ship for ONNX Runtime (`talking.networks`), which start in a tenth of the time.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from amie_core.config import FACE_SIZE
+from amie_core.data import alignment
+from amie_core.model import lips
+from amie_core.model.teeth import Bank
+
+EVERY = 4  # px of the canvas, between the places where the movement is worked out
+ASKED = 1.4  # landmarks found in painted faces move .72 as far as those asked for (val_seen)
+# Deviation of the opening, in mouth widths, that a voice is taken to have: the root mean square of
+# GRID's ten training speakers, of whom the calmest has .032, the liveliest .066.
+USUAL = 0.05
+MIDDLE = 0.4  # what a canvas's tint is brought to before it is seen
+SHADE = 0.5  # of the light on the face: what may be added to it at most
+FADE = 0.4  # of half a canvas: where shade fades out
+
+Maps = tuple[np.ndarray, ...]  # of a canvas; what they are is the networks' own affair
+
+
+class Heard(NamedTuple):
+    """What is heard in n windows."""
+
+    said: Float[np.ndarray, "n 31 2"]  # displacements, for an opening of deviation 1
+    size: float | None  # deviation of the opening that this voice's own mouth has, where asked
+    codes: Float[np.ndarray, "n c 4 4"]
+
+
+class Strokes(NamedTuple):
+    """What G paints, before the face's light falls on it."""
+
+    colours: Float[np.ndarray, "3 s s"]  # 0 … 1
+    shade: Float[np.ndarray, "3 s s"]  # -1 … 1
+
+
+@runtime_checkable
+class MouthNetworks(Protocol):
+    """The networks of a generator that moves a mouth by its landmarks."""
+
+    @property
+    def image_size(self) -> int:
+        """Px of the canvas's picture."""
+
+    @property
+    def canvas(self) -> int:
+        """Side of the square around the mouth that is its canvas, px at 256."""
+
+    @property
+    def bank(self) -> Bank:
+        """Teeth of real mouths."""
+
+    def hear(self, windows: Float[np.ndarray, "n 20 13"]) -> Heard:
+        """Movement and codes of n frames."""
+
+    def see(self, face: Float[np.ndarray, "1 3 s s"]) -> Maps:
+        """What the decoder takes of a canvas."""
+
+    def outline(self, corners: Float[np.ndarray, "1 16"]) -> Float[np.ndarray, "1 c 4 4"]:
+        """The code of the inner lips' shape."""
+
+    def paint(
+        self, previous: Float[np.ndarray, "1 3 s s"], code: Float[np.ndarray, "1 c 4 4"], maps: Maps
+    ) -> Strokes:
+        """A frame, from the one before."""
+
+
+class Painted(NamedTuple):
+    """A frame: landmarks (256ths of the face); colours in [0, 1] and shade of its canvas."""
+
+    points: Float[np.ndarray, "68 2"]
+    colours: Float[np.ndarray, "s s 3"]
+    shade: Float[np.ndarray, "s s 3"]
+
+
+def tint(canvas: Float[np.ndarray, "s s 3"]) -> Float[np.ndarray, " 3"]:
+    """Mean colour of a canvas, nearly all of it skin: what light falls on the teeth as well."""
+    return canvas.mean((0, 1)).clip(min=0.05)
+
+
+def inside(points: Float[np.ndarray, "n 68 2"], size: int) -> Float[np.ndarray, "n s s"]:
+    """1 between the inner lips, 0 outside; landmarks in 256ths of the picture."""
+    return alignment.filled(points[:, lips.INNER], size).astype(np.float32) / 255
+
+
+def around(size: int) -> Float[np.ndarray, "s s"]:
+    """1 in the middle of a canvas, 0 at its edges, soft between: where shade may lie."""
+    at = ((np.arange(size) * 2 + 1) / size - 1).astype(np.float32)
+    within = ((1 - np.sqrt(at[:, None] ** 2 + at**2)) / FADE).clip(0, 1)
+    return within * within * (3 - 2 * within)
+
+
+def corners(points: Float[np.ndarray, "68 2"], width: float) -> Float[np.ndarray, "1 16"]:
+    """The inner lips' shape as the networks are told of it; width: of the mouth at rest."""
+    shape = points[lips.INNER] - points[lips.INNER].mean(0)
+    return (shape / width * 4).reshape(1, -1).astype(np.float32)
+
+
+class _Mover:
+    """A canvas whose landmarks are moved."""
+
+    def __init__(
+        self, canvas: Float[np.ndarray, "s s 3"], own: Float[np.ndarray, "68 2"], unit: float
+    ) -> None:
+        self.canvas, size = canvas, len(canvas)
+        self.coarse = size // EVERY
+        places = (np.arange(self.coarse) + 0.5) * (FACE_SIZE / self.coarse) - 0.5
+        self.flow = lips.Flow(own, np.stack(np.meshgrid(places, places), -1).reshape(-1, 2), unit)
+        self.pixels = np.stack(np.meshgrid(*[np.arange(size)] * 2), -1).astype(np.float32)
+
+    def __call__(self, new: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "s s 3"]:
+        """The canvas with its landmarks, in 256ths, elsewhere."""
+        size = len(self.canvas)
+        found = self.flow(new).reshape(self.coarse, self.coarse, 2) * np.float32(size / FACE_SIZE)
+        source = self.pixels + cv2.resize(found, (size, size), interpolation=cv2.INTER_LINEAR)
+        edge = cv2.BORDER_REPLICATE
+        # Both coordinates in one map leave the second empty, which cv2's stubs do not know.
+        return cv2.remap(self.canvas, source, None, cv2.INTER_LINEAR, borderMode=edge)  # type: ignore[call-overload]
+
+
+def painted(
+    networks: MouthNetworks,
+    face: UInt8[np.ndarray, "256 256 3"],
+    points: Float[np.ndarray, "68 2"],
+    windows: Iterable[Float[np.ndarray, "_ 20 13"]],
+    movement: float = 1.0,
+    by_voice: bool = False,
+) -> Iterator[Painted]:
+    """What each frame shows of a face at rest, and where its landmarks are.
+
+    movement: how much farther the mouth moves than the networks hear. by_voice: as far as the voice
+    of the first windows moves its own speaker's mouth, which holds for speakers of training alone;
+    else as far as mouths usually move.
+    """
+    matrix = alignment.mouth_square(alignment.lip_box(points[None]), networks.canvas)
+    size = networks.image_size
+    seen = alignment.sample(face, alignment.pixels(matrix, size), size).astype(np.float32) / 255
+    own = alignment.transform(points, matrix)
+    rest, width = lips.closed(points), lips.mouth_width(own)
+    mover = _Mover(seen, own, FACE_SIZE / networks.canvas)
+    light = tint(seen)
+    details, soft = networks.bank.details(light), around(size)[..., None]
+    maps = networks.see(_planes(seen * (MIDDLE / light)))
+    previous, large = seen, None if by_voice else USUAL
+    for chunk in windows:
+        heard = networks.hear(np.asarray(chunk))
+        if large is None:
+            assert heard.size is not None, "these networks do not say how large a voice's moves are"
+            large = heard.size
+        there = lips.laid(rest, heard.said * np.float32(movement * ASKED * large))
+        for place, code in zip(there, heard.codes[:, None], strict=True):
+            canvas = alignment.transform(place, matrix)
+            base, open_ = mover(canvas), inside(canvas[None], size)[0][..., None]
+            code = code + networks.outline(corners(canvas, width))
+            made = networks.paint(_planes(previous), code, maps)
+            light = tint(base)
+            shade = SHADE * made.shade.transpose(1, 2, 0) * soft * light
+            colours = made.colours.transpose(1, 2, 0) * (light / MIDDLE)
+            previous = (base + shade) * (1 - open_) + colours * open_
+            yield Painted(place, colours + details.laid(canvas, width), shade)
+
+
+def _planes(picture: Float[np.ndarray, "s s 3"]) -> Float[np.ndarray, "1 3 s s"]:
+    """As networks see it."""
+    return np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)
