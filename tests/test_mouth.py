@@ -87,7 +87,7 @@ def test_many_faces_at_once_move_as_one_by_one() -> None:
     canvas = np.random.default_rng(0).random((32, 32, 3), np.float32)
     planes = torch.from_numpy(canvas).permute(2, 0, 1)[None]
     by_torch = mouth.moved(planes, *(torch.from_numpy(p)[None] for p in (own, new)), 2.0)
-    by_arrays = speaking._Mover(canvas, own, 2.0)(new)
+    by_arrays = speaking.Mover(canvas, own, 2.0)(new)
     assert np.allclose(by_arrays, by_torch[0].permute(1, 2, 0), atol=0.03)  # cv2: 32nds of a px
     found = composition.region(torch.tensor([box]), 64)[0, 0].numpy()
     assert np.allclose(lips.region(box, 64), found, atol=1e-5)

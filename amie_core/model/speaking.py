@@ -105,7 +105,7 @@ def corners(points: Float[np.ndarray, "68 2"], width: float) -> Float[np.ndarray
     return (shape / width * 4).reshape(1, -1).astype(np.float32)
 
 
-class _Mover:
+class Mover:
     """A canvas whose landmarks are moved."""
 
     def __init__(
@@ -146,7 +146,7 @@ def painted(
     seen = alignment.sample(face, alignment.pixels(matrix, size), size).astype(np.float32) / 255
     own = alignment.transform(points, matrix)
     rest, width = lips.closed(points), lips.mouth_width(own)
-    mover = _Mover(seen, own, FACE_SIZE / networks.canvas)
+    mover = Mover(seen, own, FACE_SIZE / networks.canvas)
     light = tint(seen)
     details, soft = networks.bank.details(light), around(size)[..., None]
     maps = networks.see(_planes(seen * (MIDDLE / light)))

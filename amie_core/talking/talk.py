@@ -81,7 +81,7 @@ def talk(
         raise UserError(f"{audio} is silent: there is nothing to say; give a recording of a voice")
     for note in voice.notes:
         say(f"{audio}: {note}")
-    generator, meta = _speaker(checkpoint, device)
+    generator, meta = load_speaker(checkpoint, device)
     still = open_still(face, face_index, keep_smile)
     shape, pictures = picture_frames(
         generator, meta, still, audio, size, crop, movement, voice=voice
@@ -105,7 +105,7 @@ def talk(
     return Talked(out, count, count / FPS, source)
 
 
-def _speaker(
+def load_speaker(
     checkpoint: str | Path | None, device: str
 ) -> tuple["Talker | MouthNetworks", dict[str, Any]]:
     """What speaks, and how it was made; the model that ships runs without torch on a processor."""

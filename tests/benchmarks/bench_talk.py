@@ -81,10 +81,10 @@ def stages(
     from amie_core.model.speaking import MouthNetworks, painted
     from amie_core.talking import canvas
     from amie_core.talking.still import open_still
-    from amie_core.talking.talk import _speaker, array
+    from amie_core.talking.talk import load_speaker, array
 
     clock = Clock()
-    generator, meta = clock("load the checkpoint", _speaker, run, "cpu")
+    generator, meta = clock("load the checkpoint", load_speaker, run, "cpu")
     still = clock("find and align the face", open_still, face, None, True)
     still = clock("bring the mouth to rest", still.at_rest)
     seen = still.aligned(meta["image_size"])

@@ -219,7 +219,7 @@ def estimate(
         x, y = scaled
     config = config or FitConfig()
     if objective == "infonce":  # all pairs of a batch: a step costs eight times as much
-        config = replace(config, epochs=max(1, config.epochs // 12))
+        config = replace(config, epochs=min(4, max(1, config.epochs // 5)))
     rng = np.random.default_rng(seed)
     fold_of = rng.permutation(len(x)) % folds
     running, fits = list(critics), len(critics)  # kinds, and how many are fitted a fold
