@@ -81,7 +81,7 @@ def stages(
     from amie_core.model.speaking import MouthNetworks, painted
     from amie_core.talking import canvas
     from amie_core.talking.still import open_still
-    from amie_core.talking.talk import load_speaker, array
+    from amie_core.talking.talk import array, load_speaker
 
     clock = Clock()
     generator, meta = clock("load the checkpoint", load_speaker, run, "cpu")
