@@ -5,8 +5,7 @@ which stops the training. These validation parts, all together, also choose whic
 and under which cap: never the read-out that is reported, so picking the larger bound does not raise
 it. (What one fold validates by, another reports: one choice among three critics and eight caps is
 too coarse to follow single items.) A kind of critic that falls clearly behind is fitted no more:
-the other is fitted twice and their mean read. Where the mean of two is no better than the better
-one, one is fitted from there on.
+the other is fitted twice and their mean read.
 """
 
 import time
@@ -35,7 +34,6 @@ from amie_core.mutual_information.readouts import Readout, readout_for
 HEAVY = 10.0  # kurtosis (3 for a Gaussian) beyond which critics see ranks alone
 VALIDATION = 0.125  # share of the training part
 LAG = (0.03, 0.08)  # nats, share: a critic this far behind is not fitted on further folds
-GAIN = (0.001, 0.001)  # the same: what the mean of two must gain to be worth the second
 CAPS = (0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995)  # quantiles of the matched scores
 SHIFTS = 100  # unmatched partners of each held-out item
 
@@ -170,12 +168,6 @@ def _behind(results: dict[str, list[_Fold]], names: Sequence[str]) -> list[str]:
     return [name for name, value in known.items() if best - value > max(LAG[0], LAG[1] * best)]
 
 
-def _worth_two(mean: _Fold, each: Sequence[_Fold]) -> bool:
-    """Whether two critics' mean gains enough over the better one, by the validation part."""
-    both, best = (max(_pooled([fold]).chosen_by for fold in few) for few in ([mean], each))
-    return both - best > max(GAIN[0], GAIN[1] * best)
-
-
 def estimate(
     x: Rows,
     y: Rows,
@@ -219,10 +211,10 @@ def estimate(
         x, y = scaled
     config = config or FitConfig()
     if objective == "infonce":  # all pairs of a batch: a step costs eight times as much
-        config = replace(config, epochs=min(4, max(1, config.epochs // 5)))
+        config = replace(config, epochs=max(1, config.epochs // 5))
     rng = np.random.default_rng(seed)
     fold_of = rng.permutation(len(x)) % folds
-    running, fits = list(critics), len(critics)  # kinds, and how many are fitted a fold
+    running = list(critics)
     results: dict[str, list[_Fold]] = {key: [] for key in (*critics, "both")}
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]), progress_bar(
@@ -233,27 +225,19 @@ def estimate(
         try:
             for fold in range(folds):
                 parts = _split(x, y, fold_of == fold, ranks, rng)
+                scored: dict[str, list[_Scored]] = {}
                 # The time of a critic left behind goes to a second one of the kind that leads.
-                keys = running * (fits // len(running))
-                made: list[list[_Scored]] = []
-                for key in keys:
+                for key in running * (len(critics) // len(running)):
                     critic = fit(*parts[:2], CRITICS[key], objective, config, rng)
                     square = objective == "infonce"
-                    made.append([_Scored(critic, part, square, seed) for part in parts[1:]])
+                    new = [_Scored(critic, part, square, seed) for part in parts[1:]]
+                    scored[key] = _means(scored[key], new) if key in scored else new
                     bar.update()
-                each = [_read(known, held, reader) for known, held in made]
-                if len(made) == 2:
-                    known, held = _means(*made)
-                    mean = _read(known, held, reader)
-                    results[keys[0] if len(running) == 1 else "both"].append(mean)
-                if len(made) == 1 or len(running) == 2:
-                    for key, one in zip(keys, each, strict=True):
-                        results[key].append(one)
+                if len(scored) == 2:
+                    scored["both"] = _means(*scored.values())
+                for key, (known, held) in scored.items():
+                    results[key].append(_read(known, held, reader))
                 running = [key for key in running if key not in _behind(results, running)]
-                near = len(running) == len(set(keys))  # a mean with one left behind says nothing
-                if len(made) == 2 and near and not _worth_two(mean, each):
-                    fits, running = 1, [max(running, key=lambda k: _pooled(results[k]).chosen_by)]
-                    bar.total -= folds - fold - 1
         finally:
             torch.set_num_threads(threads)
     readings = {key: _pooled(kept) for key, kept in results.items() if kept}

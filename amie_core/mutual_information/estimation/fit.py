@@ -13,7 +13,6 @@ from amie_core.mutual_information import objectives
 from amie_core.mutual_information.estimation.critics import CriticConfig, PairCritic, Sample
 from amie_core.mutual_information.estimation.frequencies import waves
 
-STEPS = 27  # of an epoch, at least, while the batch is not the least
 BLOCK = 500  # side of the score matrices that InfoNCE is read from: a ceiling of ln 500 = 6.2
 
 
@@ -21,12 +20,12 @@ BLOCK = 500  # side of the score matrices that InfoNCE is read from: a ceiling o
 class FitConfig:
     """How a critic is trained. One setting for every task."""
 
-    epochs: int = 48
-    patience: int = 4  # epochs without a better value on the validation part, then
+    epochs: int = 24
+    patience: int = 5  # epochs without a better value on the validation part, then
     ending: int = 4  # the learning rate comes down within so many: noise hides what was learnt
-    batch: tuple[int, int] = (128, 256)  # least and most: the larger where an epoch has room
-    pairs: int = 1024  # scored in a step; what is not matched are unmatched ones, fresh every time
-    lr: float = 5e-3  # of the least batch; it grows with the batch's root
+    batch: int = 128
+    negatives: int = 7  # unmatched partners an item meets in a step, fresh every time
+    lr: float = 5e-3
     average: float = 0.98  # of the weights that are validated and kept
 
 
@@ -109,13 +108,13 @@ def _set_gain(critic: PairCritic, data: Sample, generator: np.random.Generator) 
 
 
 def _optimiser(
-    critic: PairCritic, beside: list[Tensor], lr: float
+    critic: PairCritic, beside: list[Tensor], config: FitConfig
 ) -> torch.optim.Optimizer:
     matrices = [p for p in critic.parameters() if p.ndim > 1]
     rest = [p for p in critic.parameters() if p.ndim < 2] + beside
     groups = [{"params": matrices, "weight_decay": critic.config.weight_decay},
               {"params": rest, "weight_decay": 0.0}]  # fmt: skip
-    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99), fused=True)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99), fused=True)
 
 
 def fit(
@@ -131,10 +130,8 @@ def fit(
     Adam with a warm-up and a cosine decay; the weights' running average is what is validated,
     after every epoch and before the first.
     """
-    n, (least, most) = len(train.x), config.batch
-    batch = 64 if objective == "infonce" else min(most, max(least, n // STEPS))
-    negatives, top = config.pairs // batch - 1, config.lr * max(1.0, batch / least) ** 0.5
-    batch = min(batch, n // 2)
+    n = len(train.x)
+    batch = min(64 if objective == "infonce" else config.batch, n // 2)
     critic = PairCritic(train.x.shape[1], train.y.shape[1], shape)
     _set_gain(critic, train, generator)
     if shape.waves:
@@ -143,7 +140,7 @@ def fit(
     weights: list[Tensor] = list(critic.parameters())
     kept: list[Tensor] = list(averaged.parameters())
     value = _Objective(objective)
-    optimiser = _optimiser(critic, value.parameters(), top)
+    optimiser = _optimiser(critic, value.parameters(), config)
     held_out = shifts(len(validation.x), 20, generator)
     best, waited = validate(averaged, validation, objective, held_out), 0
     state = copy.deepcopy(averaged.state_dict())
@@ -154,9 +151,9 @@ def fit(
         for index in order[: per_epoch * batch].split(batch):
             rate = min(1, (step + 1) / 50) * (0.5 + 0.5 * math.cos(math.pi * progress))
             for group in optimiser.param_groups:
-                group["lr"] = top * rate
+                group["lr"] = config.lr * rate
             items = critic.embed(Sample(*(part[index] for part in train)))
-            pairs = shifts(batch, negatives, generator)
+            pairs = shifts(batch, config.negatives, generator)
             optimiser.zero_grad()
             (-value(critic, items, pairs)).backward()
             optimiser.step()
