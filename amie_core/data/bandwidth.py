@@ -50,7 +50,7 @@ def empty_bands(hops: Float[np.ndarray, "hops 26"]) -> Bool[np.ndarray, " 26"]:
     mean, _ = _statistics()
     total = hops.max(axis=1)
     said = hops[total >= total.max() - PAUSE].mean(axis=0)
-    offset = np.median(said - mean)
+    offset = np.percentile(said - mean, 50)  # np.median would load all of numpy.ma first: 70 ms
     empty = said - mean - offset < -EMPTY
     return empty | np.r_[empty[1:], False] | np.r_[False, empty[:-1]]
 
