@@ -6,7 +6,7 @@ from lightning_fabric import Fabric
 
 from amie_core import config
 from amie_core.config import Profile
-from amie_core.data.audio import Heard
+from amie_core.data.audio import Hears
 from amie_core.training.amie import Amie, AmieStep
 from amie_core.training.method import MethodStep
 from amie_core.training.windows import Batch
@@ -27,7 +27,7 @@ def short(profile: Profile, steps: int) -> Profile:
     return config.with_changes(profile, {"train.steps": steps})
 
 
-def make_batch(profile: Profile, seed: int = 0, hears: Heard = "cepstra") -> Batch:
+def make_batch(profile: Profile, seed: int = 0, hears: Hears = "cepstra") -> Batch:
     """Random pictures and sounds of a profile's shapes."""
     c = {"cepstra": 13, "wave": 160}[hears]
     g = torch.Generator().manual_seed(seed)

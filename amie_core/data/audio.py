@@ -31,7 +31,7 @@ BEFORE = 8  # hops of a frame's window that start before the frame
 BANDS = 26  # mel bands: as many as 5 kHz can fill, and the usual number for 13 cepstra
 JUDGED = 10  # s at the beginning whose bands tell which a recording lacks
 FLOOR = 1e-10  # power of digital silence: -100 dB
-Heard = Literal["cepstra", "wave"]  # what a generator is given of the sound
+Hears = Literal["cepstra", "wave"]  # what a generator is given of the sound
 
 
 @cache
@@ -168,7 +168,7 @@ def is_silent(wave: Float[np.ndarray, " samples"], n_frames: int) -> Bool[np.nda
 
 def stream_windows(
     path: str | Path, rate: int = SAMPLE_RATE, chunk: int = 250, voice: Voice | None = None,
-    level: float | None = None, hears: Heard = "cepstra",
+    level: float | None = None, hears: Hears = "cepstra",
 ) -> Iterator[Float[np.ndarray, "k 20 c"]]:  # fmt: skip
     """`windows(mfcc(load_audio(path)))` in chunks of at most `chunk` frames, in flat memory.
 

@@ -13,7 +13,7 @@ from amie_core.model import composition
 from amie_core.model.composition import Change
 
 if TYPE_CHECKING:
-    from amie_core.data.audio import Heard
+    from amie_core.data.audio import Hears
     from amie_core.data.store import PreparedClip
 
 LipBox = tuple[int, int, int, int]  # top, bottom, left, right, in 256ths
@@ -25,7 +25,7 @@ class Talker(nn.Module):
     A window is 20 hops of 10 ms, of 13 cepstra each or, where it `hears` the wave, 160 samples.
     """
 
-    hears: "ClassVar[Heard]" = "cepstra"
+    hears: "ClassVar[Hears]" = "cepstra"
 
     def roll(
         self, face: Float[Tensor, "1 3 s s"], windows: Iterable[Float[Tensor, "_ 20 c"]]

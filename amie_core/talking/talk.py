@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 SIZES = (32, 2048)  # px, of the video
 LARGEST = 3.0  # movement that is not refused
-PART = 50  # frames whose sound is heard at once: 250 took 150 MB more, and no less time
+# Frames whose sound is heard at once: 250 took 150 MB more, and no less time. A method that makes
+# some frames at once (peers.parts) is cut between them.
+PART = 48
 
 
 @dataclass(frozen=True)

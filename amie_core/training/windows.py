@@ -19,7 +19,7 @@ from amie_core import machine
 from amie_core.config import FACE_SIZE, WINDOW, Profile
 from amie_core.data import store
 from amie_core.data.alignment import filled, lip_opening
-from amie_core.data.audio import HOPS, Heard
+from amie_core.data.audio import HOPS, Hears
 from amie_core.errors import UserError
 from amie_core.mutual_information.samplers import negatives_within_clip
 from amie_core.training import augment
@@ -106,7 +106,7 @@ class Windows:
         seed: int,
         *,
         also: Path | None = None,
-        hears: Heard = "cepstra",
+        hears: Hears = "cepstra",
         split: str = "train",
         rank: int = 0,
         device: torch.device | str = "cpu",
