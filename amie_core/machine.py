@@ -7,6 +7,7 @@ import itertools
 import os
 import platform
 import queue
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -115,7 +116,13 @@ def one_device(locks: Path, shared: int | None = None) -> Iterator[str | None]:
 
 @contextmanager
 def threads(image_size: int) -> Iterator[None]:
-    """One thread of torch for small pictures: a second one costs more in waiting than it works."""
+    """One thread of torch for small pictures: a second one costs more in waiting than it works.
+
+    Where nothing has imported torch, nothing runs on its threads.
+    """
+    if sys.modules.get("torch") is None:
+        yield
+        return
     import torch
 
     before = torch.get_num_threads()

@@ -4,8 +4,9 @@ Names are imported when they are asked for: `amie talk` needs the arrays of `lip
 and would wait a second for torch.
 """
 
-from importlib import import_module
 from typing import Any
+
+from amie_core import lazy
 
 _PLACES = {
     "attention": ("FineMask", "coarse_coverage", "mask_of", "rate_at"),
@@ -14,11 +15,8 @@ _PLACES = {
     "generator": ("Generator",),
     "talker": ("roll_out",),
 }
-_MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
-__all__ = sorted(_MODULE_OF)
+__all__ = lazy.names(_PLACES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    return lazy.asked(__name__, _PLACES, name)

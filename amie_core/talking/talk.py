@@ -1,7 +1,6 @@
 """A face and a voice to a talking face video (sec. 3.1), frame by frame in flat memory."""
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -94,7 +93,7 @@ def talk(
     comment = f"profile {meta['profile']}, commit {meta['commit']}, step {meta['step']}"
     count, expected = 0, round(voice.seconds * FPS)
     with (
-        threads(meta["model"]["image_size"]) if checkpoint is not None else nullcontext(),
+        threads(meta["model"]["image_size"]),
         VideoWriter(
             out, shape, audio=audio, track=voice.track, comment=comment, synthetic=True
         ) as writer,

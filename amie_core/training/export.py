@@ -17,40 +17,32 @@ from amie_core.model.mouth import MouthGenerator
 from amie_core.training.checkpoint import load_generator, write_tensors
 
 
-class _Hear(nn.Module):
+class _Part(nn.Module):
+    """One thing that the generator does; its parameters' names begin with `g.`."""
+
     def __init__(self, g: MouthGenerator) -> None:
         super().__init__()
         self.g = g
 
+
+class _Hear(_Part):
     def forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         motion = self.g.motion
         said = motion.displacements(motion.coefficients(motion.codes(windows)))[:, 0]
         return said, self.g.audio(windows)
 
 
-class _See(nn.Module):
-    def __init__(self, g: MouthGenerator) -> None:
-        super().__init__()
-        self.g = g
-
+class _See(_Part):
     def forward(self, face: Tensor) -> tuple[Tensor, ...]:
         return self.g.decoder.skips(self.g.identity_encoder(face), ()).joined
 
 
-class _Outline(nn.Module):
-    def __init__(self, g: MouthGenerator) -> None:
-        super().__init__()
-        self.g = g
-
+class _Outline(_Part):
     def forward(self, corners: Tensor) -> Tensor:
         return self.g.shape(corners).unflatten(1, (-1, 4, 4))
 
 
-class _Paint(nn.Module):
-    def __init__(self, g: MouthGenerator) -> None:
-        super().__init__()
-        self.g = g
-
+class _Paint(_Part):
     def forward(self, previous: Tensor, code: Tensor, *joined: Tensor) -> tuple[Tensor, Tensor]:
         g = self.g
         every = torch.cat([code, g.image_encoder(previous)[-1]], 1)

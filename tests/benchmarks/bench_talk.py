@@ -71,8 +71,6 @@ def stages(
     face: Path, sound: Path, out: Path, run: Path | None, size: int | None
 ) -> tuple[Clock, int]:
     """What `talk.talk` does, one stage after the other, and the frames it made."""
-    from contextlib import nullcontext
-
     from amie_core.data.alignment import warp
     from amie_core.data.audio import stream_windows
     from amie_core.data.video_writer import VideoWriter
@@ -90,7 +88,9 @@ def stages(
     seen = still.aligned(meta["image_size"])
     place = (still.picture, still.matrix)
     shown = canvas.whole(*place) if size is None else canvas.face_alone(*place, size)
-    chunks = list(clock.each("MFCC", stream_windows(sound, rate=meta["mfcc_rate"])))
+    hears = getattr(generator, "hears", "cepstra")
+    windows = stream_windows(sound, rate=meta["mfcc_rate"], hears=hears)
+    chunks = list(clock.each("MFCC", windows))
     if isinstance(generator, MouthNetworks):
         canvas_of = generator.canvas, generator.image_size
         laid = clock("lay out the picture", Painter, *shown, still.points, *canvas_of)
@@ -107,7 +107,7 @@ def stages(
     frames = 0
     shape = laid.picture.shape[1::-1]
     with (
-        threads(meta["model"]["image_size"]) if run else nullcontext(),
+        threads(meta["model"]["image_size"]),
         VideoWriter(out, shape, audio=sound, synthetic=True) as writer,
     ):
         for made in clock.each("network", changes):
