@@ -10,9 +10,10 @@ from conftest import ROOT, shared_data
 
 from amie_core.errors import UserError
 from amie_core.experiments.estimators.tasks import BENCHMARK, OTHERS
-from amie_core.mutual_information import estimate
+from amie_core.mutual_information import estimate, objectives
+from amie_core.mutual_information.estimation.critics import CRITICS, PairCritic, Sample
 from amie_core.mutual_information.estimation.estimate import _pooled, _read, _Scored
-from amie_core.mutual_information.estimation.fit import FitConfig, fit
+from amie_core.mutual_information.estimation.fit import FitConfig, _Objective, fit
 from amie_core.mutual_information.readouts import readout_for
 
 # Not in the shared folder: thin, wavy, discrete and mixed ones.
@@ -209,6 +210,41 @@ def test_an_unlucky_plateau_lowers_the_rate_and_ends_the_training() -> None:
     )
     assert long.cpu_seconds < 10 * max(short.cpu_seconds, 0.05)
     assert abs(long.nats) <= 0.01
+
+
+@pytest.mark.parametrize("kind", CRITICS)
+@pytest.mark.parametrize(("dx", "dy"), [(2, 2), (1, 5), (3, 1)])
+def test_squares_hold_the_scores_of_all_pairs_of_a_group(kind: str, dx: int, dy: int) -> None:
+    torch.manual_seed(0)
+    critic = PairCritic(dx, dy, CRITICS[kind])
+    torch.nn.init.normal_(critic.last.weight)
+    data = critic.embed(Sample(*(torch.randn(12, size) for size in (dx, dy, 3, 3))))
+    squares = critic.squares(data, 4)
+    for group in range(3):
+        i, j = (torch.arange(4) + 4 * group).repeat_interleave(4), torch.arange(4).repeat(4)
+        pairs = critic.score(data, i, j + 4 * group).view(4, 4)
+        torch.testing.assert_close(squares[group], pairs, rtol=1e-5, atol=1e-5)
+
+
+def test_a_step_reads_matched_and_unmatched_pairs_of_a_group() -> None:
+    squares = torch.arange(32.0).view(2, 4, 4) / 32
+    matched = torch.eye(4, dtype=torch.bool).expand(2, 4, 4)
+    for name in ("js", "dv", "nwj"):
+        by_hand = getattr(objectives, name)(squares[matched], squares[~matched])
+        torch.testing.assert_close(_Objective(name)(squares), by_hand)
+    assert _Objective("infonce")(squares[:1]) == objectives.infonce(squares[0])
+
+
+def test_a_narrow_margin_is_as_good_as_one_with_columns_of_noughts() -> None:
+    """The padding of the batched encoders takes no part: not in the start, not in the training."""
+    critic = PairCritic(1, 3, CRITICS["sharp"])
+    norms = critic.encoders.frequency.norm(dim=1)
+    assert (critic.encoders.frequency[0, 1:] == 0).all()
+    assert (norms >= 1 - 1e-5).all() and (norms <= CRITICS["sharp"].input_scale + 1e-3).all()
+    x = critic.embed(Sample(*(torch.randn(8, size) for size in (1, 3, 2, 2)))).x
+    x.sum().backward()
+    assert (critic.encoders.frequency.grad[0, 1:] == 0).all()
+    assert (critic.encoders.inner.grad[0, 1:3] == 0).all()
 
 
 def kept_rows(name: str) -> list[dict]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from amie_core.mutual_information import objectives
 from amie_core.mutual_information.estimation.critics import CriticConfig, PairCritic, Sample
-from amie_core.mutual_information.estimation.frequencies import waves
+from amie_core.mutual_information.estimation.frequencies import Waves
 
 BLOCK = 500  # side of the score matrices that InfoNCE is read from: a ceiling of ln 500 = 6.2
 
@@ -20,12 +20,12 @@ BLOCK = 500  # side of the score matrices that InfoNCE is read from: a ceiling o
 class FitConfig:
     """How a critic is trained. One setting for every task."""
 
-    epochs: int = 24
+    epochs: int = 32
     patience: int = 5  # epochs without a better value on the validation part, then
     ending: int = 4  # the learning rate comes down within so many: noise hides what was learnt
-    batch: int = 128
-    negatives: int = 7  # unmatched partners an item meets in a step, fresh every time
-    lr: float = 5e-3
+    batch: int = 512
+    group: int = 4  # items that all meet in a step, drawn afresh: three unmatched partners each
+    lr: float = 1.4e-2
     average: float = 0.98  # of the weights that are validated and kept
 
 
@@ -59,7 +59,7 @@ def score_blocks(
 
 
 class _Objective:
-    """Value of an objective on a batch of embedded items, higher is better."""
+    """Value of an objective on the squares of a batch (`PairCritic.squares`), higher is better."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -70,14 +70,13 @@ class _Objective:
         """What is learnt beside the critic."""
         return [] if self.own is None else list(self.own.parameters())
 
-    def __call__(self, critic: PairCritic, data: Sample, pairs: tuple[Tensor, Tensor]) -> Tensor:
-        still = torch.arange(len(data.x))
+    def __call__(self, squares: Float[Tensor, "groups side side"]) -> Tensor:
         if self.name == "infonce":
-            n = len(still)
-            square = critic.score(data, still.repeat_interleave(n), still.repeat(n))
-            return objectives.infonce(square.view(n, n))
-        values = critic.score(data, torch.cat([still, pairs[0]]), torch.cat([still, pairs[1]]))
-        joint, marginal = values[: len(still)], values[len(still) :]
+            return objectives.infonce(squares.squeeze(0))
+        side = squares.shape[1]
+        joint = squares.diagonal(dim1=1, dim2=2)
+        # Without its last entry a square is rows of side + 1 that each begin on the diagonal.
+        marginal = squares.flatten(1)[:, :-1].unflatten(1, (side - 1, side + 1))[:, :, 1:]
         if self.own is not None:
             return self.own(joint, marginal)
         return getattr(objectives, self.name)(joint, marginal)
@@ -110,8 +109,10 @@ def _set_gain(critic: PairCritic, data: Sample, generator: np.random.Generator) 
 def _optimiser(
     critic: PairCritic, beside: list[Tensor], config: FitConfig
 ) -> torch.optim.Optimizer:
-    matrices = [p for p in critic.parameters() if p.ndim > 1]
-    rest = [p for p in critic.parameters() if p.ndim < 2] + beside
+    kept = ("bias", "phase", "gain")  # not pulled towards 0
+    named = list(critic.named_parameters())
+    matrices = [p for name, p in named if not name.endswith(kept)]
+    rest = [p for name, p in named if name.endswith(kept)] + beside
     groups = [{"params": matrices, "weight_decay": critic.config.weight_decay},
               {"params": rest, "weight_decay": 0.0}]  # fmt: skip
     return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99), fused=True)
@@ -121,41 +122,45 @@ def fit(
     train: Sample,
     validation: Sample,
     shape: CriticConfig,
+    found: Waves,
     objective: str,
     config: FitConfig,
     generator: np.random.Generator,
 ) -> PairCritic:
-    """The critic with the best validation value, in eval mode.
+    """The critic with the best validation value, in eval mode; a sharp one starts at `found`.
 
     Adam with a warm-up and a cosine decay; the weights' running average is what is validated,
     after every epoch and before the first.
     """
     n = len(train.x)
-    batch = min(64 if objective == "infonce" else config.batch, n // 2)
+    if objective == "infonce":  # one group
+        side = batch = min(64, n // 2)
+    else:  # of few items smaller batches: an epoch is a dozen steps
+        side = config.group
+        batch = min(config.batch, max(128, n // 12), n // 2) // side * side
     critic = PairCritic(train.x.shape[1], train.y.shape[1], shape)
     _set_gain(critic, train, generator)
     if shape.waves:
-        critic.start_at(waves(train.x.numpy(), train.y.numpy(), shape.waves, generator))
+        critic.start_at(found)
     averaged = copy.deepcopy(critic).eval()
     weights: list[Tensor] = list(critic.parameters())
     kept: list[Tensor] = list(averaged.parameters())
     value = _Objective(objective)
     optimiser = _optimiser(critic, value.parameters(), config)
-    held_out = shifts(len(validation.x), 20, generator)
+    held_out = shifts(len(validation.x), 8, generator)
     best, waited = validate(averaged, validation, objective, held_out), 0
     state = copy.deepcopy(averaged.state_dict())
     per_epoch, step, progress = n // batch, 0, 0.0
     pace = 1 / (config.epochs * per_epoch)
     while progress < 1 - pace / 2:
-        order = torch.as_tensor(generator.permutation(n))
-        for index in order[: per_epoch * batch].split(batch):
+        order = torch.as_tensor(generator.permutation(n)[: per_epoch * batch])
+        shuffled = [part[order].split(batch) for part in train]
+        for items in map(Sample, *shuffled):
             rate = min(1, (step + 1) / 50) * (0.5 + 0.5 * math.cos(math.pi * progress))
             for group in optimiser.param_groups:
                 group["lr"] = config.lr * rate
-            items = critic.embed(Sample(*(part[index] for part in train)))
-            pairs = shifts(batch, config.negatives, generator)
             optimiser.zero_grad()
-            (-value(critic, items, pairs)).backward()
+            (-value(critic.squares(critic.embed(items), side))).backward()
             optimiser.step()
             step, progress = step + 1, progress + pace
             with torch.no_grad():
