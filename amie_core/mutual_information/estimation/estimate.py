@@ -28,7 +28,6 @@ from amie_core.mutual_information.estimation.critics import (
     View,
 )
 from amie_core.mutual_information.estimation.fit import FitConfig, fit, score_blocks, scores, shifts
-from amie_core.mutual_information.estimation.frequencies import waves
 from amie_core.mutual_information.ranks import unit_scale
 from amie_core.mutual_information.readouts import Readout, readout_for
 
@@ -36,7 +35,7 @@ HEAVY = 10.0  # kurtosis (3 for a Gaussian) beyond which critics see ranks alone
 VALIDATION = 0.125  # share of the training part
 LAG = (0.03, 0.08)  # nats, share: a critic this far behind is not fitted on further folds
 CAPS = (0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995)  # quantiles of the matched scores
-SHIFTS = 64  # unmatched partners of each held-out item
+SHIFTS = 100  # unmatched partners of each held-out item
 
 
 @dataclass(frozen=True)
@@ -216,7 +215,6 @@ def estimate(
     rng = np.random.default_rng(seed)
     fold_of = rng.permutation(len(x)) % folds
     running = list(critics)
-    most = max(CRITICS[key].waves for key in running)
     results: dict[str, list[_Fold]] = {key: [] for key in (*critics, "both")}
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]), progress_bar(
@@ -229,9 +227,8 @@ def estimate(
                 parts = _split(x, y, fold_of == fold, ranks, rng)
                 scored: dict[str, list[_Scored]] = {}
                 # The time of a critic left behind goes to a second one of the kind that leads.
-                found = waves(parts[0].x.numpy(), parts[0].y.numpy(), most, rng)
                 for key in running * (len(critics) // len(running)):
-                    critic = fit(*parts[:2], CRITICS[key], found, objective, config, rng)
+                    critic = fit(*parts[:2], CRITICS[key], objective, config, rng)
                     square = objective == "infonce"
                     new = [_Scored(critic, part, square, seed) for part in parts[1:]]
                     scored[key] = _means(scored[key], new) if key in scored else new

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from amie_core.mutual_information import objectives
 from amie_core.mutual_information.estimation.critics import CriticConfig, PairCritic, Sample
-from amie_core.mutual_information.estimation.frequencies import Waves
+from amie_core.mutual_information.estimation.frequencies import waves
 
 BLOCK = 500  # side of the score matrices that InfoNCE is read from: a ceiling of ln 500 = 6.2
 
@@ -122,12 +122,11 @@ def fit(
     train: Sample,
     validation: Sample,
     shape: CriticConfig,
-    found: Waves,
     objective: str,
     config: FitConfig,
     generator: np.random.Generator,
 ) -> PairCritic:
-    """The critic with the best validation value, in eval mode; a sharp one starts at `found`.
+    """The critic with the best validation value, in eval mode.
 
     Adam with a warm-up and a cosine decay; the weights' running average is what is validated,
     after every epoch and before the first.
@@ -141,13 +140,13 @@ def fit(
     critic = PairCritic(train.x.shape[1], train.y.shape[1], shape)
     _set_gain(critic, train, generator)
     if shape.waves:
-        critic.start_at(found)
+        critic.start_at(waves(train.x.numpy(), train.y.numpy(), shape.waves, generator))
     averaged = copy.deepcopy(critic).eval()
     weights: list[Tensor] = list(critic.parameters())
     kept: list[Tensor] = list(averaged.parameters())
     value = _Objective(objective)
     optimiser = _optimiser(critic, value.parameters(), config)
-    held_out = shifts(len(validation.x), 8, generator)
+    held_out = shifts(len(validation.x), 20, generator)
     best, waited = validate(averaged, validation, objective, held_out), 0
     state = copy.deepcopy(averaged.state_dict())
     per_epoch, step, progress = n // batch, 0, 0.0
