@@ -51,11 +51,9 @@ def score_blocks(
     critic: PairCritic, data: Sample, side: int = BLOCK
 ) -> list[Float[Tensor, "m m"]]:
     """Square score matrices along the diagonal, for InfoNCE."""
-    blocks = []
-    for rows in torch.arange(len(data.x) // side * side or len(data.x)).split(side):
-        i, j = rows.repeat_interleave(len(rows)), rows.repeat(len(rows))
-        blocks.append(scores(critic, data, (i, j)).view(len(rows), len(rows)))
-    return blocks
+    whole = len(data.x) // side * side or len(data.x)
+    parts = zip(*(part[:whole].split(side) for part in critic.embed(data)), strict=True)
+    return [critic.squares(part, len(part.x))[0] for part in map(Sample._make, parts)]
 
 
 class _Objective:
