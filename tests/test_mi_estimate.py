@@ -221,8 +221,9 @@ def test_squares_hold_the_scores_of_all_pairs_of_a_group(kind: str, dx: int, dy:
     data = critic.embed(Sample(*(torch.randn(12, size) for size in (dx, dy, 3, 3))))
     squares = critic.squares(data, 4)
     for group in range(3):
-        i, j = (torch.arange(4) + 4 * group).repeat_interleave(4), torch.arange(4).repeat(4)
-        pairs = critic.score(data, i, j + 4 * group).view(4, 4)
+        i, j = torch.cartesian_prod(*2 * [torch.arange(4) + 4 * group]).T
+        pairs = Sample(data.x[i], data.y[j], data.left[i], data.right[j])
+        pairs = critic.score(pairs).view(4, 4)
         torch.testing.assert_close(squares[group], pairs, rtol=1e-5, atol=1e-5)
 
 

@@ -220,9 +220,9 @@ class PairCritic(nn.Module):
             h = F.hardswish(layer(h))
         return self.last(h).squeeze(1) + self.gain * start
 
-    def score(self, data: Sample, i: Tensor, j: Tensor) -> Float[Tensor, " pairs"]:
-        """T of the pairs (x_i, y_j) of embedded items."""
-        return self._of(data.x[i] + data.y[j], (data.left[i] * data.right[j]).sum(1))
+    def score(self, data: Sample) -> Float[Tensor, " n"]:
+        """T of embedded items as they are matched."""
+        return self._of(data.x + data.y, (data.left * data.right).sum(1))
 
     def squares(self, data: Sample, side: int) -> Float[Tensor, "groups side side"]:
         """T of all pairs within groups of `side` embedded items; matched ones on the diagonals."""

@@ -36,7 +36,7 @@ VALIDATION = 0.125  # share of the training part
 LAG = (0.03, 0.08)  # nats, share: a critic this far behind is not fitted on further folds
 # Quantiles of the matched scores. Above them a pair that a critic wrongly finds likely may stand in
 # the test part alone, where no choice by validation helps (Gaussians of correlation .999 lost .07).
-CAPS = (0.25, 0.5, 0.75, 0.9, 0.95, 0.98)
+CAPS = (0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99)
 SHIFTS = 100  # unmatched partners of each held-out item
 
 
@@ -97,12 +97,11 @@ class _Scored:
     """Scores of one part by one critic."""
 
     def __init__(self, critic: PairCritic, data: Sample, square: bool, seed: int) -> None:
-        still = torch.arange(len(data.x))
         self.blocks: list[Tensor] = score_blocks(critic, data) if square else []
         if not square:
-            pairs = shifts(len(still), SHIFTS, np.random.default_rng(seed))
-            self.joint = scores(critic, data, (still, still))
-            self.marginal = scores(critic, data, pairs)
+            by = shifts(len(data.x), SHIFTS, np.random.default_rng(seed))
+            found = scores(critic, data, [0, *by])
+            self.joint, self.marginal = found[0], found[1:]
 
     def mean(self, other: "_Scored") -> "_Scored":
         """The critic that scores the mean of two."""
@@ -124,7 +123,7 @@ class _Scored:
             rows = [block.diagonal() - torch.logsumexp(block, 1) for block in self.blocks]
             return torch.cat(rows).numpy()
         growth = (self.marginal.clamp(max=cap) - self.marginal.max()).double().exp()
-        each = growth.view(-1, len(self.joint)).mean(0) / growth.mean()
+        each = growth.mean(0) / growth.mean()
         return (self.joint.clamp(max=cap) - each).numpy()
 
 

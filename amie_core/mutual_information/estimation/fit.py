@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from amie_core.mutual_information import objectives
 from amie_core.mutual_information.estimation.critics import CriticConfig, PairCritic, Sample
 from amie_core.mutual_information.estimation.frequencies import waves
 
+CHUNK = 5_000  # pairs scored at a time: their embeddings stay in a core's cache
 BLOCK = 500  # side of the score matrices that InfoNCE is read from: a ceiling of ln 500 = 6.2
 
 
@@ -21,29 +23,35 @@ class FitConfig:
     """How a critic is trained. One setting for every task."""
 
     epochs: int = 32
-    patience: int = 5  # epochs without a better value on the validation part, then
-    ending: int = 4  # the learning rate comes down within so many: noise hides what was learnt
+    every: int = 2  # epochs from one look at the validation part to the next
+    patience: int = 6  # epochs without a better value there, then
+    ending: int = 6  # the learning rate comes down within so many: noise hides what was learnt
     batch: int = 512
     group: int = 4  # items that all meet in a step, drawn afresh: three unmatched partners each
     lr: float = 1.4e-2
     average: float = 0.98  # of the weights that are validated and kept
 
 
-def shifts(n: int, count: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Pairs (i, i + s mod n) for `count` shifts s: derangements that share no pair."""
-    chosen = generator.choice(np.arange(1, n), min(count, n - 1), replace=False)
-    i = torch.arange(n).repeat(len(chosen))
-    return i, (i + torch.as_tensor(chosen).repeat_interleave(n)) % n
+def shifts(n: int, count: int, generator: np.random.Generator) -> list[int]:
+    """`count` shifts s: item i with item i + s mod n are derangements that share no pair."""
+    return generator.choice(np.arange(1, n), min(count, n - 1), replace=False).tolist()
+
+
+def shifted(data: Sample, shift: int) -> Sample:
+    """Each x with the y that stands `shift` items further on."""
+    return data._replace(y=data.y.roll(-shift, 0), right=data.right.roll(-shift, 0))
 
 
 @torch.no_grad()
 def scores(
-    critic: PairCritic, data: Sample, pairs: tuple[Tensor, Tensor], chunk: int = 50_000
-) -> Float[Tensor, " pairs"]:
-    """T of many pairs; the chunk changes memory, not the values."""
-    embedded = critic.embed(data)
-    parts = zip(pairs[0].split(chunk), pairs[1].split(chunk), strict=True)
-    return torch.cat([critic.score(embedded, i, j) for i, j in parts])
+    critic: PairCritic, data: Sample, by: Sequence[int], chunk: int = CHUNK
+) -> Float[Tensor, "shifts n"]:
+    """T of each x with the y's that stand so far on; the chunk changes time, not the values."""
+    embedded, rows = critic.embed(data), []
+    for shift in by:
+        parts = zip(*(part.split(chunk) for part in shifted(embedded, shift)), strict=True)
+        rows.append(torch.cat([critic.score(Sample(*part)) for part in parts]))
+    return torch.stack(rows)
 
 
 @torch.no_grad()
@@ -82,14 +90,13 @@ class _Objective:
 
 @torch.no_grad()
 def validate(
-    critic: PairCritic, data: Sample, objective: str, pairs: tuple[Tensor, Tensor]
+    critic: PairCritic, data: Sample, objective: str, by: Sequence[int]
 ) -> float:
     """The objective's value on held-out items (never those that are reported)."""
     if objective == "infonce":
         blocks = score_blocks(critic, data, min(BLOCK, len(data.x)))
         return float(torch.stack([objectives.infonce(block) for block in blocks]).mean())
-    still = torch.arange(len(data.x))
-    joint, marginal = scores(critic, data, (still, still)), scores(critic, data, pairs)
+    joint, marginal = scores(critic, data, [0, *by]).split([1, len(by)])
     objective = "dv" if objective == "ruderman" else objective  # its value at the best shift
     return float(getattr(objectives, objective)(joint, marginal))
 
@@ -97,8 +104,9 @@ def validate(
 @torch.no_grad()
 def _set_gain(critic: PairCritic, data: Sample, generator: np.random.Generator) -> None:
     """How far the Gaussian start is to be believed: the multiple with the best JS value."""
-    i, j = shifts(len(data.x), 8, generator)
-    joint, marginal = (data.left * data.right).sum(1), (data.left[i] * data.right[j]).sum(1)
+    by = [0, *shifts(len(data.x), 8, generator)]
+    start = torch.stack([(data.left * shifted(data, s).right).sum(1) for s in by])
+    joint, marginal = start.split([1, len(by) - 1])
     gains = torch.linspace(0, 1.2, 25)
     values = torch.stack([objectives.js(gain * joint, gain * marginal) for gain in gains])
     critic.gain.copy_(gains[values.argmax()])
@@ -127,7 +135,7 @@ def fit(
     """The critic with the best validation value, in eval mode.
 
     Adam with a warm-up and a cosine decay; the weights' running average is what is validated,
-    after every epoch and before the first.
+    after every second epoch, the last, and before the first.
     """
     n = len(train.x)
     if objective == "infonce":  # one group
@@ -147,7 +155,7 @@ def fit(
     held_out = shifts(len(validation.x), 20, generator)
     best, waited = validate(averaged, validation, objective, held_out), 0
     state = copy.deepcopy(averaged.state_dict())
-    per_epoch, step, progress = n // batch, 0, 0.0
+    per_epoch, epoch, step, progress = n // batch, 0, 0, 0.0
     pace = 1 / (config.epochs * per_epoch)
     while progress < 1 - pace / 2:
         order = torch.as_tensor(generator.permutation(n)[: per_epoch * batch])
@@ -163,11 +171,14 @@ def fit(
             with torch.no_grad():
                 weight = 1 - min(config.average, step / (step + 10))
                 torch._foreach_lerp_(kept, weights, weight)
-        current = validate(averaged, validation, objective, held_out)
+        epoch += 1
         waited += 1
+        if epoch % config.every and progress < 1 - pace / 2:
+            continue
+        current = validate(averaged, validation, objective, held_out)
         if current > best:
             best, state, waited = current, copy.deepcopy(averaged.state_dict()), 0
-        if waited == config.patience:
+        if waited >= config.patience:
             pace = max(pace, (1 - progress) / (config.ending * per_epoch))
     averaged.load_state_dict(state)
     return averaged
