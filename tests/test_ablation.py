@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from amie_core import config, paper
-from amie_core.experiments import ablation, tables
+from amie_core.experiments import ablation, claims, tables
 
 GOOD = {"psnr_rgb": 1.0, "ssim_gaussian_rgb": 0.05, "lmd_mouth_mean_256": -0.3}
 
@@ -79,7 +79,7 @@ def test_table_as_markdown_and_file(tmp_path, monkeypatch: pytest.MonkeyPatch) -
             "judge": {split: {"auc": 0.97} for split in ("test_seen", "test_unseen")}}  # fmt: skip
     origin = {"profile": "smoke", "corpus": "synthetic", "seeds": [0, 1, 2], "steps": 1, "size": 32,
               "runs": 9, "hours": 0.1, "machine": ["x"], "commit": ["c"]}  # fmt: skip
-    tables.save_table_3(found, real, origin)
+    tables.save_table_3(found, claims.effects(found, real), real, origin)
     text = (tmp_path / "table3_smoke.md").read_text()
     assert "(b) + DA [b]" in text and "paper 29.19 (+0.31)" in text and "| 0.970 |" in text
     assert "holds" in text and "seeds 0, 1, 2" in text

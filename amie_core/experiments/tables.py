@@ -124,12 +124,14 @@ def _known(number: float | None) -> bool:
     return number is not None and not np.isnan(number)
 
 
-def save_table_3(found: Sequence[Deposit], real: Deposit, provenance: Mapping[str, Any]) -> None:
-    """Write table3 to figures/, with all splits and the claims."""
+def save_table_3(
+    found: Sequence[Deposit], effects: Sequence[claims.Effect], real: Deposit,
+    provenance: Mapping[str, Any],
+) -> None:  # fmt: skip
+    """Write table3 to figures/, with all splits and what `claims.effects` says of the claims."""
     frames = {split: ablation.table(found, split) for split in found[0]["splits"]}
     words = {split: [figures.markdown(table_3(frame, real, split))]
              for split, frame in frames.items()}  # fmt: skip
-    effects = claims.effects(found, real)
     answers = figures.markdown(claims.answers(effects).set_index("claim"))
     every = figures.markdown(claims.table(effects).set_index("claim"))
     notes = [LEGEND, "## The paper's claims", claims.RULE, answers, "### Every test", every]
