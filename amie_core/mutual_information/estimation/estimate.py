@@ -3,7 +3,7 @@
 Each of K folds is held out in turn. A smooth and a sharp critic are fitted on the rest, part of
 which stops the training. These validation parts, all together, also choose which critic is reported
 and under which cap: never the read-out that is reported, so picking the larger bound does not raise
-it. (What one fold validates by, another reports: one choice among three critics and six caps is
+it. (What one fold validates by, another reports: one choice among three critics and seven caps is
 too coarse to follow single items.) A kind of critic that falls clearly behind is fitted no more:
 the other is fitted twice and their mean read.
 """

@@ -44,12 +44,12 @@ def shifted(data: Sample, shift: int) -> Sample:
 
 @torch.no_grad()
 def scores(
-    critic: PairCritic, data: Sample, by: Sequence[int], chunk: int = CHUNK
+    critic: PairCritic, data: Sample, by: Sequence[int]
 ) -> Float[Tensor, "shifts n"]:
-    """T of each x with the y's that stand so far on; the chunk changes time, not the values."""
+    """T of each x with the y's that stand so far on."""
     embedded, rows = critic.embed(data), []
     for shift in by:
-        parts = zip(*(part.split(chunk) for part in shifted(embedded, shift)), strict=True)
+        parts = zip(*(part.split(CHUNK) for part in shifted(embedded, shift)), strict=True)
         rows.append(torch.cat([critic.score(Sample(*part)) for part in parts]))
     return torch.stack(rows)
 
@@ -155,7 +155,7 @@ def fit(
     held_out = shifts(len(validation.x), 20, generator)
     best, waited = validate(averaged, validation, objective, held_out), 0
     state = copy.deepcopy(averaged.state_dict())
-    per_epoch, epoch, step, progress = n // batch, 0, 0, 0.0
+    per_epoch, step, progress = n // batch, 0, 0.0
     pace = 1 / (config.epochs * per_epoch)
     while progress < 1 - pace / 2:
         order = torch.as_tensor(generator.permutation(n)[: per_epoch * batch])
@@ -171,9 +171,8 @@ def fit(
             with torch.no_grad():
                 weight = 1 - min(config.average, step / (step + 10))
                 torch._foreach_lerp_(kept, weights, weight)
-        epoch += 1
         waited += 1
-        if epoch % config.every and progress < 1 - pace / 2:
+        if step // per_epoch % config.every and progress < 1 - pace / 2:
             continue
         current = validate(averaged, validation, objective, held_out)
         if current > best:
