@@ -230,13 +230,14 @@ def provenance_of(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if not found:
         raise UserError("no cell of these settings is deposited yet: give the corpus as `data`")
     trained_on = found[0].get("trained_on")
+    steps = sorted({cell["training"]["steps"] for cell in found})
     return {
         "profile": found[0]["profile"],
         "corpus": trained_on or found[0]["corpus"],
         **({"tested": found[0]["corpus"]} if trained_on else {}),
         "split": next(iter(found[0]["splits"])),
         "seeds": sorted({cell["seed"] for cell in found}),
-        "steps": found[0]["training"]["steps"],
+        "steps": steps if len(steps) > 1 else steps[0],  # several: of the length curve
         "size": found[0]["image_size"],
         "runs": len(found),
         "hours": round(sum(cell["training"]["minutes"] for cell in found) / 60, 2),
