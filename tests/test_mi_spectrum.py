@@ -8,7 +8,13 @@ import torch
 
 from amie_core.experiments.estimators.tasks import OTHERS
 from amie_core.mutual_information.estimation import frequencies
-from amie_core.mutual_information.estimation.frequencies import _turns, waves
+from amie_core.mutual_information.estimation.frequencies import (
+    _Peak,
+    _products,
+    _Sum,
+    _turns,
+    waves,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -84,3 +90,35 @@ def test_of_a_large_sample_some_rows_are_enough(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(frequencies, "_turns", turns)
     found = waves(*standardised("saw-3-0.1", 20_000), 8, np.random.default_rng(1))
     assert found.pair_x.shape == (1, 8) and set(rows) == {1000}
+
+
+def test_both_products_of_turns_are_the_complex_ones() -> None:
+    generator = np.random.default_rng(0)
+    shapes = [(50, 3), (50, 2)]
+    of_x, of_y = (torch.complex(*torch.as_tensor(generator.normal(size=(2, *s)))) for s in shapes)
+    for one, other in ((of_x, of_y), (of_y, of_x)):
+        straight, crossed = _products(one, other)
+        torch.testing.assert_close(straight, one.T @ other / 50)
+        torch.testing.assert_close(crossed, one.T @ other.conj() / 50)
+
+
+def test_a_peaks_slope_is_that_of_its_value() -> None:
+    """Beside autograd on the definition, with one wave already in the model."""
+    generator = np.random.default_rng(1)
+    x, y = (torch.as_tensor(generator.normal(size=(400, d)), dtype=torch.float32) for d in (2, 1))
+    y += x[:, :1]
+    ones, weight = torch.ones(400, 1) + 0j, torch.tensor([0.5, 0.2 + 0.1j])
+    known = _turns(x, torch.tensor([[0.7], [-0.2]])), _turns(y, torch.tensor([[-0.6]]))
+    model = _Sum(*(torch.cat([ones, part], 1) for part in known), weight)
+
+    place = torch.tensor([0.9, 0.1, -0.8], requires_grad=True)
+    of_x, of_y = _turns(x, place[:2, None]), _turns(y, place[2:, None])
+    expected = torch.zeros(())
+    for a, b, w in zip(model.x.T, model.y.T, weight, strict=True):  # a wave and its conjugate
+        expected = expected + w * (of_x.T @ a.conj()).mean() * (of_y.T @ b.conj()).mean() / 400**2
+        expected = expected + w.conj() * (of_x.T @ a).mean() * (of_y.T @ b).mean() / 400**2
+    value = ((of_x * of_y).mean() - expected).abs().square()
+    value.backward()
+    found, slope = _Peak(x, y, model)(place.detach().double().numpy())
+    assert found == pytest.approx(value.item(), rel=1e-4)
+    np.testing.assert_allclose(slope, place.grad, rtol=1e-3, atol=1e-5)
