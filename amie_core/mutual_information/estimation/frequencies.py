@@ -98,34 +98,27 @@ def _drawn(
     return rng.choice(len(power), some, replace=False, p=power / power.sum())
 
 
-class _Peak:
-    """How far E[e^i(w·x + v·y)] departs from a model, squared, and its slope in w and v."""
+def _fallen(
+    place: Float[np.ndarray, " f"], x: Float[Tensor, "n fx"], y: Float[Tensor, "n fy"], model: _Sum
+) -> tuple[float, Float[np.ndarray, " f"]]:
+    """How little E[e^i(w·x + v·y)] stands out from a model at (w, v): -n |difference|², and slope.
 
-    def __init__(self, x: Float[Tensor, "n fx"], y: Float[Tensor, "n fy"], model: _Sum) -> None:
-        one = x.new_ones(len(x), 1)
-        self.x, self.y, self.model = torch.cat([one, x], 1), torch.cat([one, y], 1), model
-
-    def __call__(self, place: Float[np.ndarray, " f"]) -> tuple[float, Float[np.ndarray, " f"]]:
-        """Value and slope: the derivative of E[e^i w·x ...] is i E[x e^i w·x ...]."""
-        at = torch.as_tensor(place, dtype=torch.float32)
-        w, v = at.split([self.x.shape[1] - 1, self.y.shape[1] - 1])
-        of_x = _turns(self.x[:, 1:], w[:, None]) * self.x
-        of_y = _turns(self.y[:, 1:], v[:, None]) * self.y
-        a, b = self.model.factors(of_x, of_y)
-        gap = _products(of_x, of_y)[0] - a @ b.T
-        slope = 1j * torch.cat([gap[1:, 0], gap[0, 1:]])
-        return float(gap[0, 0].abs().square()), 2 * (gap[0, 0].conj() * slope).real.double().numpy()
+    The derivative of E[e^i w·x ...] by w is i E[x e^i w·x ...].
+    """
+    at = torch.as_tensor(place, dtype=torch.float32)
+    w, v = at.split([x.shape[1], y.shape[1]])
+    of_x, of_y = _turns(x, w[:, None]), _turns(y, v[:, None])
+    of_x, of_y = torch.cat([of_x, of_x * x], 1), torch.cat([of_y, of_y * y], 1)
+    a, b = model.factors(of_x, of_y)
+    gap = _products(of_x, of_y)[0] - a @ b.T
+    slope = 1j * torch.cat([gap[1:, 0], gap[0, 1:]])
+    value, slope = gap[0, 0].abs().square(), 2 * (gap[0, 0].conj() * slope).real
+    return -len(x) * value.item(), -len(x) * slope.double().numpy()
 
 
-def _climb(peak: _Peak, start: Float[Tensor, " f"]) -> Float[Tensor, " f"]:
+def _climb(x: Tensor, y: Tensor, model: _Sum, start: Float[Tensor, " f"]) -> Float[Tensor, " f"]:
     """From (w, v) to the nearest place that stands out most from what the model expects."""
-    n = len(peak.x)
-
-    def fallen(place: np.ndarray) -> tuple[float, np.ndarray]:
-        value, slope = peak(place)
-        return -n * value, -n * slope
-
-    found = minimize(fallen, start.double().numpy(), jac=True, method="L-BFGS-B",
+    found = minimize(_fallen, start.double().numpy(), (x, y, model), jac=True, method="L-BFGS-B",
                      options={"maxiter": STEPS})  # fmt: skip
     return torch.as_tensor(found.x, dtype=torch.float32)
 
@@ -153,7 +146,7 @@ def _strongest(
         i, j = divmod(int(left.abs().argmax()), left.shape[1])
         if len(x) * float(left[i, j].abs()) ** 2 <= floor:
             break
-        top = _climb(_Peak(x, y, model), torch.cat([grid.w[:, i], grid.v[:, j]]))
+        top = _climb(x, y, model, torch.cat([grid.w[:, i], grid.v[:, j]]))
         tops = np.column_stack([tops, top.numpy()])
         w, v = top[:, None].split([x.shape[1], y.shape[1]])
         at_x, at_y = _turns(x, w), _turns(y, v)
