@@ -210,7 +210,7 @@ def estimate(
         ranks = True
     if ranks is not True:  # ranks know no scale, and tell values apart that this one cannot
         x, y = scaled
-    config = config or FitConfig()
+    config = config or FitConfig.of_columns(max(x.shape[1], y.shape[1]))
     if objective == "infonce":  # all pairs of a batch: a step costs eight times as much
         config = replace(config, epochs=max(1, config.epochs // 5))
     rng = np.random.default_rng(seed)

@@ -20,7 +20,7 @@ BLOCK = 500  # side of the score matrices that InfoNCE is read from: a ceiling o
 
 @dataclass(frozen=True)
 class FitConfig:
-    """How a critic is trained. One setting for every task."""
+    """How a critic is trained: one setting for single columns, `of_columns` for more."""
 
     epochs: int = 32
     every: int = 2  # epochs from one look at the validation part to the next
@@ -30,6 +30,15 @@ class FitConfig:
     group: int = 4  # items that all meet in a step, drawn afresh: three unmatched partners each
     lr: float = 1.4e-2
     average: float = 0.98  # of the weights that are validated and kept
+
+    @classmethod
+    def of_columns(cls, count: int) -> "FitConfig":
+        """The setting for margins of at most so many columns.
+
+        Of several a thin structure is learnt more slowly: a stripe in two dimensions is read .01 to
+        .02 nats nearer so. Single columns gain nothing by it (rings and waves are read .003 lower).
+        """
+        return cls() if count == 1 else cls(epochs=48, lr=1e-2)
 
 
 def shifts(n: int, count: int, generator: np.random.Generator) -> list[int]:
