@@ -5,6 +5,7 @@ they ship for ONNX Runtime (`talking.networks`), which start in a tenth of the t
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import cv2
@@ -16,6 +17,10 @@ from amie_core.data import alignment
 from amie_core.model import lips
 from amie_core.model.teeth import Bank
 
+SURVEYED = 250  # frames, the first ten seconds, that tell how far a voice would move the mouth
+SAID = -210.0  # first cepstrum of levelled sound in which something is said (GRID's pauses: -240)
+SCALES = (0.8, 2.0)  # by how much what is heard of a voice is made larger, at least and at most
+SOME = 25  # frames: of fewer that say something no deviation is taken
 EVERY = 4  # px of the canvas, between the places where the movement is worked out
 ASKED = 1.4  # landmarks found in painted faces move .72 as far as those asked for (val_seen)
 # Deviation of the opening, in mouth widths, that a voice is taken to have: the root mean square of
@@ -32,7 +37,6 @@ class Heard(NamedTuple):
     """What is heard in n windows."""
 
     said: Float[np.ndarray, "n 31 2"]  # displacements, for an opening of deviation 1
-    size: float | None  # deviation of the opening that this voice's own mouth has, where asked
     codes: Float[np.ndarray, "n c 4 4"]
 
 
@@ -59,8 +63,12 @@ class MouthNetworks(Protocol):
     def bank(self) -> Bank:
         """Teeth of real mouths."""
 
-    def hear(self, windows: Float[np.ndarray, "n 20 13"]) -> Heard:
-        """Movement and codes of n frames."""
+    @property
+    def context(self) -> int:
+        """Frames before and after one whose sound is heard with it."""
+
+    def hear(self, windows: Float[np.ndarray, "_ 20 13"]) -> Heard:
+        """Movement and codes of n frames, of whose windows there are `context` more at each end."""
 
     def see(self, face: Float[np.ndarray, "1 3 s s"]) -> Maps:
         """What the decoder takes of a canvas."""
@@ -127,19 +135,57 @@ class Mover:
         return cv2.remap(self.canvas, source, None, cv2.INTER_LINEAR, borderMode=edge)  # type: ignore[call-overload]
 
 
+def in_context(
+    chunks: Iterable[Float[np.ndarray, "_ 20 13"]], reach: int
+) -> Iterator[Float[np.ndarray, "_ 20 13"]]:
+    """Windows in a row, cut anew so that a part of n + 2 `reach` tells all of its n middle frames.
+
+    The first and the last window stand for what is beyond.
+    """
+    kept: np.ndarray | None = None
+    for chunk in filter(len, map(np.asarray, chunks)):
+        kept = np.concatenate([np.repeat(chunk[:1], reach, 0) if kept is None else kept, chunk])
+        if len(kept) > 2 * reach:
+            yield kept
+            kept = kept[len(kept) - 2 * reach :]
+    if kept is not None and len(kept) > reach:
+        yield np.concatenate([kept, np.repeat(kept[-1:], reach, 0)])
+
+
+def heard(
+    networks: MouthNetworks, windows: Iterable[Float[np.ndarray, "_ 20 13"]]
+) -> Iterator[Heard]:
+    """What is heard, part by part, as large as if the networks were as sure of every voice.
+
+    The less they are, the less they move (what they learn is an expectation): the deviation of the
+    opening where something is said, in the first ten seconds, becomes 1.
+    """
+    reach, first, openings, count = networks.context, [], [], 0
+    parts = iter(in_context(windows, reach))
+    for part in parts:
+        first.append(networks.hear(part))
+        said = part[reach:-reach, 6:14, 0].max(1) > SAID  # the frame's own hops, 60 ms to 140 ms
+        openings.append(lips.parted(first[-1].said)[said])
+        count += len(said)
+        if count >= SURVEYED:
+            break
+    spoken = np.concatenate(openings) if openings else np.zeros(0)
+    deviation = float(spoken.std()) if len(spoken) >= SOME else 1.0
+    scale = np.float32(np.clip(1 / max(deviation, 1e-6), *SCALES))
+    for one in chain(first, map(networks.hear, parts)):
+        yield one._replace(said=one.said * scale)
+
+
 def painted(
     networks: MouthNetworks,
     face: UInt8[np.ndarray, "256 256 3"],
     points: Float[np.ndarray, "68 2"],
     windows: Iterable[Float[np.ndarray, "_ 20 13"]],
     movement: float = 1.0,
-    by_voice: bool = False,
 ) -> Iterator[Painted]:
     """What each frame shows of a face at rest, and where its landmarks are.
 
-    movement: how much farther the mouth moves than the networks hear. by_voice: as far as the voice
-    of the first windows moves its own speaker's mouth, which holds for speakers of training alone;
-    else as far as mouths usually move.
+    movement: how much farther the mouth moves than mouths usually do.
     """
     matrix = alignment.mouth_square(alignment.lip_box(points[None]), networks.canvas)
     size = networks.image_size
@@ -150,14 +196,10 @@ def painted(
     light = tint(seen)
     details, soft = networks.bank.details(light), around(size)[..., None]
     maps = networks.see(_planes(seen * (MIDDLE / light)))
-    previous, large = seen, None if by_voice else USUAL
-    for chunk in windows:
-        heard = networks.hear(np.asarray(chunk))
-        if large is None:
-            assert heard.size is not None, "these networks do not say how large a voice's moves are"
-            large = heard.size
-        there = lips.laid(rest, heard.said * np.float32(movement * ASKED * large))
-        for place, code in zip(there, heard.codes[:, None], strict=True):
+    previous = seen
+    for part in heard(networks, windows):
+        there = lips.laid(rest, part.said * np.float32(movement * ASKED * USUAL))
+        for place, code in zip(there, part.codes[:, None], strict=True):
             canvas = alignment.transform(place, matrix)
             base, open_ = mover(canvas), inside(canvas[None], size)[0][..., None]
             code = code + networks.outline(corners(canvas, width))

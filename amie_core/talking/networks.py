@@ -30,14 +30,14 @@ class ShippedNetworks:
         self._needed = own["needed"]
         self.image_size: int = self.meta["model"]["image_size"]
         self.canvas: int = self.meta["model"]["canvas"]
+        self.context: int = own["context"]
         parts = (self._weights[f"generator.interiors.{name}"] for name in Bank._fields)
         self.bank = Bank(*parts)
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
 
-    def hear(self, windows: Float[np.ndarray, "n 20 13"]) -> Heard:
-        """Movement and codes of n frames; not how large the voice's own movements are."""
-        said, codes = self._run("hear", windows.astype(np.float32, copy=False))
-        return Heard(said, None, codes)
+    def hear(self, windows: Float[np.ndarray, "_ 20 13"]) -> Heard:
+        """Movement and codes of frames whose windows have `context` others at each end."""
+        return Heard(*self._run("hear", windows.astype(np.float32, copy=False)))
 
     def see(self, face: Float[np.ndarray, "1 3 s s"]) -> Maps:
         """What the decoder takes of a canvas."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from amie_core.errors import UserError
 from amie_core.files import NETWORKS, SHIPPED
 from amie_core.model.generator import Skips
+from amie_core.model.motion import CONTEXT
 from amie_core.model.mouth import MouthGenerator
 from amie_core.training.checkpoint import load_generator, write_tensors
 
@@ -27,9 +28,7 @@ class _Part(nn.Module):
 
 class _Hear(_Part):
     def forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        motion = self.g.motion
-        said = motion.displacements(motion.coefficients(motion.codes(windows)))[:, 0]
-        return said, self.g.audio(windows)
+        return self.g.heard(windows)
 
 
 class _See(_Part):
@@ -62,9 +61,10 @@ def export(source: Path = SHIPPED, out: Path = NETWORKS) -> Path:
     for weights in g.parameters():
         weights.data = weights.data.contiguous()
     with torch.no_grad():
-        face, sound = torch.zeros(1, 3, g.image_size, g.image_size), torch.zeros(3, 20, 13)
+        face = torch.zeros(1, 3, g.image_size, g.image_size)
+        sound = torch.zeros(2 * CONTEXT + 3, 20, 13)
         code, joined = g.audio(sound[:1]), _See(g)(face)
-    several = ({0: torch.export.Dim("n", min=1, max=100_000)},)
+    several = ({0: torch.export.Dim("n", min=2 * CONTEXT + 1, max=100_000)},)
     graphs = {
         "hear": _graph(_Hear(g), (sound,), dynamic_shapes=several),
         "see": _graph(_See(g), (face,)),
@@ -74,7 +74,7 @@ def export(source: Path = SHIPPED, out: Path = NETWORKS) -> Path:
     tensors = {name: torch.frombuffer(bytearray(data), dtype=torch.uint8)
                for name, (data, _) in graphs.items()}  # fmt: skip
     needed = {name: names for name, (_, names) in graphs.items()}
-    write_tensors(out, tensors, {"needed": needed, "model": meta["model"]})
+    write_tensors(out, tensors, {"needed": needed, "model": meta["model"], "context": CONTEXT})
     return out
 
 
