@@ -13,7 +13,7 @@ from amie_core.config import FACE_SIZE, ModelConfig
 from amie_core.data import alignment, store
 from amie_core.data.audio import cosines, windows
 from amie_core.evaluation.evaluate import evaluate
-from amie_core.model import composition, lips, mouth, speaking
+from amie_core.model import composition, lips, mouth, speaking, voices
 from amie_core.model.interiors import Interiors
 from amie_core.model.lips import MOVED, Flow, laid, mouth_width
 from amie_core.model.motion import COEFFICIENTS, CONTEXT, Motion
@@ -202,9 +202,34 @@ def test_every_voice_moves_a_mouth_as_far_however_sure_the_networks_are() -> Non
         opening = lips.parted(np.concatenate([part.said for part in found]))
         assert len(opening) == 900
         said = np.r_[0:100, 200:900]
-        assert opening[said].std() == pytest.approx(expected, rel=0.12), by
+        assert opening[said].std() == pytest.approx(expected * speaking.USUAL, rel=0.12), by
     few = list(speaking.heard(_hearing(0.1), [windows[:20]]))
-    assert np.allclose(lips.parted(few[0].said), 0.1 * windows[:12, 0, 1], atol=1e-6)
+    assert np.allclose(lips.parted(few[0].said), 0.1 * speaking.USUAL * windows[:12, 0, 1])
+
+
+def test_a_voice_that_was_learnt_is_known_again_and_others_get_the_usual_size() -> None:
+    random = np.random.default_rng(0)
+    places = 4 * random.standard_normal((3, 13))
+
+    def clip(who: int) -> np.ndarray:
+        hops = places[who] + random.standard_normal((200, 13)) + random.normal(0, 0.2, 13)
+        hops[:, 0] = voices.SAID + 10
+        return hops
+
+    prints = [np.stack([voices.print_of(clip(who)) for _ in range(60)]) for who in (0, 1)]
+    known = voices.learnt(prints, [0.03, 0.08])
+    assert [known.size(clip(who), 0.05) for who in (0, 1, 2)] == pytest.approx(
+        [0.03, 0.08, 0.05], rel=0.1
+    )
+    pause = clip(0)
+    pause[:, 0] = voices.SAID - 10
+    assert voices.print_of(pause) is None and known.size(pause, 0.05) == 0.05
+    assert voices.learnt([], []).size(clip(0), 0.05) == 0.05
+    stored = Motion()
+    for name, values in zip(known._fields, known, strict=True):
+        getattr(stored, f"voice_{name}").copy_(torch.from_numpy(values))
+    assert stored.voices().size(clip(1), 0.05) == pytest.approx(0.08, rel=0.1)
+    assert Motion().voices().size(clip(1), 0.05) == 0.05  # untaught it knows nobody
 
 
 def test_sound_is_changed_by_the_seed_alone_and_gain_moves_the_first_cepstrum() -> None:

@@ -2,8 +2,7 @@
 
 Not in the paper (`paper.LEDGER`: changed). A mouth's movement is what its landmarks do relative to
 the same mouth at rest, divided by its width: nothing of it depends on how a face looks, so it can
-be learnt from few faces and laid on any. How large they are a voice does not tell
-(`model.speaking`).
+be learnt from few faces and laid on any. How large they are is told apart (`model.voices`).
 """
 
 import torch
@@ -11,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from amie_core.model.lips import MOVED
+from amie_core.model.voices import VOICES, Voices
 
 COEFFICIENTS = 6
 CONTEXT = 8  # frames before and after one that help to say how it moves: 0.3 s
@@ -50,13 +50,22 @@ class Motion(nn.Module):
     mean: Tensor
     std: Tensor
     basis: Tensor
+    voice_means: Tensor
+    voice_whiten: Tensor
+    voice_sizes: Tensor
 
-    def __init__(self, width: int = WIDTH, drop: float = 0.15) -> None:
+    def __init__(
+        self, width: int = WIDTH, drop: float = 0.15, context: int = CONTEXT
+    ) -> None:
+        """context: frames at either side, an even number."""
         super().__init__()
+        self.context = context
         self.register_buffer("mean", torch.zeros(13))
         self.register_buffer("std", torch.ones(13))
         # Displacements, in mouth widths, of a movement whose opening has the deviation 1.
         self.register_buffer("basis", torch.zeros(COEFFICIENTS, 2 * len(MOVED)))
+        for name, shape in (("means", (VOICES, 24)), ("whiten", (24, 24)), ("sizes", (VOICES,))):
+            self.register_buffer(f"voice_{name}", torch.zeros(shape))
         parts: list[nn.Module] = []
         inputs = 13
         for kernel, stride in ((5, 1), (4, 2), (3, 2), (3, 1)):
@@ -64,7 +73,7 @@ class Motion(nn.Module):
                       nn.Dropout1d(drop)]  # fmt: skip
             inputs = width
         self.body = nn.Sequential(*parts)
-        self.around = nn.Sequential(*(_Around(width, drop) for _ in range(CONTEXT // 2)))
+        self.around = nn.Sequential(*(_Around(width, drop) for _ in range(context // 2)))
         self.what = nn.Conv1d(width, COEFFICIENTS, 1)
 
     def heard(self, hops: Float[Tensor, "b t 13"]) -> Float[Tensor, "b c n"]:
@@ -72,7 +81,7 @@ class Motion(nn.Module):
         return self.body(((hops - self.mean) / self.std).transpose(1, 2))
 
     def codes(self, heard: Float[Tensor, "b c n"]) -> Float[Tensor, "b c _"]:
-        """A code for each frame but CONTEXT at either end, which are its context alone."""
+        """A code for each frame but `context` at either end, which are told by alone."""
         return self.around(heard)
 
     def of_windows(self, windows: Float[Tensor, "n 20 13"]) -> Float[Tensor, "1 c _"]:
@@ -82,6 +91,10 @@ class Motion(nn.Module):
     def coefficients(self, codes: Float[Tensor, "b c n"]) -> Float[Tensor, "b n 6"]:
         """Of the movement, for an opening of deviation 1."""
         return self.what(codes).transpose(1, 2)
+
+    def voices(self) -> Voices:
+        """Those that it knows."""
+        return Voices(*(getattr(self, f"voice_{name}").cpu().numpy() for name in Voices._fields))
 
     def displacements(self, coefficients: Float[Tensor, "*n 6"]) -> Float[Tensor, "*n 31 2"]:
         """Of the landmarks MOVED from where they are at rest, in mouth widths."""

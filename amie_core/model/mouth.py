@@ -25,6 +25,7 @@ from amie_core.model.motion import CONTEXT, Motion
 from amie_core.model.speaking import EVERY, MIDDLE, SHADE, Heard, Maps, Strokes, inside
 from amie_core.model.talker import MouthTalker
 from amie_core.model.teeth import Bank
+from amie_core.model.voices import Voices
 
 
 def flow(
@@ -172,6 +173,11 @@ class MouthGenerator(Generator, MouthTalker):
     def bank(self) -> Bank:
         """The same: teeth of real mouths."""
         return self.interiors.bank()
+
+    @property
+    def voices(self) -> Voices:
+        """The same: those that are known."""
+        return self.motion.voices()
 
     @property
     def context(self) -> int:

@@ -14,18 +14,19 @@ from jaxtyping import Float, UInt8
 
 from amie_core.config import FACE_SIZE
 from amie_core.data import alignment
+from amie_core.data.audio import BEFORE, HOPS
 from amie_core.model import lips
 from amie_core.model.teeth import Bank
+from amie_core.model.voices import SAID, Voices
 
 SURVEYED = 250  # frames, the first ten seconds, that tell how far a voice would move the mouth
-SAID = -210.0  # first cepstrum of levelled sound in which something is said (GRID's pauses: -240)
 SCALES = (0.8, 2.0)  # by how much what is heard of a voice is made larger, at least and at most
 SOME = 25  # frames: of fewer that say something no deviation is taken
 EVERY = 4  # px of the canvas, between the places where the movement is worked out
-ASKED = 1.4  # landmarks found in painted faces move .72 as far as those asked for (val_seen)
-# Deviation of the opening, in mouth widths, that a voice is taken to have: the root mean square of
-# GRID's ten training speakers, of whom the calmest has .032, the liveliest .066.
-USUAL = 0.05
+ASKED = 1.3  # landmarks found in painted faces move .75 to .9 as far as those asked for (val)
+# Deviation of the opening, in mouth widths, that an unknown voice is taken to have: GRID's training
+# speakers have .032 to .066 (root mean square .05), s31 of val_unseen .078.
+USUAL = 0.06
 MIDDLE = 0.4  # what a canvas's tint is brought to before it is seen
 SHADE = 0.5  # of the light on the face: what may be added to it at most
 FADE = 0.4  # of half a canvas: where shade fades out
@@ -36,7 +37,7 @@ Maps = tuple[np.ndarray, ...]  # of a canvas; what they are is the networks' own
 class Heard(NamedTuple):
     """What is heard in n windows."""
 
-    said: Float[np.ndarray, "n 31 2"]  # displacements, for an opening of deviation 1
+    said: Float[np.ndarray, "n 31 2"]  # displacements, in deviations of the opening
     codes: Float[np.ndarray, "n c 4 4"]
 
 
@@ -62,6 +63,10 @@ class MouthNetworks(Protocol):
     @property
     def bank(self) -> Bank:
         """Teeth of real mouths."""
+
+    @property
+    def voices(self) -> Voices:
+        """Those that are known."""
 
     @property
     def context(self) -> int:
@@ -155,23 +160,29 @@ def in_context(
 def heard(
     networks: MouthNetworks, windows: Iterable[Float[np.ndarray, "_ 20 13"]]
 ) -> Iterator[Heard]:
-    """What is heard, part by part, as large as if the networks were as sure of every voice.
+    """What is heard, part by part, in mouth widths: as large as the voice moves its own mouth.
 
-    The less they are, the less they move (what they learn is an expectation): the deviation of the
-    opening where something is said, in the first ten seconds, becomes 1.
+    The less sure networks are of a voice, the less they move (what they learn is an expectation).
+    So the deviation of the opening where something is said, in the first ten seconds, is brought to
+    the voice's own, or the usual one where the voice is not known.
     """
-    reach, first, openings, count = networks.context, [], [], 0
+    reach, count = networks.context, 0
+    first: list[Heard] = []
+    openings: list[np.ndarray] = []
+    hops: list[np.ndarray] = []
     parts = iter(in_context(windows, reach))
     for part in parts:
         first.append(networks.hear(part))
         said = part[reach:-reach, 6:14, 0].max(1) > SAID  # the frame's own hops, 60 ms to 140 ms
         openings.append(lips.parted(first[-1].said)[said])
+        hops.append(part[reach:-reach, BEFORE : BEFORE + HOPS].reshape(-1, part.shape[2]))
         count += len(said)
         if count >= SURVEYED:
             break
     spoken = np.concatenate(openings) if openings else np.zeros(0)
     deviation = float(spoken.std()) if len(spoken) >= SOME else 1.0
-    scale = np.float32(np.clip(1 / max(deviation, 1e-6), *SCALES))
+    size = networks.voices.size(np.concatenate(hops), USUAL) if hops else USUAL
+    scale = np.float32(size * np.clip(1 / max(deviation, 1e-6), *SCALES))
     for one in chain(first, map(networks.hear, parts)):
         yield one._replace(said=one.said * scale)
 
@@ -185,7 +196,7 @@ def painted(
 ) -> Iterator[Painted]:
     """What each frame shows of a face at rest, and where its landmarks are.
 
-    movement: how much farther the mouth moves than mouths usually do.
+    movement: how much farther the mouth moves than the voice moves its own.
     """
     matrix = alignment.mouth_square(alignment.lip_box(points[None]), networks.canvas)
     size = networks.image_size
@@ -198,7 +209,7 @@ def painted(
     maps = networks.see(_planes(seen * (MIDDLE / light)))
     previous = seen
     for part in heard(networks, windows):
-        there = lips.laid(rest, part.said * np.float32(movement * ASKED * USUAL))
+        there = lips.laid(rest, part.said * np.float32(movement * ASKED))
         for place, code in zip(there, part.codes[:, None], strict=True):
             canvas = alignment.transform(place, matrix)
             base, open_ = mover(canvas), inside(canvas[None], size)[0][..., None]

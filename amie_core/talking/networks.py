@@ -17,6 +17,7 @@ from amie_core.errors import UserError
 from amie_core.files import NETWORKS, SHIPPED
 from amie_core.model.speaking import Heard, Maps, Strokes
 from amie_core.model.teeth import Bank
+from amie_core.model.voices import Voices
 
 
 class ShippedNetworks:
@@ -33,6 +34,8 @@ class ShippedNetworks:
         self.context: int = own["context"]
         parts = (self._weights[f"generator.interiors.{name}"] for name in Bank._fields)
         self.bank = Bank(*parts)
+        known = (self._weights[f"generator.motion.voice_{name}"] for name in Voices._fields)
+        self.voices = Voices(*known)
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
 
     def hear(self, windows: Float[np.ndarray, "_ 20 13"]) -> Heard:

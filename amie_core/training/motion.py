@@ -12,13 +12,15 @@ from amie_core.data.alignment import lip_opening
 from amie_core.data.audio import HOPS
 from amie_core.machine import progress_bar
 from amie_core.model.lips import MOVED, parted
-from amie_core.model.motion import COEFFICIENTS, CONTEXT, Motion
+from amie_core.model.motion import COEFFICIENTS, Motion
+from amie_core.model.voices import Voices, learnt, print_of
 from amie_core.training import augment
 from amie_core.training.windows import Windows
 
 STEPS = 1000
 CLIPS, FRAMES = 24, 48  # of a step, and of each of its clips
 LR, DECAY = 1e-3, 0.02
+KNOWN = 8  # clips of a speaker at least: of fewer a voice is not known again
 CLOSED = 0.2  # share of a clip's frames, the most closed ones, whose median is the mouth at rest
 QUICK = 0.5  # weight of the error of the change from frame to frame
 OPENING = 3.0  # weight of the opening's error beside the coefficients'
@@ -30,7 +32,7 @@ class _Spoken(NamedTuple):
     """A training clip."""
 
     who: str
-    hops: Float[np.ndarray, "t 13"]  # with CONTEXT frames more at either end
+    hops: Float[np.ndarray, "t 13"]  # with the context of its first and its last frame
     moved: Float[np.ndarray, "n 31 2"]  # in mouth widths, from the mouth at rest
     opening: Float[np.ndarray, " n"]  # in mouth widths
 
@@ -47,11 +49,10 @@ def relative(points: Float[np.ndarray, "n 68 2"]) -> tuple[np.ndarray, np.ndarra
 
 def fit(motion: Motion, windows: Windows, seed: int, progress: bool = True) -> dict[str, float]:
     """Teach it, in place; returns the last step's errors. Its standardisation is set before."""
-    clips = []
+    clips, context = [], HOPS * motion.context
     for k, (speaker, clip) in enumerate(windows.some()):
         who = f"clip {k}" if speaker < 0 else f"speaker {speaker}"
-        beyond = ((HOPS * CONTEXT, HOPS * CONTEXT), (0, 0))
-        cepstra = np.pad(clip.mfcc, beyond, mode="edge")
+        cepstra = np.pad(clip.mfcc, ((context, context), (0, 0)), mode="edge")
         clips.append(_Spoken(who, cepstra, *relative(clip.landmarks)))
     clips = [clip for clip in clips if len(clip.moved) >= 2]
     names = sorted({clip.who for clip in clips})
@@ -60,6 +61,7 @@ def fit(motion: Motion, windows: Windows, seed: int, progress: bool = True) -> d
     size = {n: float(np.clip(np.concatenate([c.opening for c in of[n]]).std(), SMALL, LARGE))
             for n in names}  # fmt: skip
     _set_basis(motion, of, size)
+    _set_voices(motion, of, size)
     wanted = {id(c): _coefficients(motion, c.moved / size[c.who]) for c in clips}
     every = torch.cat(list(wanted.values()))
     spread = every.std(0).clamp(min=1e-6)
@@ -71,7 +73,7 @@ def fit(motion: Motion, windows: Windows, seed: int, progress: bool = True) -> d
     optimizer = torch.optim.AdamW(motion.parameters(), LR, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=STEPS, pct_start=0.05)
     frames = min(FRAMES, min(len(c.moved) for c in clips))
-    rows = HOPS * (frames + 2 * CONTEXT) + WINDOW[0] - HOPS
+    rows = HOPS * frames + 2 * context + WINDOW[0] - HOPS
     changed = round(UNKNOWN * CLIPS)
     errors: dict[str, Tensor] = {}
     motion.train()
@@ -107,6 +109,18 @@ def _set_basis(motion: Motion, of: dict[str, list[_Spoken]], size: dict[str, flo
     axes = np.linalg.svd(np.concatenate(rows).astype(np.float64), full_matrices=False)[2]
     axes = axes[:COEFFICIENTS] * np.sign(axes[:COEFFICIENTS].sum(1, keepdims=True))
     motion.basis.copy_(torch.from_numpy(axes.astype(np.float32)))
+
+
+def _set_voices(motion: Motion, of: dict[str, list[_Spoken]], size: dict[str, float]) -> None:
+    """What the voices sound like that are heard in many clips."""
+    prints, sizes = [], []
+    for name, clips in of.items():
+        found = [one for clip in clips if (one := print_of(clip.hops)) is not None]
+        if len(found) >= KNOWN:
+            prints.append(np.stack(found))
+            sizes.append(size[name])
+    for name, values in zip(Voices._fields, learnt(prints, sizes), strict=True):
+        getattr(motion, f"voice_{name}").copy_(torch.from_numpy(values))
 
 
 def _coefficients(motion: Motion, moved: np.ndarray) -> Float[Tensor, "n 6"]:
