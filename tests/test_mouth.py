@@ -47,11 +47,14 @@ def _talker() -> MouthGenerator:
 def test_a_whole_clip_and_its_windows_one_by_one_move_alike() -> None:
     torch.manual_seed(0)
     made = Motion().eval()
+    torch.nn.init.normal_(made.basis)
     n = 9 + 2 * CONTEXT
     hops = torch.randn(4 * n + 16, 13)
-    whole = made.coefficients(made.codes(made.heard(hops[None])))[0]
+    heard = made.heard(hops[None])
+    whole = made.coefficients(made.codes(heard))[0]
     each = torch.from_numpy(windows(hops.numpy(), n))
-    assert torch.allclose(made.coefficients(made.of_windows(each))[0], whole, atol=1e-5)
+    assert torch.allclose(made.heard(each)[:, :, 0].T, heard[0], atol=1e-5)
+    assert torch.allclose(made.said(each), made.displacements(whole), atol=1e-5)
     assert whole.shape == (9, COEFFICIENTS)
     hops[: 4 * (CONTEXT - 1)] += 1  # what is heard before reaches as far as the context does
     other = made.coefficients(made.codes(made.heard(hops[None])))[0]
@@ -145,7 +148,7 @@ def test_the_picture_stays_where_nothing_moves_and_is_painted_between_the_lips()
 def test_a_face_speaks_in_chunks_as_in_one_piece() -> None:
     talker, random = _talker(), np.random.default_rng(1)
     face = random.integers(0, 256, (FACE_SIZE, FACE_SIZE, 3), np.uint8)
-    heard = random.standard_normal((40, 20, 13), np.float32)
+    heard = windows(random.standard_normal((4 * 40 + 16, 13), np.float32), 40)
     whole = list(painted(talker, face, alignment.TEMPLATE, [heard]))
     chunks = [heard[:3], heard[3:9], heard[9:36], heard[36:]]
     parts = list(painted(talker, face, alignment.TEMPLATE, chunks))
@@ -163,27 +166,26 @@ def test_a_face_speaks_in_chunks_as_in_one_piece() -> None:
 
 
 def test_windows_in_context_are_every_frame_once_however_they_are_cut() -> None:
-    windows = np.arange(30, dtype=np.float32)[:, None, None] * np.ones((1, 20, 13), np.float32)
+    rows = np.arange(4 * 30 + 16, dtype=np.float32)[:, None] * np.ones((1, 13), np.float32)
+    cut, last = windows(rows, 30), len(rows) - 1
     for cuts in ([30], [1] * 30, [0, 4, 0, 26], [29, 1], [10, 10, 10]):
-        chunks = np.split(windows, np.cumsum(cuts)[:-1])
-        middles = []
-        for part in speaking.in_context(iter(chunks), 3):
-            numbers = part[:, 0, 0]
-            assert (np.diff(numbers) <= 1).all() and len(numbers) > 6
-            middles += numbers[3:-3].tolist()
-        assert middles == list(range(30)), cuts
-    assert list(speaking.in_context([windows[:0]], 3)) == []
-    one = list(speaking.in_context([windows[4:5]], 3))
-    assert [part.shape for part in one] == [(7, 20, 13)] and (one[0] == 4).all()
+        chunks = np.split(cut, np.cumsum(cuts)[:-1])
+        parts = list(speaking.in_context(iter(chunks), 3))
+        assert np.array_equal(np.concatenate([part[3:-3] for part in parts]), cut), cuts
+        for part in parts:  # what is beyond a frame is what its neighbours hear
+            assert len(part) > 6 and np.array_equal(part[1:, :-4], part[:-1, 4:])
+        assert (parts[0][0] == np.r_[[0] * 12, 0:8][:, None]).all()
+        assert (parts[-1][-1] == np.r_[last - 7 : last + 1, [last] * 12][:, None]).all()
+    assert list(speaking.in_context([cut[:0]], 3)) == []
 
 
 def _hearing(by: float) -> MouthGenerator:
     """A generator that takes the second cepstrum for the opening, `by` as far as it is."""
 
-    def hear(windows: np.ndarray) -> speaking.Heard:
+    def hear(windows: np.ndarray) -> np.ndarray:
         said = np.zeros((len(windows) - 2 * CONTEXT, len(MOVED), 2), np.float32)
         said[:, lips.APART[0], 1] = by * windows[CONTEXT:-CONTEXT, 0, 1, None]
-        return speaking.Heard(said, np.zeros((len(said), 1, 4, 4), np.float32))
+        return said
 
     made = _talker()
     made.hear = hear
@@ -192,19 +194,19 @@ def _hearing(by: float) -> MouthGenerator:
 
 def test_every_voice_moves_a_mouth_as_far_however_sure_the_networks_are() -> None:
     random = np.random.default_rng(0)
-    windows = np.full((900, 20, 13), speaking.SAID + 50, np.float32)
-    windows[:, :, 1] = random.standard_normal((900, 1))
-    windows[100:200, :, 0] = speaking.SAID - 50  # a pause, in which nothing is to be learnt
-    windows[100:200, :, 1] = 0
+    said = np.full((900, 20, 13), voices.SAID + 50, np.float32)
+    said[:, :, 1] = random.standard_normal((900, 1))
+    said[100:200, :, 0] = voices.SAID - 50  # a pause, in which nothing is to be learnt
+    said[100:200, :, 1] = 0
     for by, expected in ((0.7, 1.0), (1.1, 1.0), (0.1, 0.2), (3.0, 2.4)):
-        chunks = np.split(windows, [40, 90, 300, 600])
+        chunks = np.split(said, [40, 90, 300, 600])
         found = list(speaking.heard(_hearing(by), chunks))
-        opening = lips.parted(np.concatenate([part.said for part in found]))
-        assert len(opening) == 900
-        said = np.r_[0:100, 200:900]
-        assert opening[said].std() == pytest.approx(expected * speaking.USUAL, rel=0.12), by
-    few = list(speaking.heard(_hearing(0.1), [windows[:20]]))
-    assert np.allclose(lips.parted(few[0].said), 0.1 * speaking.USUAL * windows[:12, 0, 1])
+        opening = lips.parted(np.concatenate([moves for moves, _ in found]))
+        assert np.array_equal(np.concatenate([own for _, own in found]), said)
+        loud = np.r_[0:100, 200:900]
+        assert opening[loud].std() == pytest.approx(expected * speaking.USUAL, rel=0.12), by
+    few = list(speaking.heard(_hearing(0.1), [said[:20]]))
+    assert np.allclose(lips.parted(few[0][0]), 0.1 * speaking.USUAL * said[:12, 0, 1])
 
 
 def test_a_voice_that_was_learnt_is_known_again_and_others_get_the_usual_size() -> None:

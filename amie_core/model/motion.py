@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from amie_core.data.audio import HOPS
 from amie_core.model.lips import MOVED
 from amie_core.model.voices import VOICES, Voices
 
@@ -84,13 +85,16 @@ class Motion(nn.Module):
         """A code for each frame but `context` at either end, which are told by alone."""
         return self.around(heard)
 
-    def of_windows(self, windows: Float[Tensor, "n 20 13"]) -> Float[Tensor, "1 c _"]:
-        """`codes` of the windows of frames in a row."""
-        return self.codes(self.heard(windows)[:, :, 0].T[None])
 
     def coefficients(self, codes: Float[Tensor, "b c n"]) -> Float[Tensor, "b n 6"]:
         """Of the movement, for an opening of deviation 1."""
         return self.what(codes).transpose(1, 2)
+
+    def said(self, windows: Float[Tensor, "_ 20 13"]) -> Float[Tensor, "n 31 2"]:
+        """`displacements` of frames in a row: their windows overlap, each hop is heard once."""
+        rows = torch.cat([windows[0], windows[1:, -HOPS:].flatten(0, 1)])
+        codes = self.codes(self.heard(rows[None]))
+        return self.displacements(self.coefficients(codes))[0]
 
     def voices(self) -> Voices:
         """Those that it knows."""

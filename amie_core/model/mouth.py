@@ -22,7 +22,7 @@ from amie_core.model.generator import Generator, IdentityCode, Skips
 from amie_core.model.interiors import Interiors
 from amie_core.model.lips import FIXED, INNER, SOFT
 from amie_core.model.motion import CONTEXT, Motion
-from amie_core.model.speaking import EVERY, MIDDLE, SHADE, Heard, Maps, Strokes, inside
+from amie_core.model.speaking import EVERY, MIDDLE, SHADE, Maps, Strokes, inside
 from amie_core.model.talker import MouthTalker
 from amie_core.model.teeth import Bank
 from amie_core.model.voices import Voices
@@ -185,17 +185,14 @@ class MouthGenerator(Generator, MouthTalker):
         return CONTEXT
 
     @torch.inference_mode()
-    def hear(self, windows: Float[np.ndarray, "_ 20 13"]) -> Heard:
-        """The same: movement and codes of frames whose windows have others around them."""
-        said, codes = self.heard(self._here(windows))
-        return Heard(said.cpu().numpy(), codes.cpu().numpy())
+    def hear(self, windows: Float[np.ndarray, "_ 20 13"]) -> Float[np.ndarray, "n 31 2"]:
+        """The same: displacements of frames whose windows have others around them."""
+        return self.motion.said(self._here(windows)).cpu().numpy()
 
-    def heard(
-        self, windows: Float[Tensor, "_ 20 13"]
-    ) -> tuple[Float[Tensor, "n 31 2"], Float[Tensor, "n c 4 4"]]:
-        """`hear`, on tensors."""
-        said = self.motion.coefficients(self.motion.of_windows(windows))[0]
-        return self.motion.displacements(said), self.audio(windows[CONTEXT:-CONTEXT])
+    @torch.inference_mode()
+    def code(self, windows: Float[np.ndarray, "n 20 13"]) -> Float[np.ndarray, "n c 4 4"]:
+        """The same: what the decoder is told of the sound of n frames."""
+        return self.audio(self._here(windows)).cpu().numpy()
 
     @torch.inference_mode()
     def see(self, face: Float[np.ndarray, "1 3 s s"]) -> Maps:

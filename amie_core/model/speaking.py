@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from amie_core.config import FACE_SIZE
-from amie_core.data import alignment
+from amie_core.data import alignment, audio
 from amie_core.data.audio import BEFORE, HOPS
 from amie_core.model import lips
 from amie_core.model.teeth import Bank
@@ -32,13 +32,6 @@ SHADE = 0.5  # of the light on the face: what may be added to it at most
 FADE = 0.4  # of half a canvas: where shade fades out
 
 Maps = tuple[np.ndarray, ...]  # of a canvas; what they are is the networks' own affair
-
-
-class Heard(NamedTuple):
-    """What is heard in n windows."""
-
-    said: Float[np.ndarray, "n 31 2"]  # displacements, in deviations of the opening
-    codes: Float[np.ndarray, "n c 4 4"]
 
 
 class Strokes(NamedTuple):
@@ -72,8 +65,13 @@ class MouthNetworks(Protocol):
     def context(self) -> int:
         """Frames before and after one whose sound is heard with it."""
 
-    def hear(self, windows: Float[np.ndarray, "_ 20 13"]) -> Heard:
-        """Movement and codes of n frames, of whose windows there are `context` more at each end."""
+    def hear(self, windows: Float[np.ndarray, "_ 20 13"]) -> Float[np.ndarray, "n 31 2"]:
+        """Displacements, in deviations of the opening, of n frames in a row; `context` windows more
+        stand at each end.
+        """
+
+    def code(self, windows: Float[np.ndarray, "n 20 13"]) -> Float[np.ndarray, "n c 4 4"]:
+        """What the decoder is told of the sound of n frames."""
 
     def see(self, face: Float[np.ndarray, "1 3 s s"]) -> Maps:
         """What the decoder takes of a canvas."""
@@ -145,46 +143,50 @@ def in_context(
 ) -> Iterator[Float[np.ndarray, "_ 20 13"]]:
     """Windows in a row, cut anew so that a part of n + 2 `reach` tells all of its n middle frames.
 
-    The first and the last window stand for what is beyond.
+    What is beyond sounds like the first hop and the last.
     """
     kept: np.ndarray | None = None
     for chunk in filter(len, map(np.asarray, chunks)):
-        kept = np.concatenate([np.repeat(chunk[:1], reach, 0) if kept is None else kept, chunk])
+        if kept is None:
+            rows = np.pad(chunk[0], ((HOPS * reach, 0), (0, 0)), mode="edge")
+            kept = audio.windows(rows, reach)
+        kept = np.concatenate([kept, chunk])
         if len(kept) > 2 * reach:
             yield kept
             kept = kept[len(kept) - 2 * reach :]
-    if kept is not None and len(kept) > reach:
-        yield np.concatenate([kept, np.repeat(kept[-1:], reach, 0)])
+    if kept is not None:
+        rows = np.pad(kept[-1], ((0, HOPS * reach), (0, 0)), mode="edge")
+        yield np.concatenate([kept, audio.windows(rows, reach + 1)[1:]])
 
 
 def heard(
     networks: MouthNetworks, windows: Iterable[Float[np.ndarray, "_ 20 13"]]
-) -> Iterator[Heard]:
-    """What is heard, part by part, in mouth widths: as large as the voice moves its own mouth.
+) -> Iterator[tuple[Float[np.ndarray, "n 31 2"], Float[np.ndarray, "n 20 13"]]]:
+    """Displacements, in mouth widths, part by part, and the windows of their frames.
+
+    They are as large as the voice moves its own mouth.
 
     The less sure networks are of a voice, the less they move (what they learn is an expectation).
     So the deviation of the opening where something is said, in the first ten seconds, is brought to
     the voice's own, or the usual one where the voice is not known.
     """
     reach, count = networks.context, 0
-    first: list[Heard] = []
-    openings: list[np.ndarray] = []
-    hops: list[np.ndarray] = []
-    parts = iter(in_context(windows, reach))
-    for part in parts:
-        first.append(networks.hear(part))
-        said = part[reach:-reach, 6:14, 0].max(1) > SAID  # the frame's own hops, 60 ms to 140 ms
-        openings.append(lips.parted(first[-1].said)[said])
-        hops.append(part[reach:-reach, BEFORE : BEFORE + HOPS].reshape(-1, part.shape[2]))
-        count += len(said)
+    parts = ((networks.hear(part), part[reach:-reach]) for part in in_context(windows, reach))
+    first: list[tuple[np.ndarray, np.ndarray]] = []
+    for one in parts:
+        first.append(one)
+        count += len(one[0])
         if count >= SURVEYED:
             break
-    spoken = np.concatenate(openings) if openings else np.zeros(0)
+    if not first:
+        return
+    moves, own = map(np.concatenate, zip(*first, strict=True))
+    spoken = lips.parted(moves)[own[:, 6:14, 0].max(1) > SAID]  # within 60 ms of the frame
     deviation = float(spoken.std()) if len(spoken) >= SOME else 1.0
-    size = networks.voices.size(np.concatenate(hops), USUAL) if hops else USUAL
+    size = networks.voices.size(own[:, BEFORE : BEFORE + HOPS].reshape(-1, own.shape[2]), USUAL)
     scale = np.float32(size * np.clip(1 / max(deviation, 1e-6), *SCALES))
-    for one in chain(first, map(networks.hear, parts)):
-        yield one._replace(said=one.said * scale)
+    for said, middle in chain(first, parts):
+        yield said * scale, middle
 
 
 def painted(
@@ -208,9 +210,9 @@ def painted(
     details, soft = networks.bank.details(light), around(size)[..., None]
     maps = networks.see(_planes(seen * (MIDDLE / light)))
     previous = seen
-    for part in heard(networks, windows):
-        there = lips.laid(rest, part.said * np.float32(movement * ASKED))
-        for place, code in zip(there, part.codes[:, None], strict=True):
+    for said, own_windows in heard(networks, windows):
+        there = lips.laid(rest, said * np.float32(movement * ASKED))
+        for place, code in zip(there, networks.code(own_windows)[:, None], strict=True):
             canvas = alignment.transform(place, matrix)
             base, open_ = mover(canvas), inside(canvas[None], size)[0][..., None]
             code = code + networks.outline(corners(canvas, width))

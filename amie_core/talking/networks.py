@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from amie_core.errors import UserError
 from amie_core.files import NETWORKS, SHIPPED
-from amie_core.model.speaking import Heard, Maps, Strokes
+from amie_core.model.speaking import Maps, Strokes
 from amie_core.model.teeth import Bank
 from amie_core.model.voices import Voices
 
@@ -38,9 +38,13 @@ class ShippedNetworks:
         self.voices = Voices(*known)
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
 
-    def hear(self, windows: Float[np.ndarray, "_ 20 13"]) -> Heard:
-        """Movement and codes of frames whose windows have `context` others at each end."""
-        return Heard(*self._run("hear", windows.astype(np.float32, copy=False)))
+    def hear(self, windows: Float[np.ndarray, "_ 20 13"]) -> Float[np.ndarray, "n 31 2"]:
+        """Displacements of frames whose windows have `context` others at each end."""
+        return self._run("hear", windows.astype(np.float32, copy=False))[0]
+
+    def code(self, windows: Float[np.ndarray, "n 20 13"]) -> Float[np.ndarray, "n c 4 4"]:
+        """What the decoder is told of the sound of n frames."""
+        return self._run("code", windows.astype(np.float32, copy=False))[0]
 
     def see(self, face: Float[np.ndarray, "1 3 s s"]) -> Maps:
         """What the decoder takes of a canvas."""

@@ -27,8 +27,13 @@ class _Part(nn.Module):
 
 
 class _Hear(_Part):
-    def forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        return self.g.heard(windows)
+    def forward(self, windows: Tensor) -> Tensor:
+        return self.g.motion.said(windows)
+
+
+class _Code(_Part):
+    def forward(self, windows: Tensor) -> Tensor:
+        return self.g.audio(windows)
 
 
 class _See(_Part):
@@ -64,9 +69,11 @@ def export(source: Path = SHIPPED, out: Path = NETWORKS) -> Path:
         face = torch.zeros(1, 3, g.image_size, g.image_size)
         sound = torch.zeros(2 * CONTEXT + 3, 20, 13)
         code, joined = g.audio(sound[:1]), _See(g)(face)
-    several = ({0: torch.export.Dim("n", min=2 * CONTEXT + 1, max=100_000)},)
+    several = [({0: torch.export.Dim("n", min=least, max=100_000)},)
+               for least in (2 * CONTEXT + 1, 1)]  # fmt: skip
     graphs = {
-        "hear": _graph(_Hear(g), (sound,), dynamic_shapes=several),
+        "hear": _graph(_Hear(g), (sound,), dynamic_shapes=several[0]),
+        "code": _graph(_Code(g), (sound,), dynamic_shapes=several[1]),
         "see": _graph(_See(g), (face,)),
         "outline": _graph(_Outline(g), (torch.zeros(1, 16),)),
         "paint": _graph(_Paint(g), (face, code, *joined)),
