@@ -110,11 +110,12 @@ LEDGER = (
     Choice(
         "sound to mouth, where landmarks move it",
         "no such network",
-        "convolutions over the frame's own 20×13 window to 6 coefficients of the mouth's movement "
-        "from rest, in mouth widths, learnt from landmarks; microphones, rooms and vocal tracts "
-        "drawn at random; how large a voice moves a mouth is told apart",
+        "convolutions over the frame's 20×13 window and those of the 8 frames before and after it "
+        "to 6 coefficients of the mouth's movement from rest, in mouth widths, learnt from "
+        "landmarks; microphones, rooms and vocal tracts drawn at random",
         "changed",
-        "what a mouth does can be learnt from few faces if nothing of the face is in it",
+        "what a mouth does can be learnt from few faces if nothing of the face is in it; by the "
+        "0.3 s around a frame voices never heard are followed better (figures/motion_voices.json)",
         "SadTalker (coefficients); VTLP",
     ),
     Choice(
@@ -128,8 +129,9 @@ LEDGER = (
     Choice(
         "size of the movement",
         "the model's",
-        "the model's; of the model that ships in widths of the face's own mouth, as large as the "
-        "training speakers' where it does not know the voice (--movement scales it)",
+        "the model's; of the model that ships in widths of the face's own mouth: as large as the "
+        "voice moved its own in training, or the usual size where it is not known (--movement "
+        "scales it)",
         "changed",
         "a model of pixels moved the lips of unknown faces a tenth to twice as far as they do",
         "tried here",

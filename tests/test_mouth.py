@@ -13,10 +13,10 @@ from amie_core.config import FACE_SIZE, ModelConfig
 from amie_core.data import alignment, store
 from amie_core.data.audio import cosines, windows
 from amie_core.evaluation.evaluate import evaluate
-from amie_core.model import composition, lips, mouth, speaking
+from amie_core.model import composition, lips, mouth, speaking, voices
 from amie_core.model.interiors import Interiors
 from amie_core.model.lips import MOVED, Flow, laid, mouth_width
-from amie_core.model.motion import COEFFICIENTS, Motion
+from amie_core.model.motion import COEFFICIENTS, CONTEXT, Motion
 from amie_core.model.mouth import MouthGenerator
 from amie_core.model.painter import Painter
 from amie_core.model.speaking import Painted, painted
@@ -47,11 +47,18 @@ def _talker() -> MouthGenerator:
 def test_a_whole_clip_and_its_windows_one_by_one_move_alike() -> None:
     torch.manual_seed(0)
     made = Motion().eval()
-    hops = torch.randn(4 * 9 + 16, 13)
-    whole = made.coefficients(made.codes(hops[None]))[0]
-    each = torch.from_numpy(windows(hops.numpy(), 9))
-    assert torch.allclose(made.coefficients(made.codes(each))[:, 0], whole, atol=1e-5)
+    torch.nn.init.normal_(made.basis)
+    n = 9 + 2 * CONTEXT
+    hops = torch.randn(4 * n + 16, 13)
+    heard = made.heard(hops[None])
+    whole = made.coefficients(made.codes(heard))[0]
+    each = torch.from_numpy(windows(hops.numpy(), n))
+    assert torch.allclose(made.heard(each)[:, :, 0].T, heard[0], atol=1e-5)
+    assert torch.allclose(made.said(each), made.displacements(whole), atol=1e-5)
     assert whole.shape == (9, COEFFICIENTS)
+    hops[: 4 * (CONTEXT - 1)] += 1  # what is heard before reaches as far as the context does
+    other = made.coefficients(made.codes(made.heard(hops[None])))[0]
+    assert not torch.allclose(other[0], whole[0]) and torch.allclose(other[8], whole[8], atol=1e-5)
 
 
 def test_a_mouth_twice_as_wide_moves_twice_as_far_and_lips_do_not_cross() -> None:
@@ -141,25 +148,90 @@ def test_the_picture_stays_where_nothing_moves_and_is_painted_between_the_lips()
 def test_a_face_speaks_in_chunks_as_in_one_piece() -> None:
     talker, random = _talker(), np.random.default_rng(1)
     face = random.integers(0, 256, (FACE_SIZE, FACE_SIZE, 3), np.uint8)
-    heard = random.standard_normal((24, 20, 13), np.float32)
+    heard = windows(random.standard_normal((4 * 40 + 16, 13), np.float32), 40)
     whole = list(painted(talker, face, alignment.TEMPLATE, [heard]))
-    chunks = [heard[:9], heard[9:], heard[:3]]
+    chunks = [heard[:3], heard[3:9], heard[9:36], heard[36:]]
     parts = list(painted(talker, face, alignment.TEMPLATE, chunks))
-    own = list(painted(talker, face, alignment.TEMPLATE, [heard], by_voice=True))
     far = list(painted(talker, face, alignment.TEMPLATE, [heard], movement=2.0))
-    assert len(whole) == 24 and len(parts) == 27
-    for a, b in zip(whole, parts, strict=False):
+    assert len(whole) == 40
+    for a, b in zip(whole, parts, strict=True):
         # Batches of other sizes round otherwise, and each frame sees the one before it.
         assert np.allclose(a.points, b.points, atol=1e-3)
         assert np.allclose(a.colours, b.colours, atol=1e-3)
-    size = talker.hear(heard).size
-    jaw = (a[5].points[8] - alignment.TEMPLATE[8] for a in (own, whole))
-    assert np.allclose(next(jaw) / size, next(jaw) / speaking.USUAL, rtol=1e-3, atol=1e-3)
     corner = (a.points[48] - alignment.TEMPLATE[48] for a in (far[0], whole[0]))
     assert np.allclose(next(corner), 2 * next(corner), atol=1e-3)
     assert picture_size(SMALL) == FACE_SIZE == generate(
         talker, face, heard[:2], points=alignment.TEMPLATE
     ).shape[1]
+
+
+def test_windows_in_context_are_every_frame_once_however_they_are_cut() -> None:
+    rows = np.arange(4 * 30 + 16, dtype=np.float32)[:, None] * np.ones((1, 13), np.float32)
+    cut, last = windows(rows, 30), len(rows) - 1
+    for cuts in ([30], [1] * 30, [0, 4, 0, 26], [29, 1], [10, 10, 10]):
+        chunks = np.split(cut, np.cumsum(cuts)[:-1])
+        parts = list(speaking.in_context(iter(chunks), 3))
+        assert np.array_equal(np.concatenate([part[3:-3] for part in parts]), cut), cuts
+        for part in parts:  # what is beyond a frame is what its neighbours hear
+            assert len(part) > 6 and np.array_equal(part[1:, :-4], part[:-1, 4:])
+        assert (parts[0][0] == np.r_[[0] * 12, 0:8][:, None]).all()
+        assert (parts[-1][-1] == np.r_[last - 7 : last + 1, [last] * 12][:, None]).all()
+    assert list(speaking.in_context([cut[:0]], 3)) == []
+
+
+def _hearing(by: float) -> MouthGenerator:
+    """A generator that takes the second cepstrum for the opening, `by` as far as it is."""
+
+    def hear(windows: np.ndarray) -> np.ndarray:
+        said = np.zeros((len(windows) - 2 * CONTEXT, len(MOVED), 2), np.float32)
+        said[:, lips.APART[0], 1] = by * windows[CONTEXT:-CONTEXT, 0, 1, None]
+        return said
+
+    made = _talker()
+    made.hear = hear
+    return made
+
+
+def test_every_voice_moves_a_mouth_as_far_however_sure_the_networks_are() -> None:
+    random = np.random.default_rng(0)
+    said = np.full((900, 20, 13), voices.SAID + 50, np.float32)
+    said[:, :, 1] = random.standard_normal((900, 1))
+    said[100:200, :, 0] = voices.SAID - 50  # a pause, in which nothing is to be learnt
+    said[100:200, :, 1] = 0
+    for by, expected in ((0.7, 1.0), (1.1, 1.0), (0.1, 0.2), (3.0, 2.4)):
+        chunks = np.split(said, [40, 90, 300, 600])
+        found = list(speaking.heard(_hearing(by), chunks))
+        opening = lips.parted(np.concatenate([moves for moves, _ in found]))
+        assert np.array_equal(np.concatenate([own for _, own in found]), said)
+        loud = np.r_[0:100, 200:900]
+        assert opening[loud].std() == pytest.approx(expected * speaking.USUAL, rel=0.12), by
+    few = list(speaking.heard(_hearing(0.1), [said[:20]]))
+    assert np.allclose(lips.parted(few[0][0]), 0.1 * speaking.USUAL * said[:12, 0, 1])
+
+
+def test_a_voice_that_was_learnt_is_known_again_and_others_get_the_usual_size() -> None:
+    random = np.random.default_rng(0)
+    places = 4 * random.standard_normal((3, 13))
+
+    def clip(who: int) -> np.ndarray:
+        hops = places[who] + random.standard_normal((200, 13)) + random.normal(0, 0.2, 13)
+        hops[:, 0] = voices.SAID + 10
+        return hops
+
+    prints = [np.stack([voices.print_of(clip(who)) for _ in range(60)]) for who in (0, 1)]
+    known = voices.learnt(prints, [0.03, 0.08])
+    assert [known.size(clip(who), 0.05) for who in (0, 1, 2)] == pytest.approx(
+        [0.03, 0.08, 0.05], rel=0.1
+    )
+    pause = clip(0)
+    pause[:, 0] = voices.SAID - 10
+    assert voices.print_of(pause) is None and known.size(pause, 0.05) == 0.05
+    assert voices.learnt([], []).size(clip(0), 0.05) == 0.05
+    stored = Motion()
+    for name, values in zip(known._fields, known, strict=True):
+        getattr(stored, f"voice_{name}").copy_(torch.from_numpy(values))
+    assert stored.voices().size(clip(1), 0.05) == pytest.approx(0.08, rel=0.1)
+    assert Motion().voices().size(clip(1), 0.05) == 0.05  # untaught it knows nobody
 
 
 def test_sound_is_changed_by_the_seed_alone_and_gain_moves_the_first_cepstrum() -> None:
@@ -196,12 +268,10 @@ def test_motion_learns_how_the_drawn_faces_move(
     for _, clip in given.some():
         moved, opening = motion.relative(clip.landmarks)
         assert moved.shape == (len(opening), len(MOVED), 2)
-        codes = made.codes(torch.from_numpy(clip.mfcc)[None])
+        hops = np.pad(clip.mfcc, ((4 * CONTEXT, 4 * CONTEXT), (0, 0)), mode="edge")
+        codes = made.codes(made.heard(torch.from_numpy(hops)[None]))
         heard = made.displacements(made.coefficients(codes))[0].detach().numpy()
-        lower, upper = ([MOVED.index(n) for n in which] for which in ((65, 66, 67), (61, 62, 63)))
-        said = heard[:, lower, 1].mean(1) - heard[:, upper, 1].mean(1)
-        fits.append(np.corrcoef(said, opening)[0, 1])
-        assert 0.025 <= made.size(codes) <= 0.1
+        fits.append(np.corrcoef(lips.parted(heard), opening)[0, 1])
     assert np.mean(fits) > 0.6, fits
 
 

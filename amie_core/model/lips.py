@@ -3,6 +3,8 @@
 Needs no torch, whose import would put off the first frame of `amie talk` by a second.
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
@@ -15,6 +17,8 @@ SHUT = 0.02  # mouth widths between the inner lips of a mouth at rest (val_seen,
 SOFT = 1e-3  # of a unit: what keeps landmarks that fall together solvable
 UPPER, LOWER = [61, 62, 63], [67, 66, 65]  # of the inner lips, from left to right
 OUTER = {"upper": [50, 51, 52], "lower": [58, 57, 56]}
+# Places of the same in MOVED.
+APART = [[MOVED.index(n) for n in numbers] for numbers in (LOWER, UPPER)]
 REACH = (82.0, 72.0)  # half width and half height of the region around a mouth, px at 256
 BELOW = 24.0  # px at 256 from the mouth's centre down to the region's
 FEATHER = 0.45  # share of the reach over which the region fades out
@@ -44,6 +48,15 @@ def closed(points: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "68 2"]:
         out[inner, 1] += share * gap
         out[outer, 1] += share * gap
     return out
+
+
+def parted(displaced: Float[Any, "*n 31 2"]) -> Float[Any, "*n"]:
+    """How much farther the inner lips are apart than at rest, of displacements (arrays, tensors).
+
+    Vertically: the pairs of landmarks lie so.
+    """
+    lower, upper = APART
+    return displaced[..., lower, 1].mean(-1) - displaced[..., upper, 1].mean(-1)
 
 
 def laid(

@@ -2,19 +2,20 @@
 
 Not in the paper (`paper.LEDGER`: changed). A mouth's movement is what its landmarks do relative to
 the same mouth at rest, divided by its width: nothing of it depends on how a face looks, so it can
-be learnt from few faces and laid on any. How large a voice's movements are is told apart from what
-they are: the first has few examples (a speaker is one), the second many.
+be learnt from few faces and laid on any. How large they are is told apart (`model.voices`).
 """
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from amie_core.data.audio import HOPS
 from amie_core.model.lips import MOVED
+from amie_core.model.voices import VOICES, Voices
 
 COEFFICIENTS = 6
+CONTEXT = 8  # frames before and after one that help to say how it moves: 0.3 s
 WIDTH = 128  # channels
-SMALL, LARGE = 0.025, 0.1  # deviation of the opening, in mouth widths: no face moves less or more
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -25,23 +26,47 @@ class ChannelNorm(nn.LayerNorm):
         return super().forward(input.transpose(1, 2)).transpose(1, 2)
 
 
+class _Around(nn.Module):
+    """Adds to a frame's code what the two frames at either side tell."""
+
+    def __init__(self, width: int, drop: float) -> None:
+        super().__init__()
+        self.told = nn.Sequential(
+            nn.Conv1d(width, width, 5), ChannelNorm(width), nn.GELU(), nn.Dropout1d(drop)
+        )
+
+    def forward(self, codes: Float[Tensor, "b c n"]) -> Float[Tensor, "b c _"]:
+        """Two frames fewer at either end."""
+        return codes[:, :, 2:-2] + self.told(codes)
+
+
 class Motion(nn.Module):
-    """MFCC windows to coefficients of a mouth's movement, frame by frame.
+    """MFCC windows to coefficients of a mouth's movement.
 
     Convolutions over 20 hops without padding, of stride 4 in all: rows of a whole clip and its
-    windows one by one give the same numbers.
+    windows one by one give the same numbers. Then convolutions over the frames around: a mouth
+    opens before its vowel is heard, and stays open for the next one.
     """
 
     mean: Tensor
     std: Tensor
     basis: Tensor
+    voice_means: Tensor
+    voice_whiten: Tensor
+    voice_sizes: Tensor
 
-    def __init__(self, width: int = WIDTH, drop: float = 0.15) -> None:
+    def __init__(
+        self, width: int = WIDTH, drop: float = 0.15, context: int = CONTEXT
+    ) -> None:
+        """context: frames at either side, an even number."""
         super().__init__()
+        self.context = context
         self.register_buffer("mean", torch.zeros(13))
         self.register_buffer("std", torch.ones(13))
         # Displacements, in mouth widths, of a movement whose opening has the deviation 1.
         self.register_buffer("basis", torch.zeros(COEFFICIENTS, 2 * len(MOVED)))
+        for name, shape in (("means", (VOICES, 24)), ("whiten", (24, 24)), ("sizes", (VOICES,))):
+            self.register_buffer(f"voice_{name}", torch.zeros(shape))
         parts: list[nn.Module] = []
         inputs = 13
         for kernel, stride in ((5, 1), (4, 2), (3, 2), (3, 1)):
@@ -49,21 +74,31 @@ class Motion(nn.Module):
                       nn.Dropout1d(drop)]  # fmt: skip
             inputs = width
         self.body = nn.Sequential(*parts)
+        self.around = nn.Sequential(*(_Around(width, drop) for _ in range(context // 2)))
         self.what = nn.Conv1d(width, COEFFICIENTS, 1)
-        self.large = nn.Linear(width, 1)
 
-    def codes(self, hops: Float[Tensor, "b t 13"]) -> Float[Tensor, "b c n"]:
-        """A code for each frame, from 4n + 16 rows of cepstra."""
+    def heard(self, hops: Float[Tensor, "b t 13"]) -> Float[Tensor, "b c n"]:
+        """What is heard in each frame's window, from 4n + 16 rows of cepstra."""
         return self.body(((hops - self.mean) / self.std).transpose(1, 2))
+
+    def codes(self, heard: Float[Tensor, "b c n"]) -> Float[Tensor, "b c _"]:
+        """A code for each frame but `context` at either end, which are told by alone."""
+        return self.around(heard)
+
 
     def coefficients(self, codes: Float[Tensor, "b c n"]) -> Float[Tensor, "b n 6"]:
         """Of the movement, for an opening of deviation 1."""
         return self.what(codes).transpose(1, 2)
 
-    def size(self, codes: Float[Tensor, "b c n"]) -> Float[Tensor, " b"]:
-        """How large a voice's movements are: deviation of the opening, in mouth widths."""
-        share = torch.sigmoid(self.large(codes.mean(2)))[:, 0]
-        return SMALL * (LARGE / SMALL) ** share
+    def said(self, windows: Float[Tensor, "_ 20 13"]) -> Float[Tensor, "n 31 2"]:
+        """`displacements` of frames in a row: their windows overlap, each hop is heard once."""
+        rows = torch.cat([windows[0], windows[1:, -HOPS:].flatten(0, 1)])
+        codes = self.codes(self.heard(rows[None]))
+        return self.displacements(self.coefficients(codes))[0]
+
+    def voices(self) -> Voices:
+        """Those that it knows."""
+        return Voices(*(getattr(self, f"voice_{name}").cpu().numpy() for name in Voices._fields))
 
     def displacements(self, coefficients: Float[Tensor, "*n 6"]) -> Float[Tensor, "*n 31 2"]:
         """Of the landmarks MOVED from where they are at rest, in mouth widths."""

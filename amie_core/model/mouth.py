@@ -21,10 +21,11 @@ from amie_core.model.composition import Change
 from amie_core.model.generator import Generator, IdentityCode, Skips
 from amie_core.model.interiors import Interiors
 from amie_core.model.lips import FIXED, INNER, SOFT
-from amie_core.model.motion import Motion
-from amie_core.model.speaking import EVERY, MIDDLE, SHADE, Heard, Maps, Strokes, inside
+from amie_core.model.motion import CONTEXT, Motion
+from amie_core.model.speaking import EVERY, MIDDLE, SHADE, Maps, Strokes, inside
 from amie_core.model.talker import MouthTalker
 from amie_core.model.teeth import Bank
+from amie_core.model.voices import Voices
 
 
 def flow(
@@ -173,14 +174,25 @@ class MouthGenerator(Generator, MouthTalker):
         """The same: teeth of real mouths."""
         return self.interiors.bank()
 
+    @property
+    def voices(self) -> Voices:
+        """The same: those that are known."""
+        return self.motion.voices()
+
+    @property
+    def context(self) -> int:
+        """The same: frames before and after one whose sound is heard with it."""
+        return CONTEXT
+
     @torch.inference_mode()
-    def hear(self, windows: Float[np.ndarray, "n 20 13"]) -> Heard:
-        """The same: movement and codes of n frames."""
-        heard = self._here(windows)
-        codes = self.motion.codes(heard)
-        said = self.motion.displacements(self.motion.coefficients(codes))[:, 0]
-        size = self.motion.size(codes.mT.flatten(0, 1).T[None])
-        return Heard(said.cpu().numpy(), float(size), self.audio(heard).cpu().numpy())
+    def hear(self, windows: Float[np.ndarray, "_ 20 13"]) -> Float[np.ndarray, "n 31 2"]:
+        """The same: displacements of frames whose windows have others around them."""
+        return self.motion.said(self._here(windows)).cpu().numpy()
+
+    @torch.inference_mode()
+    def code(self, windows: Float[np.ndarray, "n 20 13"]) -> Float[np.ndarray, "n c 4 4"]:
+        """The same: what the decoder is told of the sound of n frames."""
+        return self.audio(self._here(windows)).cpu().numpy()
 
     @torch.inference_mode()
     def see(self, face: Float[np.ndarray, "1 3 s s"]) -> Maps:
@@ -214,7 +226,7 @@ class MouthGenerator(Generator, MouthTalker):
         windows: Float[np.ndarray, "n 20 13"],
         points: Float[np.ndarray, "68 2"] | None = None,
     ) -> Iterator[UInt8[np.ndarray, "256 256 3"]]:
-        """The face speaking, as `amie talk --size 256` shows it, but as far as `by_voice`."""
+        """The face speaking, as `amie talk --size 256` shows it."""
         from amie_core.data.faces import measure_landmarks
         from amie_core.model.painter import Painter
 
@@ -222,7 +234,7 @@ class MouthGenerator(Generator, MouthTalker):
             found, there = measure_landmarks(face[None])
             points = found[0] if there[0] else alignment.TEMPLATE.copy()
         painter = Painter(face, np.eye(2, 3), points, self.canvas, self.image_size)
-        for made in speaking.painted(self.eval(), face, points, [windows], by_voice=True):
+        for made in speaking.painted(self.eval(), face, points, [windows]):
             yield painter.frame(made)
 
 

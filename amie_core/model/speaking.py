@@ -5,6 +5,7 @@ they ship for ONNX Runtime (`talking.networks`), which start in a tenth of the t
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import cv2
@@ -12,28 +13,26 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from amie_core.config import FACE_SIZE
-from amie_core.data import alignment
+from amie_core.data import alignment, audio
+from amie_core.data.audio import BEFORE, HOPS
 from amie_core.model import lips
 from amie_core.model.teeth import Bank
+from amie_core.model.voices import SAID, Voices
 
+SURVEYED = 250  # frames, the first ten seconds, that tell how far a voice would move the mouth
+SCALES = (0.8, 2.0)  # by how much what is heard of a voice is made larger, at least and at most
+SOME = 25  # frames: of fewer that say something no deviation is taken
 EVERY = 4  # px of the canvas, between the places where the movement is worked out
-ASKED = 1.4  # landmarks found in painted faces move .72 as far as those asked for (val_seen)
-# Deviation of the opening, in mouth widths, that a voice is taken to have: the root mean square of
-# GRID's ten training speakers, of whom the calmest has .032, the liveliest .066.
-USUAL = 0.05
+ASKED = 1.02  # what makes the known voices of val_seen move as far as their own (s1 .9, s4 1.2)
+# Deviation of the opening, in mouth widths, that an unknown voice is taken to have: GRID's training
+# speakers have .033 to .066, s31 of val_unseen .078. From .055 to .067 it lies within .5 and 1.8
+# times the variance of six of those nine whose voices are not known; s31 is among them at .067.
+USUAL = 0.067
 MIDDLE = 0.4  # what a canvas's tint is brought to before it is seen
 SHADE = 0.5  # of the light on the face: what may be added to it at most
 FADE = 0.4  # of half a canvas: where shade fades out
 
 Maps = tuple[np.ndarray, ...]  # of a canvas; what they are is the networks' own affair
-
-
-class Heard(NamedTuple):
-    """What is heard in n windows."""
-
-    said: Float[np.ndarray, "n 31 2"]  # displacements, for an opening of deviation 1
-    size: float | None  # deviation of the opening that this voice's own mouth has, where asked
-    codes: Float[np.ndarray, "n c 4 4"]
 
 
 class Strokes(NamedTuple):
@@ -59,8 +58,21 @@ class MouthNetworks(Protocol):
     def bank(self) -> Bank:
         """Teeth of real mouths."""
 
-    def hear(self, windows: Float[np.ndarray, "n 20 13"]) -> Heard:
-        """Movement and codes of n frames."""
+    @property
+    def voices(self) -> Voices:
+        """Those that are known."""
+
+    @property
+    def context(self) -> int:
+        """Frames before and after one whose sound is heard with it."""
+
+    def hear(self, windows: Float[np.ndarray, "_ 20 13"]) -> Float[np.ndarray, "n 31 2"]:
+        """Displacements, in deviations of the opening, of n frames in a row; `context` windows more
+        stand at each end.
+        """
+
+    def code(self, windows: Float[np.ndarray, "n 20 13"]) -> Float[np.ndarray, "n c 4 4"]:
+        """What the decoder is told of the sound of n frames."""
 
     def see(self, face: Float[np.ndarray, "1 3 s s"]) -> Maps:
         """What the decoder takes of a canvas."""
@@ -127,19 +139,69 @@ class Mover:
         return cv2.remap(self.canvas, source, None, cv2.INTER_LINEAR, borderMode=edge)  # type: ignore[call-overload]
 
 
+def in_context(
+    chunks: Iterable[Float[np.ndarray, "_ 20 13"]], reach: int
+) -> Iterator[Float[np.ndarray, "_ 20 13"]]:
+    """Windows in a row, cut anew so that a part of n + 2 `reach` tells all of its n middle frames.
+
+    What is beyond sounds like the first hop and the last.
+    """
+    kept: np.ndarray | None = None
+    for chunk in filter(len, map(np.asarray, chunks)):
+        if kept is None:
+            rows = np.pad(chunk[0], ((HOPS * reach, 0), (0, 0)), mode="edge")
+            kept = audio.windows(rows, reach)
+        kept = np.concatenate([kept, chunk])
+        if len(kept) > 2 * reach:
+            yield kept
+            kept = kept[len(kept) - 2 * reach :]
+    if kept is not None:
+        rows = np.pad(kept[-1], ((0, HOPS * reach), (0, 0)), mode="edge")
+        yield np.concatenate([kept, audio.windows(rows, reach + 1)[1:]])
+
+
+def heard(
+    networks: MouthNetworks, windows: Iterable[Float[np.ndarray, "_ 20 13"]]
+) -> Iterator[tuple[Float[np.ndarray, "n 31 2"], Float[np.ndarray, "n 20 13"]]]:
+    """Displacements, in mouth widths, part by part, and the windows of their frames.
+
+    They are as large as the voice moves its own mouth.
+
+    The less sure networks are of a voice, the nearer they stay to its mean (what they learn is an
+    expectation). So the deviation of the opening from there where something is said, in the first
+    ten seconds, is brought to the voice's own, or the usual one where the voice is not known.
+    """
+    reach, count = networks.context, 0
+    parts = ((networks.hear(part), part[reach:-reach]) for part in in_context(windows, reach))
+    first: list[tuple[np.ndarray, np.ndarray]] = []
+    for one in parts:
+        first.append(one)
+        count += len(one[0])
+        if count >= SURVEYED:
+            break
+    if not first:
+        return
+    moves, own = map(np.concatenate, zip(*first, strict=True))
+    spoken = moves[own[:, 6:14, 0].max(1) > SAID]  # within 60 ms of the frame
+    size = networks.voices.size(own[:, BEFORE : BEFORE + HOPS].reshape(-1, own.shape[2]), USUAL)
+    mean, scale = np.zeros_like(moves[0]), 1.0
+    if len(spoken) >= SOME:
+        mean = spoken.mean(0)
+        scale = float(np.clip(1 / max(lips.parted(spoken).std(), 1e-6), *SCALES))
+    for said, middle in chain(first, parts):
+        yield np.float32(size) * (mean + np.float32(scale) * (said - mean)), middle
+
+
 def painted(
     networks: MouthNetworks,
     face: UInt8[np.ndarray, "256 256 3"],
     points: Float[np.ndarray, "68 2"],
     windows: Iterable[Float[np.ndarray, "_ 20 13"]],
     movement: float = 1.0,
-    by_voice: bool = False,
 ) -> Iterator[Painted]:
     """What each frame shows of a face at rest, and where its landmarks are.
 
-    movement: how much farther the mouth moves than the networks hear. by_voice: as far as the voice
-    of the first windows moves its own speaker's mouth, which holds for speakers of training alone;
-    else as far as mouths usually move.
+    movement: how much farther the mouth moves than the voice moves its own.
     """
     matrix = alignment.mouth_square(alignment.lip_box(points[None]), networks.canvas)
     size = networks.image_size
@@ -150,14 +212,10 @@ def painted(
     light = tint(seen)
     details, soft = networks.bank.details(light), around(size)[..., None]
     maps = networks.see(_planes(seen * (MIDDLE / light)))
-    previous, large = seen, None if by_voice else USUAL
-    for chunk in windows:
-        heard = networks.hear(np.asarray(chunk))
-        if large is None:
-            assert heard.size is not None, "these networks do not say how large a voice's moves are"
-            large = heard.size
-        there = lips.laid(rest, heard.said * np.float32(movement * ASKED * large))
-        for place, code in zip(there, heard.codes[:, None], strict=True):
+    previous = seen
+    for said, own_windows in heard(networks, windows):
+        there = lips.laid(rest, said * np.float32(movement * ASKED))
+        for place, code in zip(there, networks.code(own_windows)[:, None], strict=True):
             canvas = alignment.transform(place, matrix)
             base, open_ = mover(canvas), inside(canvas[None], size)[0][..., None]
             code = code + networks.outline(corners(canvas, width))

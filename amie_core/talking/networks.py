@@ -15,8 +15,9 @@ from safetensors import SafetensorError, safe_open
 
 from amie_core.errors import UserError
 from amie_core.files import NETWORKS, SHIPPED
-from amie_core.model.speaking import Heard, Maps, Strokes
+from amie_core.model.speaking import Maps, Strokes
 from amie_core.model.teeth import Bank
+from amie_core.model.voices import Voices
 
 
 class ShippedNetworks:
@@ -30,14 +31,20 @@ class ShippedNetworks:
         self._needed = own["needed"]
         self.image_size: int = self.meta["model"]["image_size"]
         self.canvas: int = self.meta["model"]["canvas"]
+        self.context: int = own["context"]
         parts = (self._weights[f"generator.interiors.{name}"] for name in Bank._fields)
         self.bank = Bank(*parts)
+        known = (self._weights[f"generator.motion.voice_{name}"] for name in Voices._fields)
+        self.voices = Voices(*known)
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
 
-    def hear(self, windows: Float[np.ndarray, "n 20 13"]) -> Heard:
-        """Movement and codes of n frames; not how large the voice's own movements are."""
-        said, codes = self._run("hear", windows.astype(np.float32, copy=False))
-        return Heard(said, None, codes)
+    def hear(self, windows: Float[np.ndarray, "_ 20 13"]) -> Float[np.ndarray, "n 31 2"]:
+        """Displacements of frames whose windows have `context` others at each end."""
+        return self._run("hear", windows.astype(np.float32, copy=False))[0]
+
+    def code(self, windows: Float[np.ndarray, "n 20 13"]) -> Float[np.ndarray, "n c 4 4"]:
+        """What the decoder is told of the sound of n frames."""
+        return self._run("code", windows.astype(np.float32, copy=False))[0]
 
     def see(self, face: Float[np.ndarray, "1 3 s s"]) -> Maps:
         """What the decoder takes of a canvas."""

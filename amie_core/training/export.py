@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from amie_core.errors import UserError
 from amie_core.files import NETWORKS, SHIPPED
 from amie_core.model.generator import Skips
+from amie_core.model.motion import CONTEXT
 from amie_core.model.mouth import MouthGenerator
 from amie_core.training.checkpoint import load_generator, write_tensors
 
@@ -26,10 +27,13 @@ class _Part(nn.Module):
 
 
 class _Hear(_Part):
-    def forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        motion = self.g.motion
-        said = motion.displacements(motion.coefficients(motion.codes(windows)))[:, 0]
-        return said, self.g.audio(windows)
+    def forward(self, windows: Tensor) -> Tensor:
+        return self.g.motion.said(windows)
+
+
+class _Code(_Part):
+    def forward(self, windows: Tensor) -> Tensor:
+        return self.g.audio(windows)
 
 
 class _See(_Part):
@@ -62,11 +66,14 @@ def export(source: Path = SHIPPED, out: Path = NETWORKS) -> Path:
     for weights in g.parameters():
         weights.data = weights.data.contiguous()
     with torch.no_grad():
-        face, sound = torch.zeros(1, 3, g.image_size, g.image_size), torch.zeros(3, 20, 13)
+        face = torch.zeros(1, 3, g.image_size, g.image_size)
+        sound = torch.zeros(2 * CONTEXT + 3, 20, 13)
         code, joined = g.audio(sound[:1]), _See(g)(face)
-    several = ({0: torch.export.Dim("n", min=1, max=100_000)},)
+    several = [({0: torch.export.Dim("n", min=least, max=100_000)},)
+               for least in (2 * CONTEXT + 1, 1)]  # fmt: skip
     graphs = {
-        "hear": _graph(_Hear(g), (sound,), dynamic_shapes=several),
+        "hear": _graph(_Hear(g), (sound,), dynamic_shapes=several[0]),
+        "code": _graph(_Code(g), (sound,), dynamic_shapes=several[1]),
         "see": _graph(_See(g), (face,)),
         "outline": _graph(_Outline(g), (torch.zeros(1, 16),)),
         "paint": _graph(_Paint(g), (face, code, *joined)),
@@ -74,7 +81,7 @@ def export(source: Path = SHIPPED, out: Path = NETWORKS) -> Path:
     tensors = {name: torch.frombuffer(bytearray(data), dtype=torch.uint8)
                for name, (data, _) in graphs.items()}  # fmt: skip
     needed = {name: names for name, (_, names) in graphs.items()}
-    write_tensors(out, tensors, {"needed": needed, "model": meta["model"]})
+    write_tensors(out, tensors, {"needed": needed, "model": meta["model"], "context": CONTEXT})
     return out
 
 

@@ -7,29 +7,32 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from amie_core.config import WINDOW
 from amie_core.data.alignment import lip_opening
+from amie_core.data.audio import HOPS
 from amie_core.machine import progress_bar
-from amie_core.model.lips import MOVED
-from amie_core.model.motion import COEFFICIENTS, LARGE, SMALL, Motion
+from amie_core.model.lips import MOVED, parted
+from amie_core.model.motion import COEFFICIENTS, Motion
+from amie_core.model.voices import Voices, learnt, print_of
 from amie_core.training import augment
 from amie_core.training.windows import Windows
 
 STEPS = 1000
 CLIPS, FRAMES = 24, 48  # of a step, and of each of its clips
 LR, DECAY = 1e-3, 0.02
+KNOWN = 8  # clips of a speaker at least: of fewer a voice is not known again
 CLOSED = 0.2  # share of a clip's frames, the most closed ones, whose median is the mouth at rest
 QUICK = 0.5  # weight of the error of the change from frame to frame
 OPENING = 3.0  # weight of the opening's error beside the coefficients'
 UNKNOWN = 0.5  # share of the windows whose voice is changed, so that it is nobody's
-# What is predicted of a voice never heard varies less than what it does; chosen on val_unseen.
-BOLD = 1.5
+SMALL, LARGE = 0.025, 0.1  # deviation of the opening, in mouth widths: no face moves less or more
 
 
 class _Spoken(NamedTuple):
     """A training clip."""
 
     who: str
-    hops: Float[np.ndarray, "t 13"]
+    hops: Float[np.ndarray, "t 13"]  # with the context of its first and its last frame
     moved: Float[np.ndarray, "n 31 2"]  # in mouth widths, from the mouth at rest
     opening: Float[np.ndarray, " n"]  # in mouth widths
 
@@ -46,10 +49,11 @@ def relative(points: Float[np.ndarray, "n 68 2"]) -> tuple[np.ndarray, np.ndarra
 
 def fit(motion: Motion, windows: Windows, seed: int, progress: bool = True) -> dict[str, float]:
     """Teach it, in place; returns the last step's errors. Its standardisation is set before."""
-    clips = []
+    clips, context = [], HOPS * motion.context
     for k, (speaker, clip) in enumerate(windows.some()):
         who = f"clip {k}" if speaker < 0 else f"speaker {speaker}"
-        clips.append(_Spoken(who, clip.mfcc, *relative(clip.landmarks)))
+        cepstra = np.pad(clip.mfcc, ((context, context), (0, 0)), mode="edge")
+        clips.append(_Spoken(who, cepstra, *relative(clip.landmarks)))
     clips = [clip for clip in clips if len(clip.moved) >= 2]
     names = sorted({clip.who for clip in clips})
     of = {name: [clip for clip in clips if clip.who == name] for name in names}
@@ -57,19 +61,19 @@ def fit(motion: Motion, windows: Windows, seed: int, progress: bool = True) -> d
     size = {n: float(np.clip(np.concatenate([c.opening for c in of[n]]).std(), SMALL, LARGE))
             for n in names}  # fmt: skip
     _set_basis(motion, of, size)
+    _set_voices(motion, of, size)
     wanted = {id(c): _coefficients(motion, c.moved / size[c.who]) for c in clips}
     every = torch.cat(list(wanted.values()))
     spread = every.std(0).clamp(min=1e-6)
-    opening = _opening(motion)
+    opening = parted(motion.basis.unflatten(1, (-1, 2)))  # what each coefficient opens the lips by
     power = windows.profile.train.speaker_power
     weight = np.array([len(of[n]) ** power for n in names])
-    # Of a voice that nobody knows: the speakers' root mean square.
-    usual = BOLD * float(np.sqrt(np.mean(np.square(list(size.values())))))
 
     random = np.random.default_rng([seed, 11])
     optimizer = torch.optim.AdamW(motion.parameters(), LR, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=STEPS, pct_start=0.05)
     frames = min(FRAMES, min(len(c.moved) for c in clips))
+    rows = HOPS * frames + 2 * context + WINDOW[0] - HOPS
     changed = round(UNKNOWN * CLIPS)
     errors: dict[str, Tensor] = {}
     motion.train()
@@ -77,19 +81,16 @@ def fit(motion: Motion, windows: Windows, seed: int, progress: bool = True) -> d
         drawn = [of[n][random.integers(len(of[n]))]
                  for n in random.choice(names, CLIPS, p=weight / weight.sum())]  # fmt: skip
         first = [int(random.integers(len(c.moved) - frames + 1)) for c in drawn]
-        hops = torch.stack([torch.from_numpy(c.hops[4 * k : 4 * (k + frames) + 16])
+        hops = torch.stack([torch.from_numpy(c.hops[HOPS * k : HOPS * k + rows])
                             for c, k in zip(drawn, first, strict=True)])  # fmt: skip
         target = torch.stack([wanted[id(c)][k : k + frames]
                               for c, k in zip(drawn, first, strict=True)])  # fmt: skip
         hops = torch.cat([augment.sound(hops[:changed], random),
                           augment.sound(hops[changed:], random, voice=False)])  # fmt: skip
-        large = torch.tensor([usual] * changed + [size[c.who] for c in drawn[changed:]])
-        codes = motion.codes(hops)
-        off = motion.coefficients(codes) - target
+        off = motion.coefficients(motion.codes(motion.heard(hops))) - target
         errors = {
             "coefficients": _size(off / spread),
             "opening": OPENING * _size(off @ opening),
-            "size": (motion.size(codes).log() - large.log()).abs().mean(),
         }
         loss = torch.stack(list(errors.values())).sum()
         optimizer.zero_grad(set_to_none=True)
@@ -110,16 +111,20 @@ def _set_basis(motion: Motion, of: dict[str, list[_Spoken]], size: dict[str, flo
     motion.basis.copy_(torch.from_numpy(axes.astype(np.float32)))
 
 
+def _set_voices(motion: Motion, of: dict[str, list[_Spoken]], size: dict[str, float]) -> None:
+    """What the voices sound like that are heard in many clips."""
+    prints, sizes = [], []
+    for name, clips in of.items():
+        found = [one for clip in clips if (one := print_of(clip.hops)) is not None]
+        if len(found) >= KNOWN:
+            prints.append(np.stack(found))
+            sizes.append(size[name])
+    for name, values in zip(Voices._fields, learnt(prints, sizes), strict=True):
+        getattr(motion, f"voice_{name}").copy_(torch.from_numpy(values))
+
+
 def _coefficients(motion: Motion, moved: np.ndarray) -> Float[Tensor, "n 6"]:
     return torch.from_numpy(moved.reshape(len(moved), -1)) @ motion.basis.T
-
-
-def _opening(motion: Motion) -> Float[Tensor, " 6"]:
-    """What each coefficient opens the lips by (vertically: the lips' pairs lie so)."""
-    height = motion.basis.unflatten(1, (-1, 2))[:, :, 1]
-    place = {number: k for k, number in enumerate(MOVED)}
-    lower, upper = ([place[n] for n in numbers] for numbers in ((65, 66, 67), (61, 62, 63)))
-    return height[:, lower].mean(1) - height[:, upper].mean(1)
 
 
 def _size(error: Tensor) -> Tensor:
