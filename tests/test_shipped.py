@@ -2,11 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, shared_data
 from standins import write_run
 
 from amie_core import files
+from amie_core.config import SPEECH_LEVEL
+from amie_core.data import audio
+from amie_core.model.speaking import USUAL
+from amie_core.talking.networks import ShippedNetworks
 from amie_core.training import checkpoint
 
 CARD = files.SHIPPED.with_name("MODEL_CARD.md")
@@ -29,6 +35,16 @@ def test_it_loads_and_says_what_it_is() -> None:
     assert all(t.dtype == torch.float16 for t in tensors.values())
     checkpoint.load_fine_mask(files.SHIPPED)
     assert f"step {meta['step']}" in CARD.read_text().replace(",", "")
+
+
+def test_it_knows_the_voices_that_it_learnt_again_and_no_others() -> None:
+    """In sentences that it was not taught: the two speakers of many clips, then four of none."""
+    known = ShippedNetworks().voices
+    of = {"s1/bbaz7a": 0.034, "s4/brwm8s": 0.041, "s15/bbad8n": USUAL, "s31/bgiq6p": USUAL}
+    for clip, size in of.items():
+        heard = audio.stream_windows(shared_data("grid", f"{clip}.mpg"), level=SPEECH_LEVEL)
+        hops = np.concatenate([part[:, audio.BEFORE : audio.BEFORE + audio.HOPS] for part in heard])
+        assert known.size(hops.reshape(-1, 13), USUAL) == pytest.approx(size, rel=0.03), clip
 
 
 def test_it_is_package_data() -> None:
