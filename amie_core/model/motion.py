@@ -81,10 +81,9 @@ class Motion(nn.Module):
         """What is heard in each frame's window, from 4n + 16 rows of cepstra."""
         return self.body(((hops - self.mean) / self.std).transpose(1, 2))
 
-    def codes(self, heard: Float[Tensor, "b c n"]) -> Float[Tensor, "b c _"]:
-        """A code for each frame but `context` at either end, which are told by alone."""
-        return self.around(heard)
-
+    def codes(self, hops: Float[Tensor, "b t 13"]) -> Float[Tensor, "b c n"]:
+        """A code for each frame, from 4 (n + 2 context) + 16 rows of cepstra."""
+        return self.around(self.heard(hops))
 
     def coefficients(self, codes: Float[Tensor, "b c n"]) -> Float[Tensor, "b n 6"]:
         """Of the movement, for an opening of deviation 1."""
@@ -93,8 +92,7 @@ class Motion(nn.Module):
     def said(self, windows: Float[Tensor, "_ 20 13"]) -> Float[Tensor, "n 31 2"]:
         """`displacements` of frames in a row: their windows overlap, each hop is heard once."""
         rows = torch.cat([windows[0], windows[1:, -HOPS:].flatten(0, 1)])
-        codes = self.codes(self.heard(rows[None]))
-        return self.displacements(self.coefficients(codes))[0]
+        return self.displacements(self.coefficients(self.codes(rows[None])))[0]
 
     def voices(self) -> Voices:
         """Those that it knows."""

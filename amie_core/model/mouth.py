@@ -21,7 +21,7 @@ from amie_core.model.composition import Change
 from amie_core.model.generator import Generator, IdentityCode, Skips
 from amie_core.model.interiors import Interiors
 from amie_core.model.lips import FIXED, INNER, SOFT
-from amie_core.model.motion import CONTEXT, Motion
+from amie_core.model.motion import Motion
 from amie_core.model.speaking import EVERY, MIDDLE, SHADE, Maps, Strokes, inside
 from amie_core.model.talker import MouthTalker
 from amie_core.model.teeth import Bank
@@ -182,7 +182,7 @@ class MouthGenerator(Generator, MouthTalker):
     @property
     def context(self) -> int:
         """The same: frames before and after one whose sound is heard with it."""
-        return CONTEXT
+        return self.motion.context
 
     @torch.inference_mode()
     def hear(self, windows: Float[np.ndarray, "_ 20 13"]) -> Float[np.ndarray, "n 31 2"]:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from amie_core.errors import UserError
 from amie_core.files import NETWORKS, SHIPPED
 from amie_core.model.generator import Skips
-from amie_core.model.motion import CONTEXT
 from amie_core.model.mouth import MouthGenerator
 from amie_core.training.checkpoint import load_generator, write_tensors
 
@@ -67,10 +66,10 @@ def export(source: Path = SHIPPED, out: Path = NETWORKS) -> Path:
         weights.data = weights.data.contiguous()
     with torch.no_grad():
         face = torch.zeros(1, 3, g.image_size, g.image_size)
-        sound = torch.zeros(2 * CONTEXT + 3, 20, 13)
+        sound = torch.zeros(2 * g.context + 3, 20, 13)
         code, joined = g.audio(sound[:1]), _See(g)(face)
     several = [({0: torch.export.Dim("n", min=least, max=100_000)},)
-               for least in (2 * CONTEXT + 1, 1)]  # fmt: skip
+               for least in (2 * g.context + 1, 1)]  # fmt: skip
     graphs = {
         "hear": _graph(_Hear(g), (sound,), dynamic_shapes=several[0]),
         "code": _graph(_Code(g), (sound,), dynamic_shapes=several[1]),
@@ -81,7 +80,7 @@ def export(source: Path = SHIPPED, out: Path = NETWORKS) -> Path:
     tensors = {name: torch.frombuffer(bytearray(data), dtype=torch.uint8)
                for name, (data, _) in graphs.items()}  # fmt: skip
     needed = {name: names for name, (_, names) in graphs.items()}
-    write_tensors(out, tensors, {"needed": needed, "model": meta["model"], "context": CONTEXT})
+    write_tensors(out, tensors, {"needed": needed, "model": meta["model"], "context": g.context})
     return out
 
 

@@ -87,7 +87,7 @@ def fit(motion: Motion, windows: Windows, seed: int, progress: bool = True) -> d
                               for c, k in zip(drawn, first, strict=True)])  # fmt: skip
         hops = torch.cat([augment.sound(hops[:changed], random),
                           augment.sound(hops[changed:], random, voice=False)])  # fmt: skip
-        off = motion.coefficients(motion.codes(motion.heard(hops))) - target
+        off = motion.coefficients(motion.codes(hops)) - target
         errors = {
             "coefficients": _size(off / spread),
             "opening": OPENING * _size(off @ opening),

@@ -97,7 +97,7 @@ def heard(made: Motion, clips: list[store.PreparedClip]) -> dict[str, dict[str, 
     for clip in clips:
         beyond = HOPS * made.context
         hops = torch.from_numpy(np.pad(clip.mfcc, ((beyond, beyond), (0, 0)), mode="edge"))
-        codes = made.codes(made.heard(hops[None]))
+        codes = made.codes(hops[None])
         opening = parted(made.displacements(made.coefficients(codes)))[0].numpy()
         real, said = motion.relative(clip.landmarks)[1], ~clip.silent
         said[0] = False
