@@ -203,19 +203,31 @@ def painted(
 
     movement: how much farther the mouth moves than the voice moves its own.
     """
+    rest = lips.closed(points)
+    farther = np.float32(movement * ASKED)
+    places = ((lips.laid(rest, said * farther), own) for said, own in heard(networks, windows))
+    return drawn(networks, face, points, places)
+
+
+def drawn(
+    networks: MouthNetworks,
+    face: UInt8[np.ndarray, "256 256 3"],
+    points: Float[np.ndarray, "68 2"],
+    places: Iterable[tuple[Float[np.ndarray, "n 68 2"], Float[np.ndarray, "n 20 13"]]],
+) -> Iterator[Painted]:
+    """The same, of landmarks that are given part by part with their frames' sound."""
     matrix = alignment.mouth_square(alignment.lip_box(points[None]), networks.canvas)
     size = networks.image_size
     seen = alignment.sample(face, alignment.pixels(matrix, size), size).astype(np.float32) / 255
     own = alignment.transform(points, matrix)
-    rest, width = lips.closed(points), lips.mouth_width(own)
+    width = lips.mouth_width(own)
     mover = Mover(seen, own, FACE_SIZE / networks.canvas)
     light = tint(seen)
     details, soft = networks.bank.details(light), around(size)[..., None]
     maps = networks.see(_planes(seen * (MIDDLE / light)))
     previous = seen
-    for said, own_windows in heard(networks, windows):
-        there = lips.laid(rest, said * np.float32(movement * ASKED))
-        for place, code in zip(there, networks.code(own_windows)[:, None], strict=True):
+    for there, windows in places:
+        for place, code in zip(there, networks.code(windows)[:, None], strict=True):
             canvas = alignment.transform(place, matrix)
             base, open_ = mover(canvas), inside(canvas[None], size)[0][..., None]
             code = code + networks.outline(corners(canvas, width))

@@ -1,0 +1,178 @@
+"""What each part of the picture's side brings to the model that ships: single changes to `talk`.
+
+    python tests/benchmarks/bench_picture.py PREPARED [--rows NAME,…] [--seeds 3] [--steps 400]
+
+Every cell is a training of G under one change. Its mouths are moved by the landmarks of the real
+clips of val_seen and val_unseen, so that nothing of how sound moves a mouth is in the figures: what
+is compared is what is painted. A cell is deposited in figures/cells/talk as it is finished, and not
+made again; several processes may work side by side. Prints a line a cell. Not a test: nothing is
+asserted.
+"""
+
+import argparse
+import sys
+from collections import defaultdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from bench_faces import OPEN, inner_energy
+
+from amie_core import config, machine
+from amie_core.data import audio, store
+from amie_core.data.alignment import filled, lip_opening
+from amie_core.evaluation import metrics
+from amie_core.evaluation.reference_rows import Measured
+from amie_core.experiments.cells import deposits
+from amie_core.files import alone, commit, write_json
+from amie_core.model import speaking
+from amie_core.model.lips import INNER, MOVED
+from amie_core.model.mouth import MouthGenerator
+from amie_core.model.painter import Painter
+from amie_core.perceptual import Phi
+from amie_core.talking.still import Still
+from amie_core.training import motion
+from amie_core.training.checkpoint import load_generator
+from amie_core.training.loop import train
+from amie_core.training.windows import Windows
+
+ROWS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ours": ("as it ships: 112 of 256 px around the mouth, seen at 64", {}),
+    "canvas_168": ("a square of 168 px", {"model.canvas": 168}),
+    "whole_face": ("the whole face at 64 px", {"model.canvas": config.FACE_SIZE}),
+    "no_inner": ("no weight on the inside of the mouth", {"loss.inner": 0.0}),
+    "no_gan": ("no D", {"loss.gan": 0.0}),
+    "no_mi": ("no MI term: T teaches nothing", {"loss.mi": 0.0}),
+    "attention": ("with dynamic attention", {"attention.enabled": True}),
+    "plain": ("pictures as they are: light, place and turn unchanged",
+              {"train.lighting": False, "train.geometry": False}),
+}  # fmt: skip
+SPLITS = ("val_seen", "val_unseen")
+EVERY = 5  # every fifth frame is compared
+COLUMNS = {
+    "psnr": "dB at 256² over the copied frame's",
+    "ssim": "at 256² over the copied frame's",
+    "inside": "mean error between the inner lips where they are open, of 255",
+    "detail": "gradient energy there, over the real one's",
+    "phi": "φ's distance over the square around the mouth, over the copied frame's",
+}
+
+
+def settings_of(row: str, steps: int) -> config.Profile:
+    return config.resolve("talk", "ours", ROWS[row][1] | {"train.steps": steps})
+
+
+class _Kept:
+    """The training clips laid out, kept from one cell to the next that sees them alike."""
+
+    def __init__(self) -> None:
+        self.lay, self.known = Windows._lay, (None, None)
+
+    def __call__(self, windows: Windows, indices: Any, *rest: Any, **more: Any) -> Any:
+        key = windows.profile.model.canvas, windows.size
+        if self.known[0] != key:
+            self.known = key, self.lay(windows, indices, *rest, **more)
+        return self.known[1]
+
+
+def trained(row: str, seed: int, steps: int, data: Path) -> MouthGenerator:
+    """G of one cell; its Motion, which nothing here asks, has not learnt."""
+    with TemporaryDirectory() as folder, patch.object(motion, "fit", lambda *_, **__: {}):
+        run = Path(folder) / "run"
+        train(settings_of(row, steps), data, run, seed=seed, progress=sys.stderr.isatty())
+        made = load_generator(run)[0]
+    assert isinstance(made, MouthGenerator)
+    return made
+
+
+@torch.inference_mode()
+def shown(made: MouthGenerator, clip: store.PreparedClip) -> np.ndarray:
+    """The clip's first frame with the mouth where the clip's own frames have it."""
+    still = Still(clip.frames[0], clip.landmarks[0], np.eye(2, 3)).at_rest()
+    places = np.repeat(still.points[None], len(clip.frames), 0)
+    places[:, MOVED] = clip.landmarks[:, MOVED]
+    painter = Painter(still.picture, np.eye(2, 3), still.points, made.canvas, made.image_size)
+    sound = audio.windows(clip.mfcc, len(clip.frames))
+    drawn = speaking.drawn(made, still.picture, still.points, [(places, sound)])
+    return np.stack([painter.frame(one) for one in drawn])
+
+
+@torch.inference_mode()
+def far(phi: Phi, clip: store.PreparedClip, a: np.ndarray, b: np.ndarray) -> float:
+    """φ's squared distance over 112 px around the mouth, mean over frames."""
+    top, bottom, left, right = clip.lip_box
+    y, x = (np.clip((low + high) // 2, 56, 200) for low, high in ((top, bottom), (left, right)))
+    seen = [phi(torch.from_numpy(f[:, y - 56 : y + 56, x - 56 : x + 56]).permute(0, 3, 1, 2) / 255)
+            for f in (a, b)]  # fmt: skip
+    return float((seen[0] - seen[1]).square().mean())
+
+
+def measured(made: MouthGenerator, clip: store.PreparedClip, phi: Phi) -> dict[str, float | None]:
+    """The columns of one clip."""
+    some = slice(1, None, EVERY)
+    frames, real, points = shown(made, clip)[some], clip.frames[some], clip.landmarks[some]
+    still = np.repeat(clip.frames[:1], len(real), axis=0)
+    there = Measured(points, np.ones(len(points), bool))
+    wide = np.flatnonzero(lip_opening(points) >= OPEN)
+    within = filled(points[wide][:, INNER], config.FACE_SIZE) > 127
+    off = np.abs(frames[wide].astype(np.float32) - real[wide])
+    energy, real_energy = inner_energy(frames, there), inner_energy(real, there)
+    return {
+        "psnr": metrics.psnr_rgb(frames, real) - metrics.psnr_rgb(still, real),
+        "ssim": metrics.ssim_gaussian_rgb(frames, real) - metrics.ssim_gaussian_rgb(still, real),
+        "inside": float(off[within].mean()) if within.any() else None,
+        "detail": energy / real_energy if energy and real_energy else None,
+        "phi": far(phi, clip, frames, real) / far(phi, clip, still, real),
+    }
+
+
+def cell(row: str, seed: int, steps: int, data: Path) -> dict[str, Any]:
+    """What is deposited of a cell: by split and speaker, means over clips."""
+    made, phi, rate = trained(row, seed, steps, data), Phi(), config.PROFILES["talk"].mfcc_rate
+    splits: dict[str, dict[str, dict[str, float | None]]] = {}
+    for split in SPLITS:
+        found: dict[str, list[dict[str, float | None]]] = defaultdict(list)
+        files = store.clips(data, split).to_dict("records")
+        for file in machine.progress_bar(files, f"{row}, seed {seed}, {split}", unit="clip"):
+            clip = store.levelled(store.load_clip(data, file), rate)
+            found[clip.speaker].append(measured(made, clip, phi))
+        splits[split] = {speaker: mean(rows) for speaker, rows in found.items()}
+    return {
+        "row": row, "words": ROWS[row][0], "changes": ROWS[row][1], "seed": seed, "steps": steps,
+        "data_digest": store.digest(data), "commit": commit(), "machine": machine.processor(),
+        "columns": COLUMNS, "splits": splits,
+    }  # fmt: skip
+
+
+def mean(rows: list[dict[str, float | None]]) -> dict[str, float | None]:
+    """Of each column, over the rows that have it."""
+    columns = {name: [row[name] for row in rows if row.get(name) is not None] for name in COLUMNS}
+    return {name: float(np.mean(v)) if v else None for name, v in columns.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data", type=Path, help="prepared GRID")
+    parser.add_argument("--rows", default=",".join(ROWS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=400)
+    chosen = parser.parse_args()
+    if unknown := set(chosen.rows.split(",")) - set(ROWS):
+        parser.error(f"no row {min(unknown)}: choose from {', '.join(ROWS)}")
+    kept = _Kept()
+    # A method of Windows, so that it is bound as one.
+    with patch.object(Windows, "_lay", lambda *given, **more: kept(*given, **more)):
+        for seed in range(chosen.seeds):
+            for row in chosen.rows.split(","):
+                path = deposits("talk") / f"{row}_{seed}.json"
+                with alone(path):
+                    if not path.is_file():
+                        write_json(path, cell(row, seed, chosen.steps, chosen.data))
+                print(path.name, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
