@@ -7,6 +7,7 @@ from jaxtyping import Float, UInt8
 from amie_core.config import FACE_SIZE
 from amie_core.data import alignment
 from amie_core.model.lips import INNER, Flow, region
+from amie_core.model.own_teeth import Teeth
 from amie_core.model.speaking import Painted
 
 STEP = 4  # px at 256 between the places where the movement is worked out
@@ -18,7 +19,7 @@ class Painter:
 
     picture: what the video shows; place: the similarity from its px to the aligned face's 256-px
     units; points: the face's landmarks at rest, in those units; canvas: side of G's square around
-    the mouth, px at 256; size: of its picture.
+    the mouth, px at 256; size: of its picture; teeth: the speaker's own, where they are known.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Painter:
         points: Float[np.ndarray, "68 2"],
         canvas: int,
         size: int,
+        teeth: Teeth | None = None,
     ) -> None:
         self.picture = picture
         box = alignment.lip_box(points[None])
@@ -72,6 +74,7 @@ class Painter:
             np.meshgrid(np.arange(self.shape[0]), np.arange(self.shape[1])), -1
         ).astype(np.float32)
         self.blur = EDGE * float(np.hypot(*self.back[:, 0]))
+        self.teeth = None if teeth is None else teeth.laid(here[:2], self.shape)
 
     def frame(self, painted: Painted) -> UInt8[np.ndarray, "h w 3"]:
         """The picture with its mouth as `painted` says."""
@@ -99,7 +102,7 @@ class Painter:
         part[rows, columns] = (part[rows, columns] + shade + 0.5).clip(0, 255)
 
     def _paint(self, part: UInt8[np.ndarray, "h w 3"], painted: Painted) -> None:
-        """G's colours between the inner lips, in place."""
+        """G's colours between the inner lips, and the speaker's own teeth, in place."""
         lips = alignment.transform(painted.points[INNER], self.back) - self.offset
         rim = int(np.ceil(3 * self.blur)) + 1
         low = np.clip(np.floor(lips.min(0)).astype(int) - rim, 0, self.shape)
@@ -116,5 +119,9 @@ class Painter:
             painted.colours * np.float32(255), to_canvas, (width, height),
             flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
         )  # fmt: skip
-        spot = part[low[1] : high[1], low[0] : high[0]]
+        rows, columns = slice(low[1], high[1]), slice(low[0], high[0])
+        if self.teeth is not None:
+            own, weights = (whole[rows, columns] for whole in self.teeth)
+            colours += weights * (own - colours)
+        spot = part[rows, columns]
         spot[:] = (spot + soft * (colours - spot) + 0.5).clip(0, 255)

@@ -3,9 +3,9 @@
 import importlib
 import io
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
@@ -17,6 +17,8 @@ from amie_core.machine import say
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from amie_core.model.own_teeth import Teeth
 
 HEIC = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 GREY = 128  # what shows through a transparent image
@@ -33,6 +35,7 @@ class Still:
     picture: UInt8[np.ndarray, "h w 3"]
     points: Float[np.ndarray, "68 2"]
     matrix: Float[np.ndarray, "2 3"]
+    teeth: "Teeth | None" = None  # the speaker's own, of this picture or of another one
 
     @property
     def lip_box(self) -> tuple[int, int, int, int]:
@@ -48,46 +51,62 @@ class Still:
         return scale(warp(self.picture, self.matrix), size)
 
     def at_rest(self) -> "Still":
-        """The same with its lips closed, where they are open."""
+        """The same with its lips closed, where they are open; teeth that they show are kept."""
         from amie_core.talking.closed_lips import close_lips
 
-        return Still(*close_lips(self.picture, self.points, self.matrix), self.matrix)
+        closed = close_lips(self.picture, self.points, self.matrix)
+        return Still(*closed, self.matrix, self.with_teeth().teeth)
+
+    def with_teeth(self) -> "Still":
+        """The same with the teeth that it shows, where none are known."""
+        from amie_core.model.own_teeth import shown
+
+        return replace(self, teeth=self.teeth or shown(self.picture, self.points, self.matrix))
 
 
 def open_still(path: Path, index: int | None = None, keep_smile: bool = False) -> Still:
     """The face of an image file, its lips closed unless `keep_smile` (UserError: none usable).
 
-    A video's is that of its frame with the mouth most closed (`best_frame`).
+    A video's is that of its frame with the mouth most closed; its teeth are those of the frame that
+    shows most of them (`watch`).
     """
+    teeth = None
     try:
         try:
             image = read_image(path)
         except UserError as error:
-            found = best_frame(path, index)
+            found = watch(path, index)
             if found is None:
                 raise error
-            image = found
-        still = find_face(image, index)
+            image, teeth = found
+        still = replace(find_face(image, index), teeth=teeth)
     except UserError as error:
         where = "" if str(error).startswith(str(path)) else f"{path}: "
         raise UserError(f"{where}{error}") from None
-    return still if keep_smile else still.at_rest()
+    return still.with_teeth() if keep_smile else still.at_rest()
 
 
-def best_frame(path: Path, index: int | None = None) -> UInt8[np.ndarray, "h w 3"] | None:
-    """Of the first seconds of a video, the frame whose mouth is most closed; None where the file
-    shows no face, or is no video.
+class Watched(NamedTuple):
+    """What the first seconds of a video show of a face."""
+
+    frame: UInt8[np.ndarray, "h w 3"]  # the one whose mouth is most closed
+    teeth: "Teeth | None"  # of the one that shows most of them
+
+
+def watch(path: Path, index: int | None = None) -> Watched | None:
+    """The first seconds of a video; None where the file shows no face, or is no video.
 
     index: which face, counted from the left; the largest where None.
     """
-    from amie_core.data.alignment import lip_opening
+    from amie_core.data.alignment import lip_opening, similarity, transform
     from amie_core.data.faces import backend, locate, rivals
     from amie_core.data.landmarks import SURE
     from amie_core.data.video import read_video
+    from amie_core.model.own_teeth import shown
 
     try:
         frames = itertools.islice(read_video(path).frames, 0, SEEN * FPS, EVERY)
-        finder, best, least = backend(), None, np.inf
+        finder, best, least, teeth = backend(), None, np.inf, None
         for frame in frames:
             if frame is None:  # damaged
                 continue
@@ -96,10 +115,16 @@ def best_frame(path: Path, index: int | None = None) -> UInt8[np.ndarray, "h w 3
                 continue
             face = faces[index] if index is not None else max(faces, key=lambda f: f.side)
             points, score = locate(frame, finder, face)
+            if score < SURE:
+                continue
             opening = lip_opening(points[None])[0] / np.linalg.norm(points[54] - points[48])
-            if score >= SURE and opening < least:
+            if opening < least:
                 best, least = frame, opening
-        return best
+            matrix = similarity(points[None])
+            found = shown(frame, transform(points, matrix), matrix)
+            if found and (teeth is None or found.area > teeth.area):
+                teeth = found
+        return None if best is None else Watched(best, teeth)
     except UserError:
         return None
 

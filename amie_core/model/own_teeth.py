@@ -1,0 +1,105 @@
+"""A speaker's own teeth, where a picture of the speaker shows them.
+
+Upper teeth do not move against the head: where the picture has them, there they are in every frame,
+and lips open and close before them. What a frame shows of them is the picture's own pixels, at its
+own resolution; what is dark between the lips there stays G's.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from amie_core.config import FACE_SIZE
+from amie_core.data import alignment
+from amie_core.model.lips import INNER
+
+SHOWN = 4.0  # px at 256 between lips that show teeth
+LEAST = 50.0  # px at 256² of teeth, of fewer none are kept
+LARGEST = 1024  # px, of the aligned face that is kept
+RIM = 1.0  # px at 256 along the lips that are not taken: they are the lips' own edge
+SOFT = 0.8  # px at 256: deviation of the blur at the teeth's edge
+LIGHT = (0.5, 0.8)  # of the skin's: below no teeth; those of a mouth that speaks are in the shade
+COLOURED = (0.75, 1.0)  # saturation, of the skin's: below teeth, above lips and gums
+BRIGHT = (0.9, 1.1)  # of the skin's light: above, teeth may be as yellow as they like
+GREY = 0.1  # saturation of the skin below which a picture has no colours
+SHADED = 0.92  # of its light a tooth has behind lips that speak, not smile
+
+
+class Teeth(NamedTuple):
+    """An aligned face that shows teeth, and where they are in it (256²)."""
+
+    face: UInt8[np.ndarray, "s s 3"]
+    where: Float[np.ndarray, "256 256"]
+
+    @property
+    def area(self) -> float:
+        """How much of them is shown, px at 256²."""
+        return float(self.where.sum())
+
+    def laid(
+        self, to_face: Float[np.ndarray, "2 3"], shape: tuple[int, int]
+    ) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 1"]]:
+        """Colours (0 … 255) and weights as a picture of (width, height) px shows them.
+
+        to_face: from its px to 256-px units of the aligned face.
+        """
+        to_pixels = alignment.pixels(to_face, len(self.face))
+        how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        colours = cv2.warpAffine(
+            self.face, to_pixels, shape, flags=how, borderMode=cv2.BORDER_REPLICATE
+        )
+        weights = cv2.warpAffine(self.where, to_face, shape, flags=how)
+        return colours.astype(np.float32) * np.float32(SHADED), weights[..., None]
+
+
+def shown(
+    picture: UInt8[np.ndarray, "h w 3"],
+    points: Float[np.ndarray, "68 2"],
+    matrix: Float[np.ndarray, "2 3"],
+) -> Teeth | None:
+    """The teeth that a picture shows; None where its lips are closed or nothing there is as light
+    as teeth are.
+
+    points: landmarks in 256-px units of the aligned face; matrix: from the picture's px to those.
+    """
+    if alignment.lip_opening(points[None])[0] < SHOWN:
+        return None
+    face = alignment.warp(picture, matrix).astype(np.float32)
+    within = alignment.filled(points[None, INNER], FACE_SIZE)[0].astype(np.float32) / 255
+    side = 2 * round(RIM) + 1
+    within = cv2.erode(within, np.ones((side, side), np.uint8))
+    around = alignment.filled(points[None, 48:60], FACE_SIZE)[0]
+    skin = cv2.mean(face, cv2.bitwise_not(around) & _lower(points))[:3]
+    light = face.mean(2) / max(float(np.mean(skin)), 1.0)
+    where = within * _step(light, *LIGHT)
+    colour = _saturation(np.array([skin]))[0]
+    if colour >= GREY:
+        where *= 1 - _step(_saturation(face) / colour, *COLOURED) * (1 - _step(light, *BRIGHT))
+    found = Teeth(_large(picture, matrix), cv2.GaussianBlur(where, (0, 0), SOFT))
+    return found if found.area >= LEAST else None
+
+
+def _lower(points: Float[np.ndarray, "68 2"]) -> UInt8[np.ndarray, "256 256"]:
+    """255 between nose and chin, from cheek to cheek."""
+    edge = points[[*range(3, 14), 35, 33, 31]]
+    return alignment.filled(edge[None], FACE_SIZE)[0]
+
+
+def _large(picture: np.ndarray, matrix: np.ndarray) -> UInt8[np.ndarray, "s s 3"]:
+    """The aligned face, as many px as the picture has for it."""
+    finest = FACE_SIZE / float(np.hypot(*matrix[:, 0]))
+    size = int(np.clip(finest, FACE_SIZE, LARGEST))
+    return alignment.sample(picture, alignment.pixels(matrix, size), size)
+
+
+def _saturation(colours: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n"]:
+    """1 − smallest/largest: 0 of grey."""
+    return 1 - colours.min(-1) / np.maximum(colours.max(-1), 1)
+
+
+def _step(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 below `low`, 1 above `high`, smooth between."""
+    t = ((x - low) / (high - low)).clip(0, 1)
+    return (t * t * (3 - 2 * t)).astype(np.float32)
