@@ -37,7 +37,8 @@ def face(scale: float, teeth: bool = True) -> tuple[np.ndarray, np.ndarray]:
         upper = SMILE[[60, 61, 62, 63, 64]]
         lower = upper[::-1] + [0, 7]
         fill(np.concatenate([upper, lower]), TOOTH)
-    return picture, np.array([[1 / scale, 0, (1 / scale - 1) / 2], [0, 1 / scale, (1 / scale - 1) / 2]])
+    shrink, shift = 1 / scale, (1 / scale - 1) / 2
+    return picture, np.array([[shrink, 0, shift], [0, shrink, shift]])
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.5])
@@ -89,7 +90,8 @@ def test_a_portraits_smile_is_closed_and_its_teeth_are_kept() -> None:
     assert still.teeth is not None
     rest = open_still(shared_data("stills", "astronaut.png"))
     assert rest.teeth is not None and rest.teeth.area == still.teeth.area
-    assert alignment.lip_opening(rest.points[None])[0] < alignment.lip_opening(still.points[None])[0]
+    closed, smiling = alignment.lip_opening(np.stack([rest.points, still.points]))
+    assert closed < smiling
     assert rest.at_rest().teeth is rest.teeth  # once known they are not looked for again
     assert replace(rest, teeth=None).at_rest().teeth is None  # its lips are closed now
 

@@ -104,7 +104,7 @@ def _modules(source: str) -> Iterator[str]:
 
 def _imported(sources: Iterable[str]) -> set[str]:
     """Packages of others that Python codes import, by the names that they are installed by."""
-    own = {path.stem for path in (ROOT / "tests").glob("*.py")} | {"amie_core", "notebooks"}
+    own = {path.stem for path in (ROOT / "tests").rglob("*.py")} | {"amie_core", "notebooks"}
     packages = set()
     for module in {name for source in sources for name in _modules(source)}:
         top = module.split(".")[0]

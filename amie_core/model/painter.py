@@ -122,6 +122,6 @@ class Painter:
         rows, columns = slice(low[1], high[1]), slice(low[0], high[0])
         if self.teeth is not None:
             own, weights = (whole[rows, columns] for whole in self.teeth)
-            colours += weights * (own - colours)
+            colours = colours + weights * (own - colours)
         spot = part[rows, columns]
         spot[:] = (spot + soft * (colours - spot) + 0.5).clip(0, 255)

@@ -57,8 +57,9 @@ def talk(
 ) -> Talked:
     """Write a video of the face in image `face` saying what is heard in `audio`.
 
-    `face` may be a video: its frame with the mouth most closed is taken. The face is found and
-    aligned, open lips are closed (unless `keep_smile`). The model that ships moves the mouth's
+    `face` may be a video: its frame with the mouth most closed is taken, and its teeth from the
+    frame that shows most of them. The face is found and aligned, open lips are closed (unless
+    `keep_smile`). The model that ships moves the mouth's
     landmarks, `movement` times as far as it hears, and paints between the lips; others generate the
     face at their own size, and what they change is laid over the picture. The picture keeps its own
     resolution (canvas.whole); with `size` it is the aligned face at size² px, and `crop` gives a

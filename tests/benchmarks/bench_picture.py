@@ -1,12 +1,13 @@
 """What each part of the picture's side brings to the model that ships: single changes to `talk`.
 
     python tests/benchmarks/bench_picture.py PREPARED [--rows NAME,…] [--seeds 3] [--steps 400]
+    python tests/benchmarks/bench_picture.py PREPARED --teeth
 
 Every cell is a training of G under one change. Its mouths are moved by the landmarks of the real
 clips of val_seen and val_unseen, so that nothing of how sound moves a mouth is in the figures: what
 is compared is what is painted. A cell is deposited in figures/cells/talk as it is finished, and not
-made again; several processes may work side by side. Prints a line a cell. Not a test: nothing is
-asserted.
+made again; several processes may work side by side. Prints a line a cell. `--teeth`: the model that
+ships, without and with the speaker's own teeth from another clip. Not a test: nothing is asserted.
 """
 
 import argparse
@@ -27,10 +28,11 @@ from amie_core.data.alignment import filled, lip_opening
 from amie_core.evaluation import metrics
 from amie_core.evaluation.reference_rows import Measured
 from amie_core.experiments.cells import deposits
-from amie_core.files import alone, commit, write_json
-from amie_core.model import speaking
+from amie_core.files import SHIPPED, alone, commit, write_json
+from amie_core.model import own_teeth, speaking
 from amie_core.model.lips import INNER, MOVED
 from amie_core.model.mouth import MouthGenerator
+from amie_core.model.own_teeth import Teeth
 from amie_core.model.painter import Painter
 from amie_core.perceptual import Phi
 from amie_core.talking.still import Still
@@ -44,7 +46,6 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "canvas_168": ("a square of 168 px", {"model.canvas": 168}),
     "whole_face": ("the whole face at 64 px", {"model.canvas": config.FACE_SIZE}),
     "no_inner": ("no weight on the inside of the mouth", {"loss.inner": 0.0}),
-    "no_gan": ("no D", {"loss.gan": 0.0}),
     "no_mi": ("no MI term: T teaches nothing", {"loss.mi": 0.0}),
     "attention": ("with dynamic attention", {"attention.enabled": True}),
     "plain": ("pictures as they are: light, place and turn unchanged",
@@ -52,6 +53,7 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
 }  # fmt: skip
 SPLITS = ("val_seen", "val_unseen")
 EVERY = 5  # every fifth frame is compared
+FEW = 5  # clips of a speaker, of --teeth
 COLUMNS = {
     "psnr": "dB at 256² over the copied frame's",
     "ssim": "at 256² over the copied frame's",
@@ -89,12 +91,14 @@ def trained(row: str, seed: int, steps: int, data: Path) -> MouthGenerator:
 
 
 @torch.inference_mode()
-def shown(made: MouthGenerator, clip: store.PreparedClip) -> np.ndarray:
+def shown(made: MouthGenerator, clip: store.PreparedClip, teeth: Teeth | None) -> np.ndarray:
     """The clip's first frame with the mouth where the clip's own frames have it."""
     still = Still(clip.frames[0], clip.landmarks[0], np.eye(2, 3)).at_rest()
     places = np.repeat(still.points[None], len(clip.frames), 0)
     places[:, MOVED] = clip.landmarks[:, MOVED]
-    painter = Painter(still.picture, np.eye(2, 3), still.points, made.canvas, made.image_size)
+    painter = Painter(
+        still.picture, np.eye(2, 3), still.points, made.canvas, made.image_size, teeth
+    )
     sound = audio.windows(clip.mfcc, len(clip.frames))
     drawn = speaking.drawn(made, still.picture, still.points, [(places, sound)])
     return np.stack([painter.frame(one) for one in drawn])
@@ -110,10 +114,12 @@ def far(phi: Phi, clip: store.PreparedClip, a: np.ndarray, b: np.ndarray) -> flo
     return float((seen[0] - seen[1]).square().mean())
 
 
-def measured(made: MouthGenerator, clip: store.PreparedClip, phi: Phi) -> dict[str, float | None]:
+def measured(
+    made: MouthGenerator, clip: store.PreparedClip, phi: Phi, teeth: Teeth | None = None
+) -> dict[str, float | None]:
     """The columns of one clip."""
     some = slice(1, None, EVERY)
-    frames, real, points = shown(made, clip)[some], clip.frames[some], clip.landmarks[some]
+    frames, real, points = shown(made, clip, teeth)[some], clip.frames[some], clip.landmarks[some]
     still = np.repeat(clip.frames[:1], len(real), axis=0)
     there = Measured(points, np.ones(len(points), bool))
     wide = np.flatnonzero(lip_opening(points) >= OPEN)
@@ -147,6 +153,30 @@ def cell(row: str, seed: int, steps: int, data: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def compare_teeth(data: Path) -> None:
+    """Print what the teeth of a speaker's next clip bring to the model that ships."""
+    made, phi = load_generator(SHIPPED)[0], Phi()
+    assert isinstance(made, MouthGenerator)
+    for split in SPLITS:
+        rows = store.clips(data, split)
+        for speaker, part in rows.groupby("speaker"):
+            clips = [store.levelled(store.load_clip(data, row), config.PROFILES["talk"].mfcc_rate)
+                     for row in part.to_dict("records")[:FEW]]  # fmt: skip
+            teeth = [most_teeth(clip) for clip in clips]
+            for words, theirs in (("without", [None] * len(clips)), ("with", teeth)):
+                found = mean([measured(made, clip, phi, theirs[(k + 1) % len(clips)])
+                              for k, clip in enumerate(clips)])  # fmt: skip
+                cells = "  ".join(f"{n} {v:.3f}" for n, v in found.items() if v is not None)
+                print(f"{split} {speaker} {words:8}{cells}", flush=True)
+
+
+def most_teeth(clip: store.PreparedClip) -> Teeth | None:
+    """Of every fifth frame's, as `still.watch` looks for them."""
+    found = [own_teeth.shown(frame, points, np.eye(2, 3))
+             for frame, points in zip(clip.frames[::EVERY], clip.landmarks[::EVERY], strict=True)]
+    return max((one for one in found if one), key=lambda one: one.area, default=None)
+
+
 def mean(rows: list[dict[str, float | None]]) -> dict[str, float | None]:
     """Of each column, over the rows that have it."""
     columns = {name: [row[name] for row in rows if row.get(name) is not None] for name in COLUMNS}
@@ -159,7 +189,10 @@ def main() -> None:
     parser.add_argument("--rows", default=",".join(ROWS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--teeth", action="store_true", help="compare with a speaker's own teeth")
     chosen = parser.parse_args()
+    if chosen.teeth:
+        return compare_teeth(chosen.data)
     if unknown := set(chosen.rows.split(",")) - set(ROWS):
         parser.error(f"no row {min(unknown)}: choose from {', '.join(ROWS)}")
     kept = _Kept()
