@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from amie_core.config import FACE_SIZE
-from amie_core.model.lips import BELOW, FEATHER, REACH
+from amie_core.model.lips import BELOW, FEATHER, REACH, smoothstep
 
 # The mouth of data.alignment.TEMPLATE (a test compares them), for callers that know no better.
 TEMPLATE_LIP_BOX = (144, 224, 64, 192)
@@ -40,8 +40,7 @@ def region(lip_boxes: Int[Tensor, "b 4"], size: int) -> Float[Tensor, "b 1 s s"]
     y = (at - (top + bottom) / 2 - BELOW) / REACH[1]
     x = (at - (left + right) / 2) / REACH[0]
     far = (x[:, None, :].abs() ** 3 + y[:, :, None].abs() ** 3) ** (1 / 3)
-    inside = ((1 - far) / FEATHER).clamp(0, 1)
-    return (inside * inside * (3 - 2 * inside))[:, None]
+    return smoothstep((1 - far) / FEATHER)[:, None]
 
 
 def change(raw: Float[Tensor, "b c s s"], where: Float[Tensor, "b 1 s s"]) -> Change:

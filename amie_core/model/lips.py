@@ -24,6 +24,12 @@ BELOW = 24.0  # px at 256 from the mouth's centre down to the region's
 FEATHER = 0.45  # share of the reach over which the region fades out
 
 
+def smoothstep(x: Float[Any, "*n"]) -> Float[Any, "*n"]:
+    """0 up to 0, 1 from 1 on, smooth between (arrays, tensors)."""
+    x = x.clip(0, 1)
+    return x * x * (3 - 2 * x)
+
+
 def region(lip_box: tuple[int, int, int, int], size: int) -> Float[np.ndarray, "s s"]:
     """1 over mouth and chin, 0 from nose and ears on, soft between: around a lip box (256ths)."""
     at = (np.arange(size, dtype=np.float32) + np.float32(0.5)) * np.float32(FACE_SIZE / size)
@@ -31,8 +37,7 @@ def region(lip_box: tuple[int, int, int, int], size: int) -> Float[np.ndarray, "
     y = (at - np.float32((top + bottom) / 2 + BELOW)) / np.float32(REACH[1])
     x = (at - np.float32((left + right) / 2)) / np.float32(REACH[0])
     far = (np.abs(x[None]) ** 3 + np.abs(y[:, None]) ** 3) ** np.float32(1 / 3)
-    inside = ((1 - far) / np.float32(FEATHER)).clip(0, 1)
-    return inside * inside * (3 - 2 * inside)
+    return smoothstep((1 - far) / np.float32(FEATHER))
 
 
 def mouth_width(points: Float[np.ndarray, "68 2"]) -> float:

@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 
 from amie_core.config import FACE_SIZE
 from amie_core.data import alignment
-from amie_core.model.lips import INNER
+from amie_core.model.lips import INNER, smoothstep
 
 SHOWN = 4.0  # px at 256 between lips that show teeth
 LEAST = 50.0  # px at 256² of teeth, of fewer none are kept
@@ -73,10 +73,10 @@ def shown(
     around = alignment.filled(points[None, 48:60], FACE_SIZE)[0]
     skin = cv2.mean(face, cv2.bitwise_not(around) & _lower(points))[:3]
     light = face.mean(2) / max(float(np.mean(skin)), 1.0)
-    where = within * _step(light, *LIGHT)
+    where = within * _step(light, LIGHT)
     colour = _saturation(np.array([skin]))[0]
     if colour >= GREY:
-        where *= 1 - _step(_saturation(face) / colour, *COLOURED) * (1 - _step(light, *BRIGHT))
+        where *= 1 - _step(_saturation(face) / colour, COLOURED) * (1 - _step(light, BRIGHT))
     found = Teeth(_large(picture, matrix), cv2.GaussianBlur(where, (0, 0), SOFT))
     return found if found.area >= LEAST else None
 
@@ -99,7 +99,7 @@ def _saturation(colours: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n"]:
     return 1 - colours.min(-1) / np.maximum(colours.max(-1), 1)
 
 
-def _step(x: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 below `low`, 1 above `high`, smooth between."""
-    t = ((x - low) / (high - low)).clip(0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+def _step(values: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
+    """0 up to the lower end, 1 from the upper one on."""
+    low, high = ends
+    return smoothstep((values - low) / (high - low)).astype(np.float32)

@@ -107,8 +107,7 @@ def inside(points: Float[np.ndarray, "n 68 2"], size: int) -> Float[np.ndarray, 
 def around(size: int) -> Float[np.ndarray, "s s"]:
     """1 in the middle of a canvas, 0 at its edges, soft between: where shade may lie."""
     at = ((np.arange(size) * 2 + 1) / size - 1).astype(np.float32)
-    within = ((1 - np.sqrt(at[:, None] ** 2 + at**2)) / FADE).clip(0, 1)
-    return within * within * (3 - 2 * within)
+    return lips.smoothstep((1 - np.sqrt(at[:, None] ** 2 + at**2)) / FADE)
 
 
 def corners(points: Float[np.ndarray, "68 2"], width: float) -> Float[np.ndarray, "1 16"]:

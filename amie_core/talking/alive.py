@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 
 from amie_core.config import FACE_SIZE, FPS
 from amie_core.data import alignment
-from amie_core.model.lips import Flow
+from amie_core.model.lips import Flow, smoothstep
 
 BETWEEN = (2.0, 6.0)  # s from one blink to the next
 SHUT = (0.5, 1.0, 1.0, 0.7, 0.3)  # how far the eyes are shut in the frames of a blink
@@ -63,8 +63,7 @@ class Alive:
         self.flow = Flow(points, grid.reshape(-1, 2))
         self.grid = grid
         far = np.linalg.norm(grid - self.middle, axis=2)
-        free = ((HELD - far) / (HELD - FREE)).clip(0, 1)
-        self.free = (free * free * (3 - 2 * free))[..., None]
+        self.free = smoothstep((HELD - far) / (HELD - FREE))[..., None]
         corners = alignment.transform(
             np.array([[0, 0], [0, 256], [256, 0], [256, 256]], np.float64), self.back
         )
