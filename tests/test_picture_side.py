@@ -1,0 +1,55 @@
+"""Tables of single changes to the picture's side of the model that ships."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amie_core.experiments import picture_side
+
+COLUMNS = dict.fromkeys(picture_side.FORMATS, 0.0)
+
+
+def deposit(row: str, seed: int, inside: dict[str, float | None]) -> dict[str, Any]:
+    speakers = {who: COLUMNS | {"inside": value} for who, value in inside.items()}
+    return {"row": row, "words": f"the row {row}", "seed": seed, "splits": {"val_seen": speakers}}
+
+
+@pytest.fixture
+def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    monkeypatch.setenv("AMIE_FIGURES", str(tmp_path))
+    folder = tmp_path / "cells" / "talk"
+    folder.mkdir(parents=True)
+    for row, shift in (("no_inner", 2.0), ("ours", 0.0), ("canvas_168", -1.0)):
+        for seed in (0, 1, 2) if row != "canvas_168" else (1,):
+            told = {"s1": 20.0 + seed + shift, "s31": 24.0 + seed + shift, "s9": None}
+            (folder / f"{row}_{seed}.json").write_text(json.dumps(deposit(row, seed, told)))
+    return picture_side.read()
+
+
+def test_differences_are_paired_by_seed(found: list[dict[str, Any]]) -> None:
+    assert [cell["row"] for cell in found][:3] == ["ours"] * 3
+    table = picture_side.table(found)
+    assert table.index[0] == "the row ours" and table.loc["the row ours", "inside"] == "23.0"
+    # Every seed differs by exactly two, whatever the seeds differ by among themselves.
+    assert table.loc["the row no_inner", "inside"] == "25.0 (+2.0 [+2.0, +2.0])"
+    # One seed: against that seed, without an interval.
+    assert table.loc["the row canvas_168", "inside"] == "22.0 (-1.0)"
+    assert table["seeds"].tolist() == ["3", "1", "3"]
+
+
+def test_every_speaker_and_seed_is_told(found: list[dict[str, Any]]) -> None:
+    table = picture_side.speakers(found, "inside")
+    wanted = {"s1": "20.0, 21.0, 22.0", "s31": "24.0, 25.0, 26.0"}
+    assert table.loc["the row ours"].to_dict() == wanted
+    del found[1]["splits"]["val_seen"]["s31"]  # seed 1 of ours shows no open mouth of s31
+    assert picture_side.speakers(found, "inside").loc["the row ours", "s31"] == "24.0, –, 26.0"
+
+
+def test_without_deposits_there_is_an_empty_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMIE_FIGURES", str(tmp_path))
+    assert picture_side.read() == []
+    assert picture_side.table([]).empty and picture_side.speakers([], "inside").empty
