@@ -15,15 +15,14 @@ from amie_core.config import FACE_SIZE
 from amie_core.data import alignment
 from amie_core.model.lips import INNER, smoothstep
 
-SHOWN = 4.0  # px at 256 between lips that show teeth
-LEAST = 50.0  # px at 256² of teeth, of fewer none are kept
+SHOWN = 3.0  # px at 256 between lips that show teeth
+LEAST = 60.0  # px at 256² of teeth, of fewer none are kept
 LARGEST = 1024  # px, of the aligned face that is kept
 RIM = 1.0  # px at 256 along the lips that are not taken: they are the lips' own edge
 SOFT = 0.8  # px at 256: deviation of the blur at the teeth's edge
 LIGHT = (0.5, 0.8)  # of the skin's: below no teeth; those of a mouth that speaks are in the shade
-COLOURED = (0.75, 1.0)  # saturation, of the skin's: below teeth, above lips and gums
-BRIGHT = (0.9, 1.1)  # of the skin's light: above, teeth may be as yellow as they like
-GREY = 0.1  # saturation of the skin below which a picture has no colours
+RED = (0.8, 1.1)  # of the skin's redness: below teeth, white or yellow, above lips and gums
+GREY = 0.05  # redness of the skin below which a picture has no colours
 SHADED = 0.92  # of its light a tooth has behind lips that speak, not smile
 
 
@@ -72,11 +71,10 @@ def shown(
     within = cv2.erode(within, np.ones((side, side), np.uint8))
     around = alignment.filled(points[None, 48:60], FACE_SIZE)[0]
     skin = cv2.mean(face, cv2.bitwise_not(around) & _lower(points))[:3]
-    light = face.mean(2) / max(float(np.mean(skin)), 1.0)
-    where = within * _step(light, LIGHT)
-    colour = _saturation(np.array([skin]))[0]
-    if colour >= GREY:
-        where *= 1 - _step(_saturation(face) / colour, COLOURED) * (1 - _step(light, BRIGHT))
+    where = within * _step(face.mean(2) / max(float(np.mean(skin)), 1.0), LIGHT)
+    red = _redness(np.array([skin]))[0]
+    if red >= GREY:
+        where *= 1 - _step(_redness(face) / red, RED)
     found = Teeth(_large(picture, matrix), cv2.GaussianBlur(where, (0, 0), SOFT))
     return found if found.area >= LEAST else None
 
@@ -94,9 +92,9 @@ def _large(picture: np.ndarray, matrix: np.ndarray) -> UInt8[np.ndarray, "s s 3"
     return alignment.sample(picture, alignment.pixels(matrix, size), size)
 
 
-def _saturation(colours: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n"]:
-    """1 − smallest/largest: 0 of grey."""
-    return 1 - colours.min(-1) / np.maximum(colours.max(-1), 1)
+def _redness(colours: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n"]:
+    """How much more red than green, as a share of the largest."""
+    return (colours[..., 0] - colours[..., 1]) / np.maximum(colours.max(-1), 1)
 
 
 def _step(values: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
