@@ -77,6 +77,30 @@ def test_what_is_no_tooth_is_not_taken() -> None:
     assert shown(yellow, SMILE, matrix) is not None
 
 
+def test_teeth_of_another_light_are_brought_to_the_faces_own() -> None:
+    picture, matrix = face(1.0)
+    orange = (picture * np.array([0.9, 0.7, 0.4])).astype(np.uint8)
+    found, wanted = shown(orange, SMILE, matrix), shown(picture, SMILE, matrix)
+    assert found is not None and wanted is not None
+    lit = found.under(wanted.skin)
+    assert np.abs(lit.face.astype(int) - wanted.face).max() <= 3
+    assert np.array_equal(lit.where, found.where)
+
+
+def test_lower_teeth_are_left_to_the_jaw() -> None:
+    picture, matrix = face(1.0)
+    upper = shown(picture, SMILE, matrix)
+    x, bottom = SMILE[66].round().astype(int)
+    low = (int(x) - 12, int(bottom) - 5), (int(x) + 12, int(bottom) - 2)
+    cv2.rectangle(picture, *low, TOOTH, -1)
+    both = shown(picture, SMILE, matrix)
+    assert upper is not None and both is not None
+    assert np.array_equal(both.where, upper.where)
+    only, _ = face(1.0, teeth=False)
+    cv2.rectangle(only, *low, TOOTH, -1)
+    assert shown(only, SMILE, matrix) is None
+
+
 def test_a_picture_without_colours_shows_teeth_too() -> None:
     picture, matrix = face(1.0)
     grey = np.repeat(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 
 from amie_core.config import FACE_SIZE
 from amie_core.data import alignment
@@ -22,20 +22,27 @@ RIM = 1.0  # px at 256 along the lips that are not taken: they are the lips' own
 SOFT = 0.8  # px at 256: deviation of the blur at the teeth's edge
 LIGHT = (0.5, 0.8)  # of the skin's: below no teeth; those of a mouth that speaks are in the shade
 RED = (0.8, 1.1)  # of the skin's redness: below teeth, white or yellow, above lips and gums
+NEAR = 6  # px at 256 below the upper lip within which an upper tooth begins
 GREY = 0.05  # redness of the skin below which a picture has no colours
 SHADED = 0.92  # of its light a tooth has behind lips that speak, not smile
 
 
 class Teeth(NamedTuple):
-    """An aligned face that shows teeth, and where they are in it (256²)."""
+    """An aligned face that shows teeth, where they are in it (256²), the colour of its skin."""
 
     face: UInt8[np.ndarray, "s s 3"]
     where: Float[np.ndarray, "256 256"]
+    skin: Float[np.ndarray, " 3"]
 
     @property
     def area(self) -> float:
         """How much of them is shown, px at 256²."""
         return float(self.where.sum())
+
+    def under(self, skin: Float[np.ndarray, " 3"]) -> "Teeth":
+        """The same in the light of a face whose skin has that colour."""
+        face = (self.face * (skin / self.skin) + 0.5).clip(0, 255).astype(np.uint8)
+        return self._replace(face=face, skin=skin)
 
     def laid(
         self, to_face: Float[np.ndarray, "2 3"], shape: tuple[int, int]
@@ -69,20 +76,34 @@ def shown(
     within = alignment.filled(points[None, INNER], FACE_SIZE)[0].astype(np.float32) / 255
     side = 2 * round(RIM) + 1
     within = cv2.erode(within, np.ones((side, side), np.uint8))
-    around = alignment.filled(points[None, 48:60], FACE_SIZE)[0]
-    skin = cv2.mean(face, cv2.bitwise_not(around) & _lower(points))[:3]
-    where = within * _step(face.mean(2) / max(float(np.mean(skin)), 1.0), LIGHT)
-    red = _redness(np.array([skin]))[0]
+    skin = skin_of(face, points)
+    where = within * _step(face.mean(2) / skin.mean(), LIGHT)
+    red = _redness(skin[None])[0]
     if red >= GREY:
         where *= 1 - _step(_redness(face) / red, RED)
-    found = Teeth(_large(picture, matrix), cv2.GaussianBlur(where, (0, 0), SOFT))
+    where = _upper(where, within)
+    found = Teeth(_large(picture, matrix), cv2.GaussianBlur(where, (0, 0), SOFT), skin)
     return found if found.area >= LEAST else None
 
 
-def _lower(points: Float[np.ndarray, "68 2"]) -> UInt8[np.ndarray, "256 256"]:
-    """255 between nose and chin, from cheek to cheek."""
-    edge = points[[*range(3, 14), 35, 33, 31]]
-    return alignment.filled(edge[None], FACE_SIZE)[0]
+def _upper(
+    where: Float[np.ndarray, "256 256"], within: Float[np.ndarray, "256 256"]
+) -> Float[np.ndarray, "256 256"]:
+    """What begins near the upper lip, down to the first gap: lower teeth move with the jaw."""
+    tooth = where > 0.5
+    begun = np.logical_or.accumulate(tooth, 0)
+    over = np.logical_or.accumulate(begun & (where < 0.25), 0)
+    near = tooth.argmax(0) - (within > 0.5).argmax(0) <= NEAR
+    return where * (~over & near)
+
+
+def skin_of(
+    face: Shaped[np.ndarray, "256 256 3"], points: Float[np.ndarray, "68 2"]
+) -> Float[np.ndarray, " 3"]:
+    """Mean colour between nose and chin, from cheek to cheek, without the mouth."""
+    edge, mouth = points[[*range(3, 14), 35, 33, 31]], points[48:60]
+    low, lips = (alignment.filled(part[None], FACE_SIZE)[0] for part in (edge, mouth))
+    return np.maximum(cv2.mean(face, low & ~lips)[:3], 1.0)
 
 
 def _large(picture: np.ndarray, matrix: np.ndarray) -> UInt8[np.ndarray, "s s 3"]:

@@ -14,7 +14,8 @@ from amie_core.data.alignment import TEMPLATE, lip_box, lip_opening, warp
 from amie_core.model.lips import Flow, region
 from amie_core.talking.canvas import Canvas
 
-OPEN = 3.0  # px at 256: lips nearer than this count as closed
+OPEN = 4.0  # px at 256: lips nearer than this count as closed,
+TEETH = 3.0  # and nearer than this where teeth are seen between them
 SEAM = 2.0  # px at 256 between lips that meet: what is left of the open mouth is painted there
 WIDE, CURVED = 0.6, 0.4  # of a smile's width and curve that stays: it is the person's own
 LOWER = 0.6  # of the way that the lower lip goes, the upper one goes the rest
@@ -61,12 +62,14 @@ def close_lips(
     image: UInt8[np.ndarray, "h w 3"],
     points: Float[np.ndarray, "68 2"],
     matrix: Float[np.ndarray, "2 3"],
+    teeth: bool = False,
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "68 2"]]:
     """The picture with the mouth at rest, and its landmarks.
 
-    points: in 256-px units of the aligned face; matrix: from the picture's px to those.
+    points: in 256-px units of the aligned face; matrix: from the picture's px to those; teeth:
+    whether the picture shows any.
     """
-    if lip_opening(points[None])[0] < OPEN:
+    if lip_opening(points[None])[0] < (TEETH if teeth else OPEN):
         return image, points
     new = at_rest(points)
     mouth = lip_box(new[None])

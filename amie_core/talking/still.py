@@ -54,8 +54,9 @@ class Still:
         """The same with its lips closed, where they are open; teeth that they show are kept."""
         from amie_core.talking.closed_lips import close_lips
 
-        closed = close_lips(self.picture, self.points, self.matrix)
-        return Still(*closed, self.matrix, self.with_teeth().teeth)
+        own = replace(self, teeth=None).with_teeth().teeth
+        closed = close_lips(self.picture, self.points, self.matrix, own is not None)
+        return Still(*closed, self.matrix, self.teeth or own)
 
     def with_teeth(self) -> "Still":
         """The same with the teeth that it shows, where none are known."""
@@ -70,6 +71,8 @@ def open_still(path: Path, index: int | None = None, keep_smile: bool = False) -
     A video's is that of its frame with the mouth most closed; its teeth are those of the frame that
     shows most of them (`watch`).
     """
+    from amie_core.model.own_teeth import skin_of
+
     teeth = None
     try:
         try:
@@ -79,7 +82,9 @@ def open_still(path: Path, index: int | None = None, keep_smile: bool = False) -
             if found is None:
                 raise error
             image, teeth = found
-        still = replace(find_face(image, index), teeth=teeth)
+        still = find_face(image, index)
+        if teeth is not None:
+            still = replace(still, teeth=teeth.under(skin_of(still.aligned(256), still.points)))
     except UserError as error:
         where = "" if str(error).startswith(str(path)) else f"{path}: "
         raise UserError(f"{where}{error}") from None

@@ -94,6 +94,8 @@ def trained(row: str, seed: int, steps: int, data: Path) -> MouthGenerator:
 def shown(made: MouthGenerator, clip: store.PreparedClip, teeth: Teeth | None) -> np.ndarray:
     """The clip's first frame with the mouth where the clip's own frames have it."""
     still = Still(clip.frames[0], clip.landmarks[0], np.eye(2, 3)).at_rest()
+    if teeth is not None:
+        teeth = teeth.under(own_teeth.skin_of(still.picture, still.points))
     places = np.repeat(still.points[None], len(clip.frames), 0)
     places[:, MOVED] = clip.landmarks[:, MOVED]
     painter = Painter(
