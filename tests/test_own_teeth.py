@@ -96,6 +96,11 @@ def test_lower_teeth_are_left_to_the_jaw() -> None:
     both = shown(picture, SMILE, matrix)
     assert upper is not None and both is not None
     assert np.array_equal(both.where, upper.where)
+    assert upper.apart > 0.7 * upper.area  # dark below: surely upper ones
+    clenched, _ = face(1.0)
+    clenched[(clenched == DARK).all(2)] = TOOTH
+    doubtful = shown(clenched, SMILE, matrix)
+    assert doubtful is not None and doubtful.apart == 0 and doubtful.area > upper.area
     only, _ = face(1.0, teeth=False)
     cv2.rectangle(only, *low, TOOTH, -1)
     assert shown(only, SMILE, matrix) is None

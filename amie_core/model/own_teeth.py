@@ -23,6 +23,7 @@ SOFT = 0.8  # px at 256: deviation of the blur at the teeth's edge
 LIGHT = (0.5, 0.8)  # of the skin's: below no teeth; those of a mouth that speaks are in the shade
 RED = (0.8, 1.1)  # of the skin's redness: below teeth, white or yellow, above lips and gums
 NEAR = 6  # px at 256 below the upper lip within which an upper tooth begins
+GAP = 3  # px at 256 below a tooth, of which it is seen that it is no lower one
 GREY = 0.05  # redness of the skin below which a picture has no colours
 SHADED = 0.92  # of its light a tooth has behind lips that speak, not smile
 
@@ -33,6 +34,7 @@ class Teeth(NamedTuple):
     face: UInt8[np.ndarray, "s s 3"]
     where: Float[np.ndarray, "256 256"]
     skin: Float[np.ndarray, " 3"]
+    apart: float  # how much of them has the dark of the open mouth below it, px at 256²
 
     @property
     def area(self) -> float:
@@ -82,7 +84,10 @@ def shown(
     if red >= GREY:
         where *= 1 - _step(_redness(face) / red, RED)
     where = _upper(where, within)
-    found = Teeth(_large(picture, matrix), cv2.GaussianBlur(where, (0, 0), SOFT), skin)
+    tooth, inner = where > 0.5, within > 0.5
+    free = tooth[::-1].argmax(0) - inner[::-1].argmax(0) >= GAP
+    apart = float((tooth & free).sum())
+    found = Teeth(_large(picture, matrix), cv2.GaussianBlur(where, (0, 0), SOFT), skin, apart)
     return found if found.area >= LEAST else None
 
 

@@ -127,7 +127,7 @@ def watch(path: Path, index: int | None = None) -> Watched | None:
                 best, least = frame, opening
             matrix = similarity(points[None])
             found = shown(frame, transform(points, matrix), matrix)
-            if found and (teeth is None or found.area > teeth.area):
+            if found and (teeth is None or found.apart > teeth.apart):
                 teeth = found
         return None if best is None else Watched(best, teeth)
     except UserError:

@@ -176,7 +176,7 @@ def most_teeth(clip: store.PreparedClip) -> Teeth | None:
     """Of every fifth frame's, as `still.watch` looks for them."""
     found = [own_teeth.shown(frame, points, np.eye(2, 3))
              for frame, points in zip(clip.frames[::EVERY], clip.landmarks[::EVERY], strict=True)]
-    return max((one for one in found if one), key=lambda one: one.area, default=None)
+    return max((one for one in found if one), key=lambda one: (one.apart, one.area), default=None)
 
 
 def mean(rows: list[dict[str, float | None]]) -> dict[str, float | None]:
