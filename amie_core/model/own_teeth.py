@@ -22,7 +22,7 @@ RIM = 1.0  # px at 256 along the lips that are not taken: they are the lips' own
 SOFT = 0.8  # px at 256: deviation of the blur at the teeth's edge
 LIGHT = (0.5, 0.8)  # of the skin's: below no teeth; those of a mouth that speaks are in the shade
 RED = (0.8, 1.1)  # of the skin's redness: below teeth, white or yellow, above lips and gums
-NEAR = 6  # px at 256 below the upper lip within which an upper tooth begins
+NEAR = 6  # px at 256 below the upper lip within which upper teeth begin
 GAP = 3  # px at 256 below a tooth, of which it is seen that it is no lower one
 GREY = 0.05  # redness of the skin below which a picture has no colours
 SHADED = 0.92  # of its light a tooth has behind lips that speak, not smile
@@ -94,12 +94,15 @@ def shown(
 def _upper(
     where: Float[np.ndarray, "256 256"], within: Float[np.ndarray, "256 256"]
 ) -> Float[np.ndarray, "256 256"]:
-    """What begins near the upper lip, down to the first gap: lower teeth move with the jaw."""
-    tooth = where > 0.5
-    begun = np.logical_or.accumulate(tooth, 0)
-    over = np.logical_or.accumulate(begun & (where < 0.25), 0)
-    near = tooth.argmax(0) - (within > 0.5).argmax(0) <= NEAR
-    return where * (~over & near)
+    """The patches that begin near the upper lip: lower teeth move with the jaw."""
+    count, patches = cv2.connectedComponents((where > 0.5).astype(np.uint8))
+    upper = (within > 0.5).argmax(0)
+    kept = np.zeros_like(where)
+    for patch in (patches == number for number in range(1, count)):
+        columns = patch.any(0)
+        if np.median(patch.argmax(0)[columns] - upper[columns]) <= NEAR:
+            kept[patch] = 1
+    return where * cv2.dilate(kept, np.ones((3, 3), np.uint8))
 
 
 def skin_of(
