@@ -132,7 +132,7 @@ LEDGER = (
         "where the picture given to amie talk shows teeth, or the video, those stay where they are "
         "while the lips move; else the finest detail of a training speaker's is laid over G's",
         "changed",
-        "G's teeth are a mean of all mouths; a speaker's own take 2 to 4% off the error between "
+        "G's teeth are a mean of all mouths; a speaker's own take 2 to 9% off the error between "
         "the lips, on val (tests/benchmarks/bench_picture.py --teeth)",
         "tried here",
     ),
