@@ -34,12 +34,13 @@ def table(found: list[dict[str, Any]]) -> pd.DataFrame:
     model that ships, seed by seed, with its 95 % interval (Student's t).
     """
     lines: dict[str, dict[str, str]] = {}
-    for row, cells in _by_row(found).items():
+    rows = _by_row(found)
+    for row, cells in rows.items():
         line = {"seeds": str(len(cells))}
         for column, form in FORMATS.items():
             own = _of_seeds(cells, column)
             line[column] = f"{np.mean(list(own.values())):{form}}"
-            apart = ablation.difference(own, _of_seeds(_by_row(found).get(OURS, []), column))
+            apart = ablation.difference(own, _of_seeds(rows.get(OURS, []), column))
             if row != OURS and apart is not None:
                 told = ablation.with_interval(apart.mean, apart.interval, f"+{form}")
                 line[column] += f" ({told})"

@@ -5,6 +5,7 @@ and lips open and close before them. What a frame shows of them is the picture's
 own resolution; what is dark between the lips there stays G's.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import cv2
@@ -18,7 +19,7 @@ from amie_core.model.lips import INNER, smoothstep
 SHOWN = 3.0  # px at 256 between lips that show teeth
 LEAST = 60.0  # px at 256² of teeth, of fewer none are kept
 LARGEST = 1024  # px, of the aligned face that is kept
-RIM = 1.0  # px at 256 along the lips that are not taken: they are the lips' own edge
+RIM = 1  # px at 256 along the lips that are not taken: they are the lips' own edge
 SOFT = 0.8  # px at 256: deviation of the blur at the teeth's edge
 LIGHT = (0.5, 0.8)  # of the skin's: below no teeth; those of a mouth that speaks are in the shade
 RED = (0.8, 1.1)  # of the skin's redness: below teeth, white or yellow, above lips and gums
@@ -76,8 +77,7 @@ def shown(
         return None
     face = alignment.warp(picture, matrix).astype(np.float32)
     within = alignment.filled(points[None, INNER], FACE_SIZE)[0].astype(np.float32) / 255
-    side = 2 * round(RIM) + 1
-    within = cv2.erode(within, np.ones((side, side), np.uint8))
+    within = cv2.erode(within, np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8))
     skin = skin_of(face, points)
     where = within * _step(face.mean(2) / skin.mean(), LIGHT)
     red = _redness(skin[None])[0]
@@ -87,8 +87,13 @@ def shown(
     tooth, inner = where > 0.5, within > 0.5
     free = tooth[::-1].argmax(0) - inner[::-1].argmax(0) >= GAP
     apart = float((tooth & free).sum())
-    found = Teeth(_large(picture, matrix), cv2.GaussianBlur(where, (0, 0), SOFT), skin, apart)
-    return found if found.area >= LEAST else None
+    where = cv2.GaussianBlur(where, (0, 0), SOFT)
+    return Teeth(_large(picture, matrix), where, skin, apart) if where.sum() >= LEAST else None
+
+
+def most(found: Iterable[Teeth | None]) -> Teeth | None:
+    """Of a speaker's frames the one whose teeth are surest to be upper ones, then the most."""
+    return max((one for one in found if one), key=lambda one: (one.apart, one.area), default=None)
 
 
 def _upper(

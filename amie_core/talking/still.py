@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
-from amie_core.config import FPS
+from amie_core.config import FACE_SIZE, FPS
 from amie_core.data.alignment import scale
 from amie_core.errors import UserError
 from amie_core.machine import say
@@ -84,7 +84,8 @@ def open_still(path: Path, index: int | None = None, keep_smile: bool = False) -
             image, teeth = found
         still = find_face(image, index)
         if teeth is not None:
-            still = replace(still, teeth=teeth.under(skin_of(still.aligned(256), still.points)))
+            skin = skin_of(still.aligned(FACE_SIZE), still.points)
+            still = replace(still, teeth=teeth.under(skin))
     except UserError as error:
         where = "" if str(error).startswith(str(path)) else f"{path}: "
         raise UserError(f"{where}{error}") from None
@@ -107,7 +108,7 @@ def watch(path: Path, index: int | None = None) -> Watched | None:
     from amie_core.data.faces import backend, locate, rivals
     from amie_core.data.landmarks import SURE
     from amie_core.data.video import read_video
-    from amie_core.model.own_teeth import shown
+    from amie_core.model.own_teeth import most, shown
 
     try:
         frames = itertools.islice(read_video(path).frames, 0, SEEN * FPS, EVERY)
@@ -126,9 +127,7 @@ def watch(path: Path, index: int | None = None) -> Watched | None:
             if opening < least:
                 best, least = frame, opening
             matrix = similarity(points[None])
-            found = shown(frame, transform(points, matrix), matrix)
-            if found and (teeth is None or found.apart > teeth.apart):
-                teeth = found
+            teeth = most([teeth, shown(frame, transform(points, matrix), matrix)])
         return None if best is None else Watched(best, teeth)
     except UserError:
         return None

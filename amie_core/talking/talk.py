@@ -203,9 +203,7 @@ def _mouth_frames(
     from amie_core.model import speaking
     from amie_core.model.painter import Painter
 
-    painter = Painter(
-        *shown, still.points, networks.canvas, networks.image_size, still.teeth
-    )
+    painter = Painter(*shown, still.points, networks.canvas, networks.image_size, still.teeth)
     face = warp(still.picture, still.matrix)
     made = speaking.painted(networks, face, still.points, windows, movement)
     height, width = painter.picture.shape[:2]

@@ -11,7 +11,7 @@ line a speaker, and each split's mean over speakers. Not a test: nothing is asse
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -120,10 +120,12 @@ def folders(words: list[str]) -> Iterator[tuple[Path, str]]:
         yield from ((Path(folder), split) for split in named)
 
 
-def mean(rows: list[dict[str, float | None]]) -> dict[str, float | None]:
+def mean(
+    rows: list[dict[str, float | None]], columns: Iterable[str] = COLUMNS
+) -> dict[str, float | None]:
     """Of each column, over the rows that have it."""
-    columns = {name: [row[name] for row in rows if row.get(name) is not None] for name in COLUMNS}
-    return {name: float(np.mean(v)) if v else None for name, v in columns.items()}
+    known = {name: [row[name] for row in rows if row.get(name) is not None] for name in columns}
+    return {name: float(np.mean(v)) if v else None for name, v in known.items()}
 
 
 def line(name: str, clips: int, row: dict[str, float | None]) -> str:

@@ -20,7 +20,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from bench_faces import OPEN, inner_energy
+from bench_faces import OPEN, inner_energy, mean
 
 from amie_core import config, machine
 from amie_core.data import audio, store
@@ -147,7 +147,7 @@ def cell(row: str, seed: int, steps: int, data: Path) -> dict[str, Any]:
         for file in machine.progress_bar(files, f"{row}, seed {seed}, {split}", unit="clip"):
             clip = store.levelled(store.load_clip(data, file), rate)
             found[clip.speaker].append(measured(made, clip, phi))
-        splits[split] = {speaker: mean(rows) for speaker, rows in found.items()}
+        splits[split] = {speaker: mean(rows, COLUMNS) for speaker, rows in found.items()}
     return {
         "row": row, "words": ROWS[row][0], "changes": ROWS[row][1], "seed": seed, "steps": steps,
         "data_digest": store.digest(data), "commit": commit(), "machine": machine.processor(),
@@ -167,22 +167,17 @@ def compare_teeth(data: Path) -> None:
             teeth = [most_teeth(clip) for clip in clips]
             for words, theirs in (("without", [None] * len(clips)), ("with", teeth)):
                 found = mean([measured(made, clip, phi, theirs[(k + 1) % len(clips)])
-                              for k, clip in enumerate(clips)])  # fmt: skip
+                              for k, clip in enumerate(clips)], COLUMNS)  # fmt: skip
                 cells = "  ".join(f"{n} {v:.3f}" for n, v in found.items() if v is not None)
                 print(f"{split} {speaker} {words:8}{cells}", flush=True)
 
 
 def most_teeth(clip: store.PreparedClip) -> Teeth | None:
-    """Of every fifth frame's, as `still.watch` looks for them."""
-    found = [own_teeth.shown(frame, points, np.eye(2, 3))
-             for frame, points in zip(clip.frames[::EVERY], clip.landmarks[::EVERY], strict=True)]
-    return max((one for one in found if one), key=lambda one: (one.apart, one.area), default=None)
-
-
-def mean(rows: list[dict[str, float | None]]) -> dict[str, float | None]:
-    """Of each column, over the rows that have it."""
-    columns = {name: [row[name] for row in rows if row.get(name) is not None] for name in COLUMNS}
-    return {name: float(np.mean(v)) if v else None for name, v in columns.items()}
+    """Of every fifth frame, as `still.watch` looks for them."""
+    return own_teeth.most(
+        own_teeth.shown(frame, points, np.eye(2, 3))
+        for frame, points in zip(clip.frames[::EVERY], clip.landmarks[::EVERY], strict=True)
+    )
 
 
 def main() -> None:
