@@ -45,11 +45,13 @@ class Prepare:
     """Raw clips to prepared clips and manifest.csv; a second call resumes."""
 
     corpus: Annotated[
-        Literal["synthetic", "grid", "lrw", "folder"],
-        arg(help="layout of the raw clips; synthetic is drawn, folder is any videos"),
+        Literal["synthetic", "grid", "lrw", "folder", "portraits"],
+        arg(help="layout of the raw clips; synthetic is drawn, folder is any videos, portraits are "
+                 "pictures with the mouths of other clips"),
     ]
     out: Annotated[Path, arg(help="folder of the prepared clips")]
     root: Annotated[Path | None, arg(help="folder of the raw clips")] = None
+    mouths: Annotated[Path | None, arg(help="prepared clips whose mouths portraits get")] = None
     jobs: Annotated[int | None, arg(help="processes; all cores when not given")] = None
     mfcc_rate: Annotated[int, arg(help="Hz: 16000, or 5000 as in the paper")] = 16_000
     backend: Annotated[
@@ -75,7 +77,7 @@ class Prepare:
         done = prepare(
             self.corpus, self.root, self.out, jobs=self.jobs, mfcc_rate=self.mfcc_rate,
             backend=self.backend, identities=self.identities, utterances=self.utterances,
-            shard=shard,
+            shard=shard, mouths=self.mouths,
         )  # fmt: skip
         folder = self.out if shard is None else shard_folder(self.out, shard)
         print(

@@ -70,6 +70,9 @@ class LossConfig:
     phi_region: Literal["face", "lips"] = "lips"  # face is the paper's; lips cost a sixth
     critic_region: Literal["face", "lips"] = "lips"  # face is the paper's; T learns lips sooner
     gan_region: Literal["face", "lips"] = later("face")  # what D sees; lips are enlarged for it
+    # Share, as of mi_share, of a sync expert's gradient: it has learnt from half of the training
+    # clips before, and stays as it is. 0 is the paper's: there is none.
+    sync_share: float = later(0.0)
 
 
 @dataclass(frozen=True)

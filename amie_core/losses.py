@@ -72,6 +72,18 @@ def mutual_information(
     return -(dv(joint, marginal) if ema is None else ema(joint, marginal))
 
 
+def sync(
+    own: Float[Tensor, " b"], others: Float[Tensor, "b k"], sharpness: Float[Tensor, ""]
+) -> Float[Tensor, ""]:
+    """−log of the softmax with which mouths are told to say their own sound, from cosines.
+
+    Of k other sounds of the same clip (multi-way matching: Chung, Chung and Kang 2019). Not in the
+    paper; the expert that gives the cosines is frozen (Prajwal et al. 2020, sec. 3.1).
+    """
+    scores = sharpness * torch.cat([own[:, None], others], 1)
+    return -torch.log_softmax(scores.float(), 1)[:, 0].mean()
+
+
 def fine_mask(
     logits: Float[Tensor, "b 1 h h"], target: Float[Tensor, "b 1 h h"]
 ) -> Float[Tensor, ""]:

@@ -37,7 +37,7 @@ from amie_core.training.windows import Batch
 
 def read_films(root: Path) -> Iterable[Source]:
     """The clips below a folder."""
-    for path in corpora.videos(root):
+    for path in corpora.files_in(root):
         speaker, utterance = path.stem.split("-")
         split = "test_seen" if utterance.startswith("new") else "train"
         yield corpora.video_source(speaker, utterance, split, path)

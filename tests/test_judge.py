@@ -9,14 +9,15 @@ import torch
 from amie_core.data import store
 from amie_core.errors import UserError
 from amie_core.evaluation import sync_judge
+from amie_core.model.sync import SyncNetwork
 
 
 @pytest.fixture(scope="module")
-def trained(tiny_corpus: Path) -> sync_judge.Judge:
+def trained(tiny_corpus: Path) -> SyncNetwork:
     return sync_judge.train_judge(tiny_corpus, 32, steps=120, progress=False)
 
 
-def test_judge_tells_own_sound_from_others(trained: sync_judge.Judge, tiny_corpus: Path) -> None:
+def test_judge_tells_own_sound_from_others(trained: SyncNetwork, tiny_corpus: Path) -> None:
     row = store.clips(tiny_corpus, "train").iloc[0]
     clip = store.load_clip(tiny_corpus, row, size=32)
     real = sync_judge.judged(trained, clip.frames, clip)
@@ -26,7 +27,7 @@ def test_judge_tells_own_sound_from_others(trained: sync_judge.Judge, tiny_corpu
     assert 0.3 < still.auc < 0.7  # lips that never move fit no sound better than another
 
 
-def test_judge_finds_the_offset(trained: sync_judge.Judge, tiny_corpus: Path) -> None:
+def test_judge_finds_the_offset(trained: SyncNetwork, tiny_corpus: Path) -> None:
     clip = store.load_clip(tiny_corpus, store.clips(tiny_corpus, "train").iloc[1], size=32)
     late = np.roll(clip.frames, 4, axis=0)  # frame i shows what belongs to sound i − 4
     assert abs(sync_judge.judged(trained, late, clip).offset + 4) <= 1
@@ -34,7 +35,8 @@ def test_judge_finds_the_offset(trained: sync_judge.Judge, tiny_corpus: Path) ->
 
 def test_judge_does_not_judge_what_is_too_short(tiny_corpus: Path) -> None:
     clip = store.load_clip(tiny_corpus, store.clips(tiny_corpus, "train").iloc[0], size=32)
-    assert sync_judge.judged(sync_judge.Judge().eval(), clip.frames[:8], clip) == (None, None)
+    judge = SyncNetwork(sync_judge.SPAN).eval()
+    assert sync_judge.judged(judge, clip.frames[:8], clip) == (None, None)
 
 
 def test_judge_is_kept_and_read_again(tiny_corpus: Path, tmp_path: Path) -> None:

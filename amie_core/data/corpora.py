@@ -1,4 +1,6 @@
-"""Corpora as lists of sources: GRID, LRW, any folder of videos, and the drawn corpus."""
+"""Corpora as lists of sources: GRID, LRW, any folder of videos, the drawn corpus, and portraits
+with the mouths of another corpus.
+"""
 
 import contextlib
 import csv
@@ -17,6 +19,7 @@ from amie_core.errors import UserError
 from amie_core.machine import say
 
 VIDEOS = {".mpg", ".mpeg", ".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
+PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic"}
 LONGEST = 100  # bytes of a name
 SPEAKER = re.compile(r"s\d+", re.IGNORECASE)
 # The unseen-speaker split of LipNet (Assael et al. 2016, sec. 4.1): two male and two female
@@ -29,25 +32,32 @@ HELD_OUT = 0.1  # share of the other speakers' utterances (and of a folder's) ke
 
 def corpus(
     name: str, root: str | Path | None = None, *, identities: int = 12, utterances: int = 8,
-    seed: int = 0,
+    seed: int = 0, mouths: str | Path | None = None,
 ) -> list[Source]:  # fmt: skip
-    """All clips of a corpus, "synthetic" or one of CORPORA, by speaker and utterance.
+    """All clips of a corpus, "synthetic", "portraits" or one of CORPORA, by speaker and utterance.
 
     root: the corpus's folder (none for the drawn one); identities, utterances and seed are the
-    drawn corpus's. A `splits.csv` in the root (speaker, utterance, split) wins over the rule.
-    UserError: unknown name, no such folder, nothing in it, or an unreadable splits.csv.
+    drawn corpus's; mouths: prepared clips whose mouths portraits get. A `splits.csv` in the root
+    (speaker, utterance, split) wins over the rule. UserError: unknown name, no such folder, nothing
+    in it, or an unreadable splits.csv.
     """
     if name == "synthetic":
         from amie_core.data.synthetic.corpus import sources as drawn
 
         return list(drawn(identities=identities, utterances=utterances, seed=seed))
-    if name not in CORPORA:
-        choices = ", ".join(["synthetic", *CORPORA])
+    if name not in (*CORPORA, "portraits"):
+        choices = ", ".join(["synthetic", *CORPORA, "portraits"])
         raise UserError(f"unknown corpus {name!r}: choose one of {choices}")
     if root is None or not Path(root).is_dir():
         raise UserError(f"corpus {name}: {root} is not a folder: give --root the corpus's folder")
     root = Path(root)
-    sources = sorted(_named(CORPORA[name](root), root), key=lambda s: (s.speaker, s.utterance))
+    if name == "portraits":
+        from amie_core.talking.portraits import sources as worn
+
+        named = _named(worn(files_in(root, PICTURES), mouths), root)
+    else:
+        named = _named(CORPORA[name](root), root)
+    sources = sorted(named, key=lambda s: (s.speaker, s.utterance))
     if not sources:
         raise UserError(f"corpus {name}: no clips under {root} in that corpus's layout")
     return _with_splits(sources, root / "splits.csv")
@@ -58,8 +68,8 @@ def video_source(speaker: str, utterance: str, split: str, path: Path, word: str
     return Source(speaker, utterance, split, path, word=word)
 
 
-def videos(root: Path) -> Iterator[Path]:
-    """All video files under a folder, links followed.
+def files_in(root: Path, kinds: set[str] = VIDEOS) -> Iterator[Path]:
+    """All files of some suffixes under a folder, links followed.
 
     What begins with a dot and macOS's `__MACOSX` are left out: copies of the files' attributes.
     """
@@ -77,7 +87,7 @@ def videos(root: Path) -> Iterator[Path]:
                 if entry.is_dir():
                     if (found := _identity(entry)) not in above:  # a link upwards never ends
                         folders.append((Path(entry.path), above | {found}))
-                elif os.path.splitext(entry.name)[1].lower() in VIDEOS and entry.is_file():
+                elif os.path.splitext(entry.name)[1].lower() in kinds and entry.is_file():
                     yield Path(entry.path)
 
 
@@ -126,6 +136,11 @@ def held_out(key: str, share: float = HELD_OUT, skip: float = 0.0) -> bool:
     return skip <= place < skip + share
 
 
+def of_expert(speaker: str, utterance: str) -> bool:
+    """Whether a training clip is one of the half that a sync expert learns from."""
+    return held_out(f"expert {speaker}/{utterance}", 0.5)
+
+
 def _grid(root: Path) -> Iterator[Source]:
     """GRID: a file below a folder s1 … s34, however deep the download nests it.
 
@@ -133,7 +148,7 @@ def _grid(root: Path) -> Iterator[Source]:
     """
     best: dict[tuple[str, str], Path] = {}
     doubles = 0
-    for path in videos(root):
+    for path in files_in(root):
         folders = [root.name, *path.relative_to(root).parts[:-1]]
         speakers = [name.lower() for name in folders if SPEAKER.fullmatch(name)]
         if not speakers:
@@ -169,7 +184,7 @@ def _lrw(root: Path) -> Iterator[Source]:
 
     It names no speakers. Numbers start again in each split.
     """
-    for path in videos(root):
+    for path in files_in(root):
         *_, word, split, _ = ("", "", *path.relative_to(root).parts)
         if word and split in ("train", "val", "test"):
             own = path.stem if path.stem.startswith(f"{word}_") else f"{word}_{path.stem}"
@@ -182,7 +197,7 @@ def _folder(root: Path) -> Iterator[Source]:
     Held out by hash: a tenth of the speakers (test_unseen), a tenth of the others' files
     (test_seen).
     """
-    paths = list(videos(root))
+    paths = list(files_in(root))
     stems = Counter(path.with_suffix("") for path in paths)
     for path in paths:
         parts = path.relative_to(root).parts

@@ -1,9 +1,8 @@
 """A sync judge: does this mouth say this sound? Trained on real training clips alone.
 
-A small SyncNet (Chung and Zisserman 2016): five lip crops and one MFCC window, embedded apart,
-compared by their cosine; learnt by picking each mouth's own sound among others of the same clip
-(multi-way matching, Chung, Chung and Kang 2019). No generator ever sees it, so that it can judge
-them.
+`model.sync.SyncNetwork` over five lip crops, learnt by picking each mouth's own sound among others
+of the same clip (multi-way matching, Chung, Chung and Kang 2019). No generator ever sees it, so
+that it can judge them.
 """
 
 from functools import lru_cache
@@ -14,16 +13,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
 from amie_core.config import FACE_SIZE, LIP_CROP
-from amie_core.data import store
+from amie_core.data import corpora, store
 from amie_core.data.audio import windows
 from amie_core.errors import UserError
 from amie_core.files import workspace
 from amie_core.losses import crop_lips
 from amie_core.machine import progress_bar
-from amie_core.model.generator import AudioEncoder, Convolution
+from amie_core.model.sync import SyncNetwork
 from amie_core.training.checkpoint import read_tensors, write_tensors
 
 VERSION = 1
@@ -39,31 +38,6 @@ class Judgement(NamedTuple):
 
     auc: float | None
     offset: int | None
-
-
-class Judge(nn.Module):
-    """Embeds lips and sound on one sphere; their cosine says how well they fit."""
-
-    def __init__(self, embedding: int = 64, width: int = 24) -> None:
-        super().__init__()
-        self.lips = nn.Sequential(
-            Convolution(3 * SPAN, width),
-            Convolution(width, 2 * width, stride=2),
-            Convolution(2 * width, 4 * width, stride=2),
-            nn.AdaptiveAvgPool2d((3, 4)),
-            nn.Flatten(),
-            nn.Linear(4 * width * 12, embedding),
-        )
-        self.audio = AudioEncoder(16, embedding)
-        self.sharpness = nn.Parameter(torch.tensor(2.0))  # log of the softmax's inverse width
-
-    def see(self, crops: Float[Tensor, "b f h w"]) -> Float[Tensor, "b e"]:
-        """Unit embeddings of stacks of SPAN lip crops, colours in [0, 1]."""
-        return F.normalize(self.lips(crops * 2 - 1), dim=-1)
-
-    def hear(self, heard: Float[Tensor, "b 20 13"]) -> Float[Tensor, "b e"]:
-        """Unit embeddings of MFCC windows."""
-        return F.normalize(self.audio(heard), dim=-1)
 
 
 class _Clip(NamedTuple):
@@ -92,13 +66,18 @@ def _stacks(lips: Tensor, centres: Tensor) -> Tensor:
 
 
 def train_judge(
-    data: str | Path, size: int, *, seed: int = 0, steps: int = STEPS, progress: bool = True
-) -> Judge:
+    data: str | Path, size: int, *, seed: int = 0, steps: int = STEPS, progress: bool = True,
+    beside_expert: bool = False,
+) -> SyncNetwork:  # fmt: skip
     """Train a judge on the real clips of `data`'s train split, frames at `size` px.
 
-    Raises UserError when no training clip is long enough.
+    beside_expert: on those alone that no sync expert learns from (`training.sync_expert`). Raises
+    UserError when no training clip is long enough.
     """
     table = store.clips(data, "train")
+    if beside_expert:
+        names = zip(table["speaker"], table["utterance"], strict=True)
+        table = table[[not corpora.of_expert(*name) for name in names]]
     places = places_in(int(table["frames"].median()))
     need = SPAN + places * APART
     table = table[table["frames"] >= need]
@@ -114,7 +93,7 @@ def train_judge(
 
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
-    judge = Judge()
+    judge = SyncNetwork(SPAN)
     cepstra = torch.cat([
         _windows(store.load_clip(data, file, only=[])).flatten(0, 1) for file in files[:512]
     ])  # fmt: skip
@@ -156,7 +135,7 @@ def _places(frames: int, count: int, random: np.random.Generator) -> Tensor:
 
 @torch.inference_mode()
 def judged(
-    judge: Judge, frames: UInt8[np.ndarray, "n s s 3"], clip: store.PreparedClip
+    judge: SyncNetwork, frames: UInt8[np.ndarray, "n s s 3"], clip: store.PreparedClip
 ) -> Judgement:
     """How well `frames` (real or generated for `clip`, at the judge's size) fit its sound.
 
@@ -205,23 +184,28 @@ def judge_of(
     *,
     steps: int = STEPS,
     progress: bool = True,
-) -> Judge:
+    beside_expert: bool = False,
+) -> SyncNetwork:
     """The judge of a prepared corpus at one size: read from `kept` if it fits, else trained.
 
-    What is trained is kept there (None: in the workspace), and read the next time.
+    What is trained is kept there (None: in the workspace), and read the next time. beside_expert:
+    see `train_judge`.
     """
     digest = store.digest(data)
     key = {"version": VERSION, "size": size, "steps": steps, "data_digest": digest}
+    if beside_expert:
+        key["beside_expert"] = True
     if kept is None:
-        name = f"{digest[:16]}-{size}-{steps}-v{VERSION}.safetensors"
+        which = "-beside" if beside_expert else ""
+        name = f"{digest[:16]}-{size}-{steps}{which}-v{VERSION}.safetensors"
         kept = workspace() / "judges" / name
     if kept.is_file():
         tensors, meta = read_tensors(kept)
         if meta == key:
-            judge = Judge()
+            judge = SyncNetwork(SPAN)
             judge.load_state_dict(tensors)
             return judge.eval()
-    judge = train_judge(data, size, steps=steps, progress=progress)
+    judge = train_judge(data, size, steps=steps, progress=progress, beside_expert=beside_expert)
     kept.parent.mkdir(parents=True, exist_ok=True)
     write_tensors(kept, judge.state_dict(), key)
     return judge

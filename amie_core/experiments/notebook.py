@@ -129,8 +129,10 @@ def sources(settings: Settings) -> list[Source]:
     from amie_core.data.corpora import corpus
 
     scale = settings.scale
-    drawn = {"identities": scale.identities, "utterances": scale.utterances}
-    return corpus(settings.corpus, settings.data or None, **drawn)
+    return corpus(
+        settings.corpus, settings.data or None, identities=scale.identities,
+        utterances=scale.utterances,
+    )  # fmt: skip
 
 
 def prepared_folder(settings: Settings) -> Path:

@@ -27,6 +27,7 @@ from amie_core.evaluation.evaluate import at_most
 from amie_core.evaluation.reference_rows import ROWS, References
 from amie_core.evaluation.sync_judge import Judgement
 from amie_core.losses import crop_lips
+from amie_core.model.sync import SyncNetwork
 from amie_core.perceptual import Phi
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class RealClips:
         return int(np.argsort(errors, kind="stable")[len(errors) // 2])
 
     @cached_property
-    def judge(self) -> sync_judge.Judge:
+    def judge(self) -> SyncNetwork:
         """The sync judge of this corpus and size."""
         return sync_judge.judge_of(self.teacher, self.size, self.kept, steps=self.judge_steps,
                               progress=self.progress)  # fmt: skip

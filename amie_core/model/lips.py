@@ -9,11 +9,13 @@ import numpy as np
 from jaxtyping import Float
 
 from amie_core.config import FACE_SIZE
+from amie_core.data.alignment import lip_opening
 
 INNER = slice(60, 68)  # of the 68 landmarks: the inner lips
 MOVED = [*range(3, 14), *range(48, 68)]  # of the 68 landmarks: jaw and mouth
 FIXED = 128.0  # px at 256 from the mouth to a square of places that stay where they are
 SHUT = 0.02  # mouth widths between the inner lips of a mouth at rest (val_seen, val_unseen)
+CLOSED = 0.2  # share of a clip's frames, the most closed ones, whose median is the mouth at rest
 SOFT = 1e-3  # of a unit: what keeps landmarks that fall together solvable
 UPPER, LOWER = [61, 62, 63], [67, 66, 65]  # of the inner lips, from left to right
 OUTER = {"upper": [50, 51, 52], "lower": [58, 57, 56]}
@@ -53,6 +55,18 @@ def closed(points: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "68 2"]:
         out[inner, 1] += share * gap
         out[outer, 1] += share * gap
     return out
+
+
+def relative(
+    points: Float[np.ndarray, "n 68 2"],
+) -> tuple[Float[np.ndarray, "n 31 2"], Float[np.ndarray, " n"]]:
+    """What a clip's mouth does relative to itself at rest: displacements of the landmarks MOVED,
+    and the opening, both in mouth widths.
+    """
+    opening = lip_opening(points)
+    rest = np.median(points[opening <= np.quantile(opening, CLOSED)], axis=0)
+    width = mouth_width(rest)
+    return ((points - rest)[:, MOVED] / width).astype(np.float32), opening / width
 
 
 def parted(displaced: Float[Any, "*n 31 2"]) -> Float[Any, "*n"]:

@@ -12,18 +12,20 @@ from amie_core.model import Critic, Discriminator, FineMask, Generator
 from amie_core.model.attention import coarse_coverage, mask_of, rate_at
 from amie_core.model.critic import paired_accuracy
 from amie_core.model.mouth import MouthGenerator, Mouths, generator_of
+from amie_core.model.sync import SyncNetwork
 from amie_core.mutual_information.objectives import CHANCE_JS, EmaDv, js
 from amie_core.perceptual import Phi
-from amie_core.training import interiors, motion
+from amie_core.training import interiors, motion, sync_expert
 from amie_core.training.method import Method, MethodStep, Networks
 from amie_core.training.windows import Batch, Windows
 
 
 class Amie(Networks):
-    """G, the fine mask, D and T."""
+    """G, the fine mask, D and T; a frozen sync expert where one is asked for."""
 
     generator: Generator
     averaged: Generator
+    expert: SyncNetwork | None
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
@@ -32,11 +34,16 @@ class Amie(Networks):
         self.discriminator = Discriminator(profile.model)
         self.critic = Critic(profile.model, profile.loss.critic_region)
         self.ema_dv = EmaDv()
+        self.expert = sync_expert.made(profile) if profile.loss.sync_share > 0 else None
         self.average()
 
     def fit(self, windows: Windows) -> None:
-        """The cepstra's statistics; a MouthGenerator learns how mouths move, and keeps teeth."""
+        """The cepstra's statistics; a MouthGenerator learns how mouths move, and keeps teeth; an
+        expert learns all that it will know.
+        """
         super().fit(windows)
+        if self.expert is not None:
+            sync_expert.fit(self.expert, windows)
         own, averaged = self.generator, self.averaged
         if isinstance(own, MouthGenerator) and isinstance(averaged, MouthGenerator):
             motion.fit(own.motion, windows, windows.seed, windows.progress)
@@ -250,11 +257,33 @@ class AmieStep(MethodStep):
         if not counts:
             weight = torch.zeros_like(weight)
         share = weight * of_mi.norm() / gradient.norm().clamp(min=1e-30)
+        whole = gradient + weight * of_mi
+        more: dict[str, Tensor] = {}
+        if self.amie.expert is not None:
+            of_sync, more = self._of_expert(batch, shown, gradient)
+            whole = whole + of_sync
         # Backward from here on is as from Eq. 13 itself: the chain rule at the frames.
-        self.apply("g", (frames * (gradient + weight * of_mi)).sum())
+        self.apply("g", (frames * whole).sum())
         return {
             "g": loss + weight * mi, "mi_generated": -mi, "lambda3": weight, "mi_share": share,
-            "t_accuracy_generated": paired_accuracy(joint, marginal), **parts,
+            "t_accuracy_generated": paired_accuracy(joint, marginal), **parts, **more,
+        }  # fmt: skip
+
+    def _of_expert(
+        self, batch: Batch, shown: Tensor, gradient: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The expert's gradient at the frames, at its share of the others'; what it says of them
+        and of real ones.
+        """
+        assert self.amie.expert is not None
+        with torch.no_grad():
+            real = sync_expert.heard(self.amie.expert, batch, batch.frames)
+        made = sync_expert.heard(self.amie.expert, batch, shown)
+        (of_sync,) = torch.autograd.grad(made.loss, shown)
+        weight = losses.share_weight(of_sync, gradient, self.profile.loss.sync_share)
+        return weight * of_sync, {
+            "sync": made.loss, "sync_accuracy": made.accuracy,
+            "sync_accuracy_real": real.accuracy, "lambda_sync": weight,
         }  # fmt: skip
 
 

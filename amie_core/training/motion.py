@@ -8,10 +8,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from amie_core.config import WINDOW
-from amie_core.data.alignment import lip_opening
 from amie_core.data.audio import HOPS
 from amie_core.machine import progress_bar
-from amie_core.model.lips import MOVED, parted
+from amie_core.model.lips import parted, relative
 from amie_core.model.motion import COEFFICIENTS, Motion
 from amie_core.model.voices import Voices, learnt, print_of
 from amie_core.training import augment
@@ -21,7 +20,6 @@ STEPS = 1000
 CLIPS, FRAMES = 24, 48  # of a step, and of each of its clips
 LR, DECAY = 1e-3, 0.02
 KNOWN = 8  # clips of a speaker at least: of fewer a voice is not known again
-CLOSED = 0.2  # share of a clip's frames, the most closed ones, whose median is the mouth at rest
 QUICK = 0.5  # weight of the error of the change from frame to frame
 OPENING = 3.0  # weight of the opening's error beside the coefficients'
 UNKNOWN = 0.5  # share of the windows whose voice is changed, so that it is nobody's
@@ -35,16 +33,6 @@ class _Spoken(NamedTuple):
     hops: Float[np.ndarray, "t 13"]  # with the context of its first and its last frame
     moved: Float[np.ndarray, "n 31 2"]  # in mouth widths, from the mouth at rest
     opening: Float[np.ndarray, " n"]  # in mouth widths
-
-
-def relative(points: Float[np.ndarray, "n 68 2"]) -> tuple[np.ndarray, np.ndarray]:
-    """What a clip's mouth does relative to itself at rest: displacements of the landmarks MOVED
-    (n, 31, 2), and the opening (n,), both in mouth widths.
-    """
-    opening = lip_opening(points)
-    rest = np.median(points[opening <= np.quantile(opening, CLOSED)], axis=0)
-    width = float(np.linalg.norm(rest[54] - rest[48]))
-    return ((points - rest)[:, MOVED] / width).astype(np.float32), opening / width
 
 
 def fit(motion: Motion, windows: Windows, seed: int, progress: bool = True) -> dict[str, float]:

@@ -27,7 +27,7 @@ from amie_core.data.audio import HOPS
 from amie_core.evaluation.metrics import lip_correlation
 from amie_core.files import write_json
 from amie_core.machine import progress_bar
-from amie_core.model.lips import parted
+from amie_core.model.lips import parted, relative
 from amie_core.model.motion import Motion
 from amie_core.training import augment, motion
 
@@ -99,7 +99,7 @@ def heard(made: Motion, clips: list[store.PreparedClip]) -> dict[str, dict[str, 
         hops = torch.from_numpy(np.pad(clip.mfcc, ((beyond, beyond), (0, 0)), mode="edge"))
         codes = made.codes(hops[None])
         opening = parted(made.displacements(made.coefficients(codes)))[0].numpy()
-        real, said = motion.relative(clip.landmarks)[1], ~clip.silent
+        real, said = relative(clip.landmarks)[1], ~clip.silent
         said[0] = False
         both = lip_correlation(opening[1:], real[1:]), lip_correlation(opening[said], real[said])
         values = [value if value is not None else np.nan for value in both]

@@ -1,31 +1,35 @@
 """What each part of the picture's side brings to the model that ships: single changes to `talk`.
 
     python tests/benchmarks/bench_picture.py PREPARED [--rows NAME,…] [--seeds 3] [--steps 400]
+        [--elsewhere PREPARED] [--portraits PREPARED]
     python tests/benchmarks/bench_picture.py PREPARED --teeth
 
 Every cell is a training of G under one change. Its mouths are moved by the landmarks of the real
-clips of val_seen and val_unseen, so that nothing of how sound moves a mouth is in the figures: what
-is compared is what is painted. A cell is deposited in figures/cells/talk as it is finished, and not
+clips of val_seen and val_unseen, and of another corpus, so that nothing of how sound moves a mouth
+is in the figures: what is compared is what is painted. The rows of portraits need `amie prepare
+--corpus portraits`. A cell is deposited in figures/cells/talk as it is finished, and not
 made again; several processes may work side by side. Prints a line a cell. `--teeth`: the model that
 ships, without and with the speaker's own teeth from another clip. Not a test: nothing is asserted.
 """
 
 import argparse
+import shutil
 import sys
 from collections import defaultdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
 import torch
-from bench_faces import OPEN, inner_energy, mean
+from bench_faces import JUDGE_SIZE, OPEN, inner_energy, mean
 
 from amie_core import config, machine
 from amie_core.data import audio, store
-from amie_core.data.alignment import filled, lip_opening
-from amie_core.evaluation import metrics
+from amie_core.data.alignment import filled, lip_opening, scale
+from amie_core.errors import UserError
+from amie_core.evaluation import metrics, sync_judge
 from amie_core.evaluation.reference_rows import Measured
 from amie_core.experiments.cells import deposits
 from amie_core.files import SHIPPED, alone, commit, write_json
@@ -34,6 +38,7 @@ from amie_core.model.lips import INNER, MOVED
 from amie_core.model.mouth import MouthGenerator
 from amie_core.model.own_teeth import Teeth
 from amie_core.model.painter import Painter
+from amie_core.model.sync import SyncNetwork
 from amie_core.perceptual import Phi
 from amie_core.talking.still import Still
 from amie_core.training import motion
@@ -41,15 +46,27 @@ from amie_core.training.checkpoint import load_generator
 from amie_core.training.loop import train
 from amie_core.training.windows import Windows
 
-ROWS: dict[str, tuple[str, dict[str, Any]]] = {
-    "ours": ("as it ships: 112 of 256 px around the mouth, seen at 64", {}),
-    "canvas_168": ("a square of 168 px", {"model.canvas": 168}),
-    "whole_face": ("the whole face at 64 px", {"model.canvas": config.FACE_SIZE}),
-    "no_inner": ("no weight on the inside of the mouth", {"loss.inner": 0.0}),
-    "no_mi": ("no MI term: T teaches nothing", {"loss.mi": 0.0}),
-    "attention": ("with dynamic attention", {"attention.enabled": True}),
-    "plain": ("pictures as they are: light, place and turn unchanged",
-              {"train.lighting": False, "train.geometry": False}),
+
+class Row(NamedTuple):
+    """What is changed: in words, of the settings, how many portraits are half of what is seen."""
+
+    words: str
+    changes: dict[str, Any]
+    portraits: int = 0
+
+
+ROWS = {
+    "ours": Row("as it ships: 112 of 256 px around the mouth, seen at 64", {}),
+    "canvas_168": Row("a square of 168 px", {"model.canvas": 168}),
+    "whole_face": Row("the whole face at 64 px", {"model.canvas": config.FACE_SIZE}),
+    "no_inner": Row("no weight on the inside of the mouth", {"loss.inner": 0.0}),
+    "no_mi": Row("no MI term: T teaches nothing", {"loss.mi": 0.0}),
+    "attention": Row("with dynamic attention", {"attention.enabled": True}),
+    "plain": Row("pictures as they are: light, place and turn unchanged",
+                 {"train.lighting": False, "train.geometry": False}),
+    "sync": Row("a frozen sync expert beside T", {"loss.sync_share": 0.2}),
+    **{f"portraits_{n}": Row(f"half of what is seen: {n} portraits", {"train.mix": 0.5}, n)
+       for n in (100, 200, 300, 400, 500)},
 }  # fmt: skip
 SPLITS = ("val_seen", "val_unseen")
 EVERY = 5  # every fifth frame is compared
@@ -60,11 +77,12 @@ COLUMNS = {
     "inside": "mean error between the inner lips where they are open, of 255",
     "detail": "gradient energy there, over the real one's",
     "phi": "φ's distance over the square around the mouth, over the copied frame's",
+    "auc": "of a judge that has learnt from clips that no sync expert sees",
 }
 
 
 def settings_of(row: str, steps: int) -> config.Profile:
-    return config.resolve("talk", "ours", ROWS[row][1] | {"train.steps": steps})
+    return config.resolve("talk", "ours", ROWS[row].changes | {"train.steps": steps})
 
 
 class _Kept:
@@ -74,17 +92,35 @@ class _Kept:
         self.lay, self.known = Windows._lay, (None, None)
 
     def __call__(self, windows: Windows, indices: Any, *rest: Any, **more: Any) -> Any:
-        key = windows.profile.model.canvas, windows.size
+        key = windows.profile.model.canvas, windows.size, len(windows.rows)
         if self.known[0] != key:
             self.known = key, self.lay(windows, indices, *rest, **more)
         return self.known[1]
 
 
-def trained(row: str, seed: int, steps: int, data: Path) -> MouthGenerator:
+def some(portraits: Path, number: int, folder: Path) -> Path:
+    """A prepared folder of the first pictures alone, those of no use among them."""
+    rows = store.read_manifest(portraits)
+    if len(rows) < number:
+        raise UserError(f"{portraits}: {len(rows)} pictures, not {number}")
+    folder.mkdir()
+    rows.iloc[:number].to_csv(folder / "manifest.csv", index=False)
+    shutil.copy(portraits / "corpus.json", folder)
+    (folder / "clips").symlink_to((portraits / "clips").resolve())
+    return folder
+
+
+def trained(row: str, seed: int, steps: int, data: Path, portraits: Path | None) -> MouthGenerator:
     """G of one cell; its Motion, which nothing here asks, has not learnt."""
     with TemporaryDirectory() as folder, patch.object(motion, "fit", lambda *_, **__: {}):
+        also = None
+        if number := ROWS[row].portraits:
+            if portraits is None:
+                raise UserError(f"row {row} needs --portraits")
+            also = some(portraits, number, Path(folder) / "portraits")
         run = Path(folder) / "run"
-        train(settings_of(row, steps), data, run, seed=seed, progress=sys.stderr.isatty())
+        train(settings_of(row, steps), data, run, also=also, seed=seed,
+              progress=sys.stderr.isatty())  # fmt: skip
         made = load_generator(run)[0]
     assert isinstance(made, MouthGenerator)
     return made
@@ -117,41 +153,55 @@ def far(phi: Phi, clip: store.PreparedClip, a: np.ndarray, b: np.ndarray) -> flo
 
 
 def measured(
-    made: MouthGenerator, clip: store.PreparedClip, phi: Phi, teeth: Teeth | None = None
-) -> dict[str, float | None]:
+    made: MouthGenerator, clip: store.PreparedClip, phi: Phi, teeth: Teeth | None = None,
+    judge: SyncNetwork | None = None,
+) -> dict[str, float | None]:  # fmt: skip
     """The columns of one clip."""
     some = slice(1, None, EVERY)
-    frames, real, points = shown(made, clip, teeth)[some], clip.frames[some], clip.landmarks[some]
+    every = shown(made, clip, teeth)
+    frames, real, points = every[some], clip.frames[some], clip.landmarks[some]
     still = np.repeat(clip.frames[:1], len(real), axis=0)
     there = Measured(points, np.ones(len(points), bool))
     wide = np.flatnonzero(lip_opening(points) >= OPEN)
     within = filled(points[wide][:, INNER], config.FACE_SIZE) > 127
     off = np.abs(frames[wide].astype(np.float32) - real[wide])
     energy, real_energy = inner_energy(frames, there), inner_energy(real, there)
+    auc = None
+    if judge is not None:
+        small = np.stack([scale(frame, JUDGE_SIZE) for frame in every])
+        auc = sync_judge.judged(judge, small, clip).auc
     return {
         "psnr": metrics.psnr_rgb(frames, real) - metrics.psnr_rgb(still, real),
         "ssim": metrics.ssim_gaussian_rgb(frames, real) - metrics.ssim_gaussian_rgb(still, real),
         "inside": float(off[within].mean()) if within.any() else None,
         "detail": energy / real_energy if energy and real_energy else None,
         "phi": far(phi, clip, frames, real) / far(phi, clip, still, real),
+        "auc": auc,
     }
 
 
-def cell(row: str, seed: int, steps: int, data: Path) -> dict[str, Any]:
+def cell(row: str, seed: int, chosen: argparse.Namespace) -> dict[str, Any]:
     """What is deposited of a cell: by split and speaker, means over clips."""
-    made, phi, rate = trained(row, seed, steps, data), Phi(), config.PROFILES["talk"].mfcc_rate
+    data, rate = chosen.data, config.PROFILES["talk"].mfcc_rate
+    made, phi = trained(row, seed, chosen.steps, data, chosen.portraits), Phi()
+    judge = sync_judge.judge_of(data, JUDGE_SIZE, beside_expert=True)
+    looked = [(data, split, split) for split in SPLITS]
+    if chosen.elsewhere:
+        looked.append((chosen.elsewhere, None, "elsewhere"))
     splits: dict[str, dict[str, dict[str, float | None]]] = {}
-    for split in SPLITS:
+    for folder, split, name in looked:
         found: dict[str, list[dict[str, float | None]]] = defaultdict(list)
-        files = store.clips(data, split).to_dict("records")
-        for file in machine.progress_bar(files, f"{row}, seed {seed}, {split}", unit="clip"):
-            clip = store.levelled(store.load_clip(data, file), rate)
-            found[clip.speaker].append(measured(made, clip, phi))
-        splits[split] = {speaker: mean(rows, COLUMNS) for speaker, rows in found.items()}
+        files = store.clips(folder, split).to_dict("records")
+        for file in machine.progress_bar(files, f"{row}, seed {seed}, {name}", unit="clip"):
+            clip = store.levelled(store.load_clip(folder, file), rate)
+            found[clip.speaker].append(measured(made, clip, phi, judge=judge))
+        splits[name] = {speaker: mean(rows, COLUMNS) for speaker, rows in found.items()}
+    digests = [data] + ([chosen.portraits] if ROWS[row].portraits else [])
     return {
-        "row": row, "words": ROWS[row][0], "changes": ROWS[row][1], "seed": seed, "steps": steps,
-        "data_digest": store.digest(data), "commit": commit(), "machine": machine.processor(),
-        "columns": COLUMNS, "splits": splits,
+        "row": row, "words": ROWS[row].words, "changes": ROWS[row].changes,
+        "portraits": ROWS[row].portraits, "seed": seed, "steps": chosen.steps,
+        "data_digest": "+".join(map(store.digest, digests)), "commit": commit(),
+        "machine": machine.processor(), "columns": COLUMNS, "splits": splits,
     }  # fmt: skip
 
 
@@ -186,6 +236,8 @@ def main() -> None:
     parser.add_argument("--rows", default=",".join(ROWS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--elsewhere", type=Path, help="prepared clips of another corpus")
+    parser.add_argument("--portraits", type=Path, help="prepared portraits")
     parser.add_argument("--teeth", action="store_true", help="compare with a speaker's own teeth")
     chosen = parser.parse_args()
     if chosen.teeth:
@@ -200,7 +252,7 @@ def main() -> None:
                 path = deposits("talk") / f"{row}_{seed}.json"
                 with alone(path):
                     if not path.is_file():
-                        write_json(path, cell(row, seed, chosen.steps, chosen.data))
+                        write_json(path, cell(row, seed, chosen))
                 print(path.name, flush=True)
 
 
