@@ -209,6 +209,32 @@ def test_every_voice_moves_a_mouth_as_far_however_sure_the_networks_are() -> Non
     assert np.allclose(lips.parted(few[0][0]), 0.1 * speaking.USUAL * said[:12, 0, 1])
 
 
+def test_of_what_an_unknown_voice_does_beside_opening_half_is_kept() -> None:
+    random = np.random.default_rng(0)
+    said = np.full((240, 20, 13), voices.SAID + 50, np.float32)
+    said[:, :, 1:] = random.standard_normal((240, 1, 12))
+    made = _hearing(1.0)
+    opens = made.hear
+
+    def hear(windows: np.ndarray) -> np.ndarray:
+        moves = opens(windows)  # corners go with the opening, and aside with the third cepstrum
+        moves[:, -20, 0] = 0.3 * moves[:, lips.APART[0][0], 1] + windows[CONTEXT:-CONTEXT, 0, 2]
+        return moves
+
+    made.hear = hear
+    unknown = np.concatenate([moves for moves, _ in speaking.heard(made, [said])])
+    own = voices.print_of(said[:, 8:12].reshape(-1, 13))
+    of_it = voices.learnt([np.stack([own] * 9)], [speaking.USUAL])
+    for name, values in zip(of_it._fields, of_it, strict=True):
+        getattr(made.motion, f"voice_{name}").copy_(torch.from_numpy(values))
+    known = np.concatenate([moves for moves, _ in speaking.heard(made, [said])])
+    assert np.allclose(lips.parted(unknown), lips.parted(known), atol=1e-6)
+    opening = lips.parted(known)
+    aside = [moves[:, -20, 0] - 0.3 * opening for moves in (unknown, known)]
+    assert np.std(aside[0]) / np.std(aside[1]) == pytest.approx(speaking.BESIDE, abs=0.02)
+    assert np.corrcoef(*aside)[0, 1] > 0.99
+
+
 def test_a_voice_that_was_learnt_is_known_again_and_others_get_the_usual_size() -> None:
     random = np.random.default_rng(0)
     places = 4 * random.standard_normal((3, 13))
@@ -220,18 +246,18 @@ def test_a_voice_that_was_learnt_is_known_again_and_others_get_the_usual_size() 
 
     prints = [np.stack([voices.print_of(clip(who)) for _ in range(60)]) for who in (0, 1)]
     known = voices.learnt(prints, [0.03, 0.08])
-    assert [known.size(clip(who), 0.05) for who in (0, 1, 2)] == pytest.approx(
-        [0.03, 0.08, 0.05], rel=0.1
-    )
+    found = [known.recognised(clip(who)) for who in (0, 1, 2)]
+    assert [share for share, _ in found] == pytest.approx([1, 1, 0], abs=0.1)
+    assert [size for _, size in found[:2]] == [0.03, 0.08]
     pause = clip(0)
     pause[:, 0] = voices.SAID - 10
-    assert voices.print_of(pause) is None and known.size(pause, 0.05) == 0.05
-    assert voices.learnt([], []).size(clip(0), 0.05) == 0.05
+    assert voices.print_of(pause) is None and known.recognised(pause)[0] == 0
+    assert voices.learnt([], []).recognised(clip(0))[0] == 0
     stored = Motion()
     for name, values in zip(known._fields, known, strict=True):
         getattr(stored, f"voice_{name}").copy_(torch.from_numpy(values))
-    assert stored.voices().size(clip(1), 0.05) == pytest.approx(0.08, rel=0.1)
-    assert Motion().voices().size(clip(1), 0.05) == 0.05  # untaught it knows nobody
+    assert stored.voices().recognised(clip(1)) == pytest.approx((1, 0.08), rel=0.1)
+    assert Motion().voices().recognised(clip(1))[0] == 0  # untaught it knows nobody
 
 
 def test_sound_is_changed_by_the_seed_alone_and_gain_moves_the_first_cepstrum() -> None:
@@ -266,7 +292,7 @@ def test_motion_learns_how_the_drawn_faces_move(
     assert errors["opening"] > 0 and not made.training
     fits = []
     for _, clip in given.some():
-        moved, opening = motion.relative(clip.landmarks)
+        moved, opening = lips.relative(clip.landmarks)
         assert moved.shape == (len(opening), len(MOVED), 2)
         hops = np.pad(clip.mfcc, ((4 * CONTEXT, 4 * CONTEXT), (0, 0)), mode="edge")
         codes = made.codes(torch.from_numpy(hops)[None])

@@ -32,18 +32,18 @@ class Voices(NamedTuple):
     whiten: Float[np.ndarray, "24 24"]  # of differences from one sentence to the next
     sizes: Float[np.ndarray, " k"]  # deviation of the opening, in mouth widths
 
-    def size(self, hops: Float[np.ndarray, "n 13"], usual: float) -> float:
-        """How far the voice of this sound moves a mouth; `usual` where it is not known.
+    def recognised(self, hops: Float[np.ndarray, "n 13"]) -> tuple[float, float]:
+        """How surely this sound is of a known voice, 0 to 1; how far that voice moves a mouth.
 
         Between the distances of the same voice and of another one in proportion.
         """
         own, known = print_of(hops), self.sizes > 0
         if own is None or not known.any():
-            return usual
+            return 0.0, 1.0
         far = (((own - self.means[known]) @ self.whiten) ** 2).mean(1)
         nearest = int(far.argmin())
         share = float(np.clip((ANOTHER - far[nearest]) / (ANOTHER - SAME), 0, 1))
-        return float(self.sizes[known][nearest]) ** share * usual ** (1 - share)
+        return share, float(self.sizes[known][nearest])
 
 
 def learnt(

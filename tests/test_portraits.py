@@ -1,0 +1,101 @@
+"""Portraits that wear the mouth of a clip: whose movement, whose face, what is refused."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from amie_core.config import SAMPLE_RATE
+from amie_core.data import corpora, store
+from amie_core.data.alignment import lip_opening, similarity, transform
+from amie_core.data.prepare import prepare
+from amie_core.errors import UserError
+from amie_core.talking import portraits
+
+
+@pytest.fixture(scope="module")
+def pictures(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three faces as pictures, one of them large; a wall."""
+    folder = tmp_path_factory.mktemp("portraits")
+    for k, (_, rows) in enumerate(store.clips(tiny_corpus).groupby("speaker")):
+        face = Image.fromarray(store.load_clip(tiny_corpus, rows.iloc[0]).frames[0])
+        face.resize((900, 900) if k == 0 else (256, 256)).save(folder / f"p{k}.png")
+    Image.new("RGB", (300, 300), (90, 120, 90)).save(folder / "wall.png")
+    return folder
+
+
+def test_movement_is_the_clips_and_the_face_the_portraits(
+    pictures: Path, tiny_corpus: Path
+) -> None:
+    row = store.clips(tiny_corpus, "train").iloc[-1]
+    clip = store.load_clip(tiny_corpus, row)
+    made = portraits.worn(pictures / "p0.png", tiny_corpus, row["file"], 5)
+    frames = np.stack([frame for frame in made.frames if frame is not None])
+    assert made.landmarks is not None and made.audio is not None
+    assert len(frames) == len(made.landmarks) == portraits.FRAMES
+    assert len(made.audio) == portraits.FRAMES * SAMPLE_RATE // 25
+    assert np.allclose(made.audio * 32767, clip.audio[5 * 640 : 35 * 640], atol=0.51)
+    # The lips are as far apart as the clip's, each in widths of its own mouth.
+    theirs = lip_opening(clip.landmarks)[5:35]
+    mine = lip_opening(made.landmarks)
+    assert np.corrcoef(mine, theirs)[0, 1] > 0.99
+    # A larger picture than is used was made smaller; forehead and background stay as they are.
+    assert frames.shape[1] < 900
+    points = made.landmarks[0]
+    brow = int(points[17:27, 1].min())
+    assert (frames[:, : brow - 5] == frames[:1, : brow - 5]).all()
+    # Open, the mouth is dark between the lips, as the clip's is.
+    wide, shut = int(mine.argmax()), int(mine.argmin())
+    x, y = made.landmarks[wide, [61, 62, 63, 65, 66, 67]].mean(0).round().astype(int)
+    spot = frames[:, y - 1 : y + 2, x - 2 : x + 3].astype(float).mean((1, 2, 3))
+    assert spot[wide] != spot[shut]
+
+
+def test_prepared_portraits_train_beside_real_clips(
+    pictures: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    from tiny import TINY
+
+    from amie_core import config
+    from amie_core.training.windows import Windows
+
+    out = tmp_path / "prepared"
+    done = prepare("portraits", pictures, out, jobs=1, mouths=tiny_corpus)
+    assert (done.ok, done.rejected) == (3, 1)
+    table = store.read_manifest(out)
+    assert "face" in table[table["speaker"] == "wall"]["reason"].item()
+    rows = store.clips(out, "train")
+    assert set(rows["frames"]) == {portraits.FRAMES} and set(rows["landmarks"]) == {"exact"}
+    clip = store.load_clip(out, rows.iloc[0])
+    aligned = transform(clip.landmarks, similarity(clip.landmarks))
+    assert np.abs(aligned - clip.landmarks).max() < 1  # it lies as every prepared face does
+    assert prepare("portraits", pictures, out, jobs=1, mouths=tiny_corpus) == done  # nothing anew
+    mixed = config.with_changes(TINY, {"train.mix": 0.5})
+    batch = Windows(tiny_corpus, mixed, 0, also=out, progress=False).batch(0)
+    assert batch.frames.shape[:2] == (TINY.train.batch, TINY.train.unroll)
+
+
+def test_the_mouth_hangs_on_the_pictures_name_alone(pictures: Path, tiny_corpus: Path) -> None:
+    every = corpora.corpus("portraits", pictures, mouths=tiny_corpus)
+    alone = list(portraits.sources([Path("elsewhere/p1.png")], tiny_corpus))
+    assert [s.speaker for s in every] == ["p0", "p1", "p2", "wall"]
+    assert alone[0].utterance == every[1].utterance
+    assert {source.split for source in every} == {"train"}
+
+
+def test_what_is_missing_is_said(pictures: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="need --mouths"):
+        corpora.corpus("portraits", pictures)
+    with pytest.raises(UserError, match="goes with --corpus portraits"):
+        prepare("folder", pictures, tmp_path / "a", mouths=tiny_corpus)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UserError, match="no clips under"):
+        corpora.corpus("portraits", tmp_path / "none", mouths=tiny_corpus)
+    command = [sys.executable, "-m", "amie_core.cli", "prepare", "--corpus", "portraits"]
+    command += ["--root", str(pictures), "--out", str(tmp_path / "b")]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said.returncode == 2 and "need --mouths" in said.stderr
+    assert len(said.stderr.splitlines()) == 1
