@@ -53,3 +53,26 @@ def test_without_deposits_there_is_an_empty_table(
     monkeypatch.setenv("AMIE_FIGURES", str(tmp_path))
     assert picture_side.read() == []
     assert picture_side.table([]).empty and picture_side.speakers([], "inside").empty
+
+
+def test_rows_of_portraits_make_a_curve_and_another_corpus_a_table_of_its_own(
+    found: list[dict[str, Any]],
+) -> None:
+    assert picture_side.table(found, "elsewhere").empty
+    more = []
+    for number, change in ((0, 0.0), (100, -1.0), (500, -3.0)):
+        for seed in (0, 1):
+            row = f"portraits_{number}" if number else "ours"
+            cell = deposit(row, seed, {"s1": 20.0 + change}) | {"portraits": number}
+            cell["splits"]["elsewhere"] = {"e1": COLUMNS | {"inside": 30.0 + 2 * change}}
+            cell["splits"]["val_seen"]["s1"].pop("auc")  # of a deposit before there was a judge
+            more.append(cell | {"steps": 400, "machine": "this", "commit": "abc"})
+    table = picture_side.table(more, "elsewhere")
+    assert table.loc["the row portraits_500", "inside"] == "24.0 (-6.0 [-6.0, -6.0])"
+    assert set(picture_side.table(more)["auc"]) == {"–"}
+    panels = picture_side.portraits(more).axes
+    lines = {line.get_label(): line.get_xydata().tolist() for line in panels[0].get_lines()}
+    assert lines["val"] == [[0, 20], [100, 19], [500, 17]]
+    assert lines["elsewhere"] == [[0, 30], [100, 28], [500, 24]]
+    assert picture_side.made_by(more)["seeds"] == [0, 1]
+    assert picture_side.portraits([]).axes  # nothing deposited: empty panels

@@ -28,9 +28,9 @@ ASKED = 1.02  # what makes the known voices of val_seen move as far as their own
 # speakers have .033 to .066, s31 of val_unseen .078. From .055 to .067 it lies within .5 and 1.8
 # times the variance of six of those nine whose voices are not known; s31 is among them at .067.
 USUAL = 0.067
-# Share that is kept of what an unknown voice does beside opening the mouth, which is foretold worst:
-# s31 of val_unseen comes nearer by it (LMD over the copied frame's .74 to .72, PSNR -.45 to -.24 dB,
-# the judge's AUC .82 to .83); known voices lose by it (s1 of val_seen, LMD .58 to .60).
+# Share that is kept of what an unknown voice does beside opening the mouth, which is foretold
+# worst. By it s31 of val_unseen comes nearer (LMD over the copied frame's .74 to .72, PSNR -.45 to
+# -.24 dB, the judge's AUC .82 to .83); known voices would lose (s1 of val_seen, LMD .58 to .60).
 BESIDE = 0.5
 MIDDLE = 0.4  # what a canvas's tint is brought to before it is seen
 SHADE = 0.5  # of the light on the face: what may be added to it at most
@@ -188,8 +188,8 @@ def heard(
     moves, own = map(np.concatenate, zip(*first, strict=True))
     spoken = moves[own[:, 6:14, 0].max(1) > SAID]  # within 60 ms of the frame
     sound = own[:, BEFORE : BEFORE + HOPS].reshape(-1, own.shape[2])
-    known, size = networks.voices.recognised(sound)
-    size = np.float32(size**known * USUAL ** (1 - known))
+    known, far = networks.voices.recognised(sound)
+    size = np.float32(far**known * USUAL ** (1 - known))
     mean, scale, kept = np.zeros_like(moves[0]), np.float32(1), np.float32(1)
     opens = np.zeros_like(mean)  # displacements that go with an opening of 1
     if len(spoken) >= SOME:
