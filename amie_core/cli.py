@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg, subcommand
 
-from amie_core.config import ABLATION, METHODS, MOVEMENT, PROFILES, resolve
+from amie_core.config import ABLATION, METHODS, MOVEMENT, PROFILES, changes_of, resolve
 from amie_core.errors import UserError
 from amie_core.study.command import Study
 
@@ -101,7 +101,8 @@ class Train:
     data: Annotated[Path, arg(help="folder of prepared clips")]
     out: Annotated[Path, arg(help="folder of the run")]
     also: Annotated[
-        Path | None, arg(help="second folder of prepared clips, for a profile that mixes two")
+        Path | None, arg(help="second folder of prepared clips, from which train.mix of the "
+                              "windows come")
     ] = None
     start: Annotated[Path | None, arg(help="run folder whose weights it begins with")] = None
     # What there is to choose from is known when the command runs, not to a type checker.
@@ -111,6 +112,9 @@ class Train:
     seed: Annotated[int, arg(help="of weights, batches and attention rates")] = 0
     devices: Annotated[int, arg(help="processes (DDP)")] = 1
     steps: Annotated[int | None, arg(help="instead of the profile's")] = None
+    changes: Annotated[
+        tuple[str, ...], arg(help="other settings of the profile, as train.mix=0.5 (config.py)")
+    ] = ()
 
     def run(self) -> int:
         """Train to the end."""
@@ -122,7 +126,8 @@ class Train:
         settings(self.data)  # refuses an unprepared folder before the slow imports below
         from amie_core.training.loop import train
 
-        changes = {} if self.steps is None else {"train.steps": self.steps}
+        changes = changes_of(self.changes)
+        changes |= {} if self.steps is None else {"train.steps": self.steps}
         done = train(
             resolve(self.profile, self.row, changes), self.data, self.out, also=self.also,
             start=self.start, row=self.row, method=self.method, seed=self.seed,

@@ -6,9 +6,11 @@ What the paper states is marked `stated`; all the rest was chosen (paper.LEDGER 
 import dataclasses
 import hashlib
 import json
+import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from amie_core.errors import UserError
 
@@ -288,6 +290,49 @@ def with_changes(base: Profile, changes: dict[str, Any]) -> Profile:
         changed: Any = dataclasses.replace(target, **{name: value})  # type: ignore[type-var]  # no class
         base = dataclasses.replace(base, **{part: changed}) if part else changed
     return base
+
+
+def changes_of(words: Iterable[str]) -> dict[str, Any]:
+    """Changes as a command line tells them: train.mix=0.5, train.teacher=[0.5,0.1] (UserError: an
+    unknown setting, or no value of it).
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        key, _, text = word.partition("=")
+        with_changes(PROFILES["smoke"], {key: None})  # refuses an unknown one
+        part, _, name = key.rpartition(".")
+        kind = get_type_hints(type(getattr(PROFILES["smoke"], part)) if part else Profile)[name]
+        try:
+            told = json.loads(text)
+        except ValueError:
+            told = text
+        for value in (told, text):  # a name may read like a number
+            if (fitting := _fitting(value, kind)) is not None:
+                found[key] = fitting
+                break
+        else:
+            wanted = kind.__name__ if isinstance(kind, type) else str(kind)
+            raise UserError(f"{word}: {key} wants {wanted.removeprefix('typing.')}")
+    return found
+
+
+def _fitting(value: Any, kind: Any) -> Any:
+    """The value as that type has it, None where it is none."""
+    origin, kinds = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return value if value in kinds else None
+    if origin is tuple:
+        if not isinstance(value, list) or len(value) != len(kinds):
+            return None
+        parts = tuple(map(_fitting, value, kinds))
+        return None if None in parts else parts
+    if kinds:  # one of several
+        return next((one for k in kinds if (one := _fitting(value, k)) is not None), None)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind or (kind is float and not math.isfinite(value)):
+        return None
+    return value
 
 
 def for_row(base: Profile, row: str) -> Profile:

@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tiny import TINY
 
+from amie_core import config
 from amie_core.config import SAMPLE_RATE
 from amie_core.data import corpora, store
 from amie_core.data.alignment import lip_opening, similarity, transform
 from amie_core.data.prepare import prepare
 from amie_core.errors import UserError
 from amie_core.talking import portraits
+from amie_core.training.windows import Windows
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +60,6 @@ def test_movement_is_the_clips_and_the_face_the_portraits(
 def test_prepared_portraits_train_beside_real_clips(
     pictures: Path, tiny_corpus: Path, tmp_path: Path
 ) -> None:
-    from tiny import TINY
-
-    from amie_core import config
-    from amie_core.training.windows import Windows
-
     out = tmp_path / "prepared"
     done = prepare("portraits", pictures, out, jobs=1, mouths=tiny_corpus)
     assert (done.ok, done.rejected) == (3, 1)
@@ -74,8 +72,12 @@ def test_prepared_portraits_train_beside_real_clips(
     assert np.abs(aligned - clip.landmarks).max() < 1  # it lies as every prepared face does
     assert prepare("portraits", pictures, out, jobs=1, mouths=tiny_corpus) == done  # nothing anew
     mixed = config.with_changes(TINY, {"train.mix": 0.5})
-    batch = Windows(tiny_corpus, mixed, 0, also=out, progress=False).batch(0)
-    assert batch.frames.shape[:2] == (TINY.train.batch, TINY.train.unroll)
+    windows = Windows(tiny_corpus, mixed, 0, also=out, progress=False)
+    assert windows.batch(0).frames.shape[:2] == (TINY.train.batch, TINY.train.unroll)
+    # How mouths move is learnt from those who were filmed.
+    real = len(store.clips(tiny_corpus, "train"))
+    assert len(windows.rows) == real + 3
+    assert windows.filmed.tolist() == list(range(real)) and len(list(windows.some())) == real
 
 
 def test_the_mouth_hangs_on_the_pictures_name_alone(pictures: Path, tiny_corpus: Path) -> None:

@@ -112,6 +112,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     table = tmp_path / "GRID" / "splits.csv"
     table.write_text("\n".join(["speaker,utterance,split", *splits]))
     Image.fromarray(frames[0]).resize((320, 320)).save(tmp_path / "me.jpg")
+    (tmp_path / "faces").mkdir()
+    Image.open(tmp_path / "me.jpg").save(tmp_path / "faces" / "she.png")
     write_hum(tmp_path / "me.wav", 0.5)
     small = config.with_changes(TINY, {"name": "grid", "corpus": "grid"})
     monkeypatch.setitem(config.PROFILES, "grid", small)

@@ -27,7 +27,7 @@ from amie_core.model.speaking import Painted
 from amie_core.talking.closed_lips import movement
 from amie_core.talking.still import Still, open_still
 
-FRAMES = 30  # of a clip that a portrait wears: room for a window and a frame well away from it
+FRAMES = 30  # of a clip, at most, that a portrait wears: a window, and a frame well away from it
 SQUARE = 112  # px at 256 around the mouth that hold all that is between the lips
 FINEST = 1.5  # px of the picture a px at 256: larger portraits are made smaller
 
@@ -41,22 +41,19 @@ def sources(pictures: Iterable[Path], mouths: str | Path | None) -> Iterator[Sou
     if mouths is None:
         raise UserError("portraits need --mouths, a folder of prepared clips whose mouths they get")
     clips = store.clips(mouths, "train")
-    clips = clips[clips["frames"] >= FRAMES]
-    if clips.empty:
-        raise UserError(f"{mouths}: no training clip has {FRAMES} frames or more")
     by_speaker = [part.to_dict("records") for _, part in clips.groupby("speaker")]
     for path in pictures:
         random = np.random.default_rng(zlib.crc32(path.stem.encode()))
         rows = by_speaker[random.integers(len(by_speaker))]
         row = rows[random.integers(len(rows))]
-        first = int(random.integers(row["frames"] - FRAMES + 1))
+        first = int(random.integers(max(row["frames"] - FRAMES, 0) + 1))
         reader = functools.partial(worn, path, Path(mouths), row["file"], first)
         said = "_".join(filter(None, (row["speaker"], row["utterance"])))
         yield Source(path.stem, said, "train", path, reader)
 
 
 def worn(portrait: Path, folder: Path, file: str, first: int) -> RawClip:
-    """FRAMES frames of the portrait with the mouth of a prepared clip from its frame `first` on.
+    """The portrait with the mouth of a prepared clip, of FRAMES of its frames from `first` on.
 
     UserError: the portrait shows no usable face, or the clip is absent or damaged.
     """

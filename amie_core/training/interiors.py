@@ -20,9 +20,8 @@ EDGE = np.ones((3, 3), np.uint8)
 def fill(interiors: Interiors, windows: Windows, progress: bool = True) -> int:
     """Keep the best frame of each of at most KEPT speakers, in place; how many there are."""
     best: dict[str, tuple[float, dict[str, torch.Tensor]]] = {}
-    order = windows.rows.index.tolist()
     seen: dict[str, int] = {}
-    for index in progress_bar(order, "interiors", shown=progress):
+    for index in progress_bar(windows.filmed.tolist(), "interiors", shown=progress):
         speaker = int(windows.speakers[index])
         who = f"clip {index}" if speaker < 0 else f"speaker {speaker}"
         seen[who] = seen.get(who, 0) + 1

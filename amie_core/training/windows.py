@@ -124,7 +124,8 @@ class Windows:
         parts, weights = [], []
         for folder, part in folders:
             rows = store.clips(folder, split)
-            rows = rows[rows["frames"] >= need].assign(folder=str(folder))
+            worn = store.settings(folder).get("corpus") == "portraits"
+            rows = rows[rows["frames"] >= need].assign(folder=str(folder), worn=worn)
             if rows.empty:
                 raise UserError(f"{folder}: no clip of split {split!r} has {need} frames or more")
             share = rows.groupby("speaker")["speaker"].transform("size").to_numpy(float)
@@ -133,6 +134,8 @@ class Windows:
             parts.append(rows)
         self.rows = rows = pd.concat(parts, ignore_index=True)
         self.weights = np.concatenate(weights)
+        # Numbers of the clips whose mouths are their own: portraits wear those of others.
+        self.filmed = np.flatnonzero(~rows["worn"].to_numpy(bool))
         names = rows["folder"] + " " + rows["speaker"]  # in order of folder, then of name
         self.speakers = np.unique(names, return_inverse=True)[1]
         self.speakers[(rows["speaker"] == "").to_numpy()] = -1
@@ -211,8 +214,9 @@ class Windows:
         return torch.cat([torch.from_numpy(clip.landmarks) for _, clip in self.some()])
 
     def some(self) -> Iterator[tuple[int, store.PreparedClip]]:
-        """At most 512 clips of the split, without their frames, and each one's speaker's number."""
-        for i in np.linspace(0, len(self.rows) - 1, min(512, len(self.rows))).astype(int).tolist():
+        """At most 512 filmed clips, without their frames, and each one's speaker's number."""
+        count = len(self.filmed)
+        for i in self.filmed[np.linspace(0, count - 1, min(512, count)).astype(int)].tolist():
             yield int(self.speakers[i]), self.load(i, [])
 
     def batch(self, step: int) -> Batch:
