@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg, subcommand
 
@@ -74,11 +74,20 @@ class Prepare:
             if not (found := re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.shard)):
                 raise UserError(f"--shard {self.shard}: which of how many, as in 2/4")
             shard = int(found[1]), int(found[2])
-        done = prepare(
-            self.corpus, self.root, self.out, jobs=self.jobs, mfcc_rate=self.mfcc_rate,
-            backend=self.backend, identities=self.identities, utterances=self.utterances,
-            shard=shard, mouths=self.mouths,
-        )  # fmt: skip
+        how: dict[str, Any] = {
+            "jobs": self.jobs, "mfcc_rate": self.mfcc_rate, "backend": self.backend, "shard": shard
+        }  # fmt: skip
+        if self.corpus == "portraits":
+            from amie_core.talking.portraits import prepare_portraits
+
+            done = prepare_portraits(self.root, self.mouths, self.out, **how)
+        elif self.mouths is not None:
+            raise UserError("--mouths goes with --corpus portraits")
+        else:
+            done = prepare(
+                self.corpus, self.root, self.out, identities=self.identities,
+                utterances=self.utterances, **how,
+            )  # fmt: skip
         folder = self.out if shard is None else shard_folder(self.out, shard)
         print(
             f"{folder}: {done.ok} clips ok, {done.repaired} repaired, {done.rejected} rejected, "
@@ -121,13 +130,13 @@ class Train:
         for name, value in (("devices", self.devices), ("steps", self.steps)):
             if value is not None and value < 1:
                 raise UserError(f"--{name} {value}: must be at least 1")
+        changes = changes_of(self.changes)
+        changes |= {} if self.steps is None else {"train.steps": self.steps}
         from amie_core.data.store import settings
 
         settings(self.data)  # refuses an unprepared folder before the slow imports below
         from amie_core.training.loop import train
 
-        changes = changes_of(self.changes)
-        changes |= {} if self.steps is None else {"train.steps": self.steps}
         done = train(
             resolve(self.profile, self.row, changes), self.data, self.out, also=self.also,
             start=self.start, row=self.row, method=self.method, seed=self.seed,

@@ -283,13 +283,19 @@ def cell_seeds(name: str) -> tuple[int, ...]:
 def with_changes(base: Profile, changes: dict[str, Any]) -> Profile:
     """A profile with dotted settings changed, e.g. {"train.steps": 10} (UserError if unknown)."""
     for key, value in changes.items():
-        part, _, name = key.rpartition(".")
-        target: Any = getattr(base, part, None) if part else base
-        if not dataclasses.is_dataclass(target) or not hasattr(target, name):
-            raise UserError(f"unknown setting {key!r} (settings read like train.steps)")
-        changed: Any = dataclasses.replace(target, **{name: value})  # type: ignore[type-var]  # no class
+        target, part, name = _place(base, key)
+        changed = dataclasses.replace(target, **{name: value})
         base = dataclasses.replace(base, **{part: changed}) if part else changed
     return base
+
+
+def _place(base: Profile, key: str) -> tuple[Any, str, str]:
+    """Whose setting it is, the part's name (empty: the profile's own), the setting's."""
+    part, _, name = key.rpartition(".")
+    target = getattr(base, part, None) if part else base
+    if not dataclasses.is_dataclass(target) or not hasattr(target, name):
+        raise UserError(f"unknown setting {key!r} (settings read like train.steps)")
+    return target, part, name
 
 
 def changes_of(words: Iterable[str]) -> dict[str, Any]:
@@ -299,9 +305,8 @@ def changes_of(words: Iterable[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for word in words:
         key, _, text = word.partition("=")
-        with_changes(PROFILES["smoke"], {key: None})  # refuses an unknown one
-        part, _, name = key.rpartition(".")
-        kind = get_type_hints(type(getattr(PROFILES["smoke"], part)) if part else Profile)[name]
+        target, _, name = _place(PROFILES["smoke"], key)
+        kind = get_type_hints(type(target))[name]
         try:
             told = json.loads(text)
         except ValueError:

@@ -225,6 +225,15 @@ LEDGER = (
         "tried here; Esser et al. 2021, Eq. 7",
     ),
     Choice(
+        "sync expert",
+        "none: T learns beside G",
+        "share of its gradient on the frames, as of the MI term's: {loss.sync_share:g}",
+        "changed",
+        "an option: one that has learnt from half of the training clips, and stays as it is, may "
+        "be compared with T",
+        "Prajwal et al. 2020; measured here",
+    ),
+    Choice(
         "when the MI term counts",
         "from the start",
         "after {loss.mi_from:.0%} of training; T learns from the first step, in every row alike, "
@@ -325,7 +334,8 @@ LEDGER = (
         "none",
         "share of windows from one: {train.mix:g}",
         "changed",
-        "the embedded corpus draws as many faces as are wanted",
+        "the embedded corpus draws as many faces as are wanted; portraits that wear the mouths of "
+        "clips (talking/portraits.py) have as many as there are pictures",
         "none",
     ),
     Choice(

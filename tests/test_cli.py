@@ -1,5 +1,6 @@
 """The command line: names, exit codes, one line for an error, and nothing slow before it."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from standins import write_hum, write_run
 
 from amie_core import cli
+from amie_core.config import changes_of, resolve
 from amie_core.data import store
 from amie_core.errors import UserError
 
@@ -39,6 +41,8 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         ("train --data x --out y --method lips", "'lips'"),
         ("train --data x --out y --devices 0", "--devices 0"),
         ("train --data none --out y", "none"),
+        ("train --data x --out y --changes train.stepz=1", "train.stepz"),
+        ("train --data x --out y --changes train.mix=half", "train.mix wants float"),
         ("talk --face none.png --audio b --out c.mp4", "none.png"),
         ("talk --face a --audio b --out", "--out"),
         ("talk --face -a.png --audio b --out c.mp4", "write ./-a.png"),
@@ -74,6 +78,24 @@ def test_the_public_flags_parse() -> None:
     assert (prepare.corpus, prepare.root, prepare.jobs) == ("lrw", Path("r"), 4)
     evaluate = parse("evaluate --run r --data d --split s --out f.json")
     assert (evaluate.run_folder, evaluate.split) == (Path("r"), "s")
+
+
+def test_settings_are_told_by_name_and_refused_by_type() -> None:
+    words = ["train.mix=1", "train.teacher=[0.5, 0]", "train.person=4", "level=true",
+             "model.compose=warp", "evaluate_clips=3", "train.steps=10"]  # fmt: skip
+    parsed = cli.parse(["train", "--data", "d", "--out", "o", "--changes", *words])
+    found = changes_of(parsed.changes)
+    assert found == {
+        "train.mix": 1.0, "train.teacher": (0.5, 0.0), "train.person": "4", "level": True,
+        "model.compose": "warp", "evaluate_clips": 3, "train.steps": 10,
+    }  # fmt: skip
+    assert type(found["train.mix"]) is float
+    assert resolve("smoke", changes=found).train.teacher == (0.5, 0.0)
+    wrong = ("train.mix=NaN", "train.mix", "model=3", "x=1", "model.compose=foo", "train.steps=1.5",
+             "attention.enabled=1", "train.teacher=[1]", 'train.teacher=["a", 1]')  # fmt: skip
+    for word in wrong:
+        with pytest.raises(UserError, match=re.escape(word.partition("=")[0])):
+            changes_of([word])
 
 
 def test_help_loads_nothing_heavy() -> None:

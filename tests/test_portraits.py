@@ -1,7 +1,5 @@
 """Portraits that wear the mouth of a clip: whose movement, whose face, what is refused."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +7,10 @@ import pytest
 from PIL import Image
 from tiny import TINY
 
-from amie_core import config
+from amie_core import cli, config
 from amie_core.config import SAMPLE_RATE
-from amie_core.data import corpora, store
+from amie_core.data import store
 from amie_core.data.alignment import lip_opening, similarity, transform
-from amie_core.data.prepare import prepare
-from amie_core.errors import UserError
 from amie_core.talking import portraits
 from amie_core.training.windows import Windows
 
@@ -61,7 +57,7 @@ def test_prepared_portraits_train_beside_real_clips(
     pictures: Path, tiny_corpus: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "prepared"
-    done = prepare("portraits", pictures, out, jobs=1, mouths=tiny_corpus)
+    done = portraits.prepare_portraits(pictures, tiny_corpus, out, jobs=1)
     assert (done.ok, done.rejected) == (3, 1)
     table = store.read_manifest(out)
     assert "face" in table[table["speaker"] == "wall"]["reason"].item()
@@ -70,7 +66,8 @@ def test_prepared_portraits_train_beside_real_clips(
     clip = store.load_clip(out, rows.iloc[0])
     aligned = transform(clip.landmarks, similarity(clip.landmarks))
     assert np.abs(aligned - clip.landmarks).max() < 1  # it lies as every prepared face does
-    assert prepare("portraits", pictures, out, jobs=1, mouths=tiny_corpus) == done  # nothing anew
+    again = portraits.prepare_portraits(pictures, tiny_corpus, out, jobs=1)
+    assert again == done  # nothing anew
     mixed = config.with_changes(TINY, {"train.mix": 0.5})
     windows = Windows(tiny_corpus, mixed, 0, also=out, progress=False)
     assert windows.batch(0).frames.shape[:2] == (TINY.train.batch, TINY.train.unroll)
@@ -81,23 +78,28 @@ def test_prepared_portraits_train_beside_real_clips(
 
 
 def test_the_mouth_hangs_on_the_pictures_name_alone(pictures: Path, tiny_corpus: Path) -> None:
-    every = corpora.corpus("portraits", pictures, mouths=tiny_corpus)
+    every = sorted(pictures.iterdir())
+    every = list(portraits.sources(every, tiny_corpus))
     alone = list(portraits.sources([Path("elsewhere/p1.png")], tiny_corpus))
     assert [s.speaker for s in every] == ["p0", "p1", "p2", "wall"]
     assert alone[0].utterance == every[1].utterance
     assert {source.split for source in every} == {"train"}
 
 
-def test_what_is_missing_is_said(pictures: Path, tiny_corpus: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="need --mouths"):
-        corpora.corpus("portraits", pictures)
-    with pytest.raises(UserError, match="goes with --corpus portraits"):
-        prepare("folder", pictures, tmp_path / "a", mouths=tiny_corpus)
+def test_what_is_missing_is_said(
+    pictures: Path, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     (tmp_path / "none").mkdir()
-    with pytest.raises(UserError, match="no clips under"):
-        corpora.corpus("portraits", tmp_path / "none", mouths=tiny_corpus)
-    command = [sys.executable, "-m", "amie_core.cli", "prepare", "--corpus", "portraits"]
-    command += ["--root", str(pictures), "--out", str(tmp_path / "b")]
-    said = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert said.returncode == 2 and "need --mouths" in said.stderr
-    assert len(said.stderr.splitlines()) == 1
+    refused = {
+        f"portraits --root {pictures}": "need --mouths",
+        f"portraits --root none --mouths {tiny_corpus}": "no clips under none",
+        f"portraits --root nowhere --mouths {tiny_corpus}": "nowhere is not a folder",
+        f"portraits --root {pictures} --mouths none": "none holds no prepared clips",
+        f"folder --root {pictures} --mouths {tiny_corpus}": "goes with --corpus portraits",
+    }
+    monkeypatch.chdir(tmp_path)
+    for words, said in refused.items():
+        assert cli.main(["prepare", "--out", "out", "--corpus", *words.split()]) == 2
+        told = capsys.readouterr().err
+        assert said in told and told.count("\n") == 1, told

@@ -1,6 +1,4 @@
-"""Corpora as lists of sources: GRID, LRW, any folder of videos, the drawn corpus, and portraits
-with the mouths of another corpus.
-"""
+"""Corpora as lists of sources: GRID, LRW, any folder of videos, and the drawn corpus."""
 
 import contextlib
 import csv
@@ -32,35 +30,41 @@ HELD_OUT = 0.1  # share of the other speakers' utterances (and of a folder's) ke
 
 def corpus(
     name: str, root: str | Path | None = None, *, identities: int = 12, utterances: int = 8,
-    seed: int = 0, mouths: str | Path | None = None,
+    seed: int = 0,
 ) -> list[Source]:  # fmt: skip
-    """All clips of a corpus, "synthetic", "portraits" or one of CORPORA, by speaker and utterance.
+    """All clips of a corpus, "synthetic" or one of CORPORA, by speaker and utterance.
 
     root: the corpus's folder (none for the drawn one); identities, utterances and seed are the
-    drawn corpus's; mouths: prepared clips whose mouths portraits get. A `splits.csv` in the root
-    (speaker, utterance, split) wins over the rule. UserError: unknown name, no such folder, nothing
-    in it, or an unreadable splits.csv.
+    drawn corpus's. A `splits.csv` in the root (speaker, utterance, split) wins over the rule.
+    UserError: unknown name, no such folder, nothing in it, or an unreadable splits.csv.
     """
     if name == "synthetic":
         from amie_core.data.synthetic.corpus import sources as drawn
 
         return list(drawn(identities=identities, utterances=utterances, seed=seed))
-    if name not in (*CORPORA, "portraits"):
-        choices = ", ".join(["synthetic", *CORPORA, "portraits"])
+    if name not in CORPORA:
+        choices = ", ".join(["synthetic", *CORPORA])
         raise UserError(f"unknown corpus {name!r}: choose one of {choices}")
+    root = folder_of(name, root)
+    return listed(name, CORPORA[name](root), root)
+
+
+def folder_of(name: str, root: str | Path | None) -> Path:
+    """A corpus's folder (UserError: there is none)."""
     if root is None or not Path(root).is_dir():
         raise UserError(f"corpus {name}: {root} is not a folder: give --root the corpus's folder")
-    root = Path(root)
-    if name == "portraits":
-        from amie_core.talking.portraits import sources as worn
+    return Path(root)
 
-        named = _named(worn(files_in(root, PICTURES), mouths), root)
-    else:
-        named = _named(CORPORA[name](root), root)
-    sources = sorted(named, key=lambda s: (s.speaker, s.utterance))
-    if not sources:
+
+def listed(name: str, sources: Iterable[Source], root: Path) -> list[Source]:
+    """What was found in a corpus's folder, in order, under names of its own, by its splits.csv.
+
+    UserError: nothing was found; an unreadable splits.csv.
+    """
+    found = sorted(_named(sources, root), key=lambda s: (s.speaker, s.utterance))
+    if not found:
         raise UserError(f"corpus {name}: no clips under {root} in that corpus's layout")
-    return _with_splits(sources, root / "splits.csv")
+    return _with_splits(found, root / "splits.csv")
 
 
 def video_source(speaker: str, utterance: str, split: str, path: Path, word: str = "") -> Source:

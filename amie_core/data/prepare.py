@@ -196,30 +196,26 @@ def prepare(
     utterances: int = 8,
     seed: int = 0,
     shard: tuple[int, int] | None = None,
-    mouths: str | Path | None = None,
+    listed: tuple[list[Source], dict[str, Any]] | None = None,
 ) -> Summary:
     """Prepare a corpus into `out` (see store); a second call does what is still to be done.
 
     jobs: processes, by default one a core; mfcc_rate: 16000, or 5000 as the paper says; backend:
-    see faces.backend; identities, utterances, seed: of the drawn corpus; mouths: what portraits
-    get (`corpora.corpus`). shard: (i, n) does the i-th of n parts alone, beside others at work in
-    the same folder; the call without it gathers what they have done, and does the rest. UserError:
+    see faces.backend; identities, utterances, seed: of the drawn corpus. shard: (i, n) does the
+    i-th of n parts alone, beside others at work in the same folder; the call without it gathers
+    what they have done, and does the rest. listed: clips of a corpus that is none of
+    `corpora.CORPORA`, whose landmarks are known, and the settings that made them. UserError:
     unusable root, a target that cannot be written or was prepared with other settings.
     """
     from amie_core.machine import progress_bar
 
     out = Path(out)
-    if mouths is not None and corpus != "portraits":
-        raise UserError(f"corpus {corpus}: --mouths goes with --corpus portraits")
     drawn: dict[str, Any] = {"identities": identities, "utterances": utterances, "seed": seed}
-    sources = corpora.corpus(corpus, root, **drawn, mouths=mouths)
-    own: dict[str, Any] = {}
+    sources, own = listed or (corpora.corpus(corpus, root, **drawn), {})
     if corpus == "synthetic":
         from amie_core.data.synthetic.corpus import drawing
 
         own = drawn | {"drawing": drawing()}
-    elif corpus == "portraits" and mouths is not None:
-        own = {"mouths": store.digest(mouths)}
     finder = "exact" if own else faces.backend(backend).name
     settings = {
         "version": store.VERSION,

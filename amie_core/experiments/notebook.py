@@ -129,10 +129,8 @@ def sources(settings: Settings) -> list[Source]:
     from amie_core.data.corpora import corpus
 
     scale = settings.scale
-    return corpus(
-        settings.corpus, settings.data or None, identities=scale.identities,
-        utterances=scale.utterances,
-    )  # fmt: skip
+    drawn = {"identities": scale.identities, "utterances": scale.utterances}
+    return corpus(settings.corpus, settings.data or None, **drawn)
 
 
 def prepared_folder(settings: Settings) -> Path:

@@ -11,13 +11,14 @@ import functools
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
 from amie_core.config import FACE_SIZE, FPS, SAMPLE_RATE
-from amie_core.data import alignment, store
+from amie_core.data import alignment, corpora, prepare, store
 from amie_core.data.raw_clip import RawClip, Source
 from amie_core.errors import UserError
 from amie_core.model import lips
@@ -32,14 +33,27 @@ SQUARE = 112  # px at 256 around the mouth that hold all that is between the lip
 FINEST = 1.5  # px of the picture a px at 256: larger portraits are made smaller
 
 
-def sources(pictures: Iterable[Path], mouths: str | Path | None) -> Iterator[Source]:
-    """A clip a picture, its mouth of a training clip of the prepared folder `mouths`.
+def prepare_portraits(
+    root: str | Path | None, mouths: str | Path | None, out: str | Path, **more: Any
+) -> prepare.Summary:
+    """Prepare the pictures of a folder with the mouths of the prepared clips `mouths`.
 
-    Which clip, and where in it, hangs on the picture's name alone; every speaker is worn as often.
-    UserError: no folder, or nothing to train on in it.
+    more: see `data.prepare.prepare`. UserError: as there; no pictures, or no clips to train on.
     """
     if mouths is None:
         raise UserError("portraits need --mouths, a folder of prepared clips whose mouths they get")
+    folder = corpora.folder_of("portraits", root)
+    found = sources(corpora.files_in(folder, corpora.PICTURES), mouths)
+    listed = corpora.listed("portraits", found, folder), {"mouths": store.digest(mouths)}
+    return prepare.prepare("portraits", folder, out, listed=listed, **more)
+
+
+def sources(pictures: Iterable[Path], mouths: str | Path) -> Iterator[Source]:
+    """A clip a picture, its mouth of a training clip of the prepared folder `mouths`.
+
+    Which clip, and where in it, hangs on the picture's name alone; every speaker is worn as often.
+    UserError: nothing to train on in the folder.
+    """
     clips = store.clips(mouths, "train")
     by_speaker = [part.to_dict("records") for _, part in clips.groupby("speaker")]
     for path in pictures:
