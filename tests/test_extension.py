@@ -197,6 +197,6 @@ def test_the_command_line_offers_what_the_dicts_hold() -> None:
         name: set(re.findall(r"'([\w-]+)'", str(get_type_hints(kind)[name])))
         for kind, name in ((cli.Prepare, "corpus"), (cli.Train, "method"), (cli.Train, "row"))
     }
-    assert offered["corpus"] == {"synthetic", *corpora.CORPORA}
+    assert offered["corpus"] == {"synthetic", "portraits", *corpora.CORPORA}
     assert offered["method"] == set(config.METHODS) == set(method.MAKERS)
     assert offered["row"] == set(config.ABLATION)
