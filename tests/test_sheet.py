@@ -10,7 +10,7 @@ from standins import write_hum
 
 from amie_core.errors import UserError
 from amie_core.evaluation.contact_sheet import median_clip
-from amie_core.talking.stills_sheet import APART, open_moments, talking_sheet
+from amie_core.talking.stills_sheet import APART, open_moments, talking_sheet, worn_sheet
 
 
 def result(*correlations: float | None) -> dict:
@@ -44,3 +44,12 @@ def test_a_sheet_of_stills_that_speak(tmp_path: Path) -> None:
     assert sheet.shape == (2 * 64, 8 * 64, 3) and (sheet[:64] == sheet[64:]).all()
     still, first = sheet[:64, :64], sheet[:64, 64:128]
     assert np.abs(still[:32] - first[:32]).max() <= 1  # above the mouth nothing is changed
+
+
+def test_a_sheet_of_prepared_clips(tiny_corpus: Path, tmp_path: Path) -> None:
+    worn_sheet(tiny_corpus, tmp_path / "a.png", count=3, size=32, moments=2)
+    sheet = np.asarray(Image.open(tmp_path / "a.png"))
+    assert sheet.shape == (64, 192, 3)  # two beside each other, the fourth place left white
+    assert (sheet[32:, 96:] == 255).all() and not (sheet[32:, :96] == 255).all()
+    worn_sheet(tiny_corpus, tmp_path / "b.png", count=3, size=32, moments=2)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

@@ -38,7 +38,6 @@ def talking_sheet(
     does.
     """
     import numpy as np
-    from PIL import Image
 
     from amie_core.data.alignment import warp
     from amie_core.files import SHIPPED
@@ -54,7 +53,35 @@ def talking_sheet(
         shown = [frames[k] for k in open_moments(frames, moments)]
         shown += frames[:1] * (moments - len(shown))
         rows.append(np.hstack([warp(still.picture, still.matrix, size), *shown]))
-    rows += [np.full_like(rows[0], 255)] * (-len(rows) % across)
+    _save(rows, across, out)
+
+
+def worn_sheet(
+    prepared: Path, out: Path, count: int = 8, size: int = 192, moments: int = 3, across: int = 2,
+    seed: int = 0,
+) -> None:  # fmt: skip
+    """Write a picture of prepared clips, as portraits that wear mouths are: drawn by seed, of each
+    the first frame and the moments of `open_moments`. UserError: no prepared folder.
+    """
+    import numpy as np
+
+    from amie_core.data import store
+
+    clips = store.clips(prepared)
+    rows = []
+    for place in np.random.default_rng(seed).permutation(len(clips))[:count].tolist():
+        frames = list(store.load_clip(prepared, clips.iloc[place], size=size).frames)
+        shown = [frames[0], *(frames[k] for k in open_moments(frames, moments))]
+        rows.append(np.hstack(shown + frames[:1] * (1 + moments - len(shown))))
+    _save(rows, across, out)
+
+
+def _save(rows: "list[np.ndarray]", across: int, out: Path) -> None:
+    """Pictures of one size as a sheet, `across` side by side."""
+    import numpy as np
+    from PIL import Image
+
+    rows = rows + [np.full_like(rows[0], 255)] * (-len(rows) % across)
     sheet = np.vstack([np.hstack(rows[k : k + across]) for k in range(0, len(rows), across)])
     out.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(sheet).save(out, optimize=True, quality=88)  # PNG knows no quality
