@@ -141,7 +141,7 @@ LEDGER = (
         "the model's",
         "the model's; of the model that ships in widths of the face's own mouth: as large as the "
         "voice moved its own in training, or the usual size where it is not known (--movement "
-        "scales it)",
+        "scales it), then with half of what does not open the mouth",
         "changed",
         "a model of pixels moved the lips of unknown faces a tenth to twice as far as they do",
         "tried here",
