@@ -70,6 +70,8 @@ def test_rows_of_portraits_make_a_curve_and_another_corpus_a_table_of_its_own(
     table = picture_side.table(more, "elsewhere")
     assert table.loc["the row portraits_500", "inside"] == "24.0 (-6.0 [-6.0, -6.0])"
     assert set(picture_side.table(more)["auc"]) == {"–"}
+    few = picture_side.table(more, formats={"inside": ".0f"})
+    assert few.loc["the row portraits_100", "inside"] == "19 (-1 [-1, -1])"
     panels = picture_side.portraits(more).axes
     lines = {line.get_label(): line.get_xydata().tolist() for line in panels[0].get_lines()}
     assert lines["val"] == [[0, 20], [100, 19], [500, 17]]

@@ -20,13 +20,16 @@ OURS = "ours"
 GROUPS = {"val": ("val_seen", "val_unseen"), "elsewhere": ("elsewhere",)}  # splits of each
 FORMATS = {"psnr": ".2f", "ssim": ".4f", "inside": ".1f", "detail": ".2f", "phi": ".3f",
            "auc": ".3f"}  # fmt: skip
+# Of cells/sync: tests/benchmarks/bench_sync.py.
+SYNC_FORMATS = {"lip_correlation_speech": ".2f", "lip_variance_ratio": ".2f",
+                "lmd_mouth_mean_256": ".2f", "psnr_rgb": ".2f", "auc": ".3f"}  # fmt: skip
 CURVES = {"inside": "error between open lips, of 255", "detail": "detail there / real",
           "phi": "φ around the mouth / copied"}  # fmt: skip
 
 
-def read() -> list[dict[str, Any]]:
-    """The deposited cells, those of the model that ships first."""
-    found = [json.loads(path.read_text()) for path in sorted(deposits("talk").glob("*_*.json"))]
+def read(folder: str = "talk") -> list[dict[str, Any]]:
+    """The deposited cells, those of the model as it is first."""
+    found = [json.loads(path.read_text()) for path in sorted(deposits(folder).glob("*_*.json"))]
     return sorted(found, key=lambda cell: (cell["row"] != OURS, cell["row"], cell["seed"]))
 
 
@@ -37,17 +40,19 @@ def values(cell: Mapping[str, Any], column: str, group: str = "val") -> dict[str
             for speaker, told in speakers.items() if told.get(column) is not None}  # fmt: skip
 
 
-def table(found: list[dict[str, Any]], group: str = "val") -> pd.DataFrame:
+def table(
+    found: list[dict[str, Any]], group: str = "val", formats: Mapping[str, str] = FORMATS
+) -> pd.DataFrame:
     """A line a change: means over speakers, then over seeds; in brackets the difference to the
-    model that ships, seed by seed, with its 95 % interval (Student's t).
+    model as it is, seed by seed, with its 95 % interval (Student's t).
 
     Cells that were not measured on the group have no line, columns that a cell lacks no value.
     """
     lines: dict[str, dict[str, str]] = {}
-    rows = _by_row([cell for cell in found if values(cell, "phi", group)])
+    rows = _by_row([cell for cell in found if any(values(cell, name, group) for name in formats)])
     for row, cells in rows.items():
         line = {"seeds": str(len(cells))}
-        for column, form in FORMATS.items():
+        for column, form in formats.items():
             own = _of_seeds(cells, column, group)
             line[column] = f"{np.mean(list(own.values())):{form}}" if own else "–"
             apart = ablation.difference(own, _of_seeds(rows.get(OURS, []), column, group))
