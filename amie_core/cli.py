@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tyro.conf import Positional, arg, subcommand
+from tyro.conf import Positional, UseAppendAction, arg, subcommand
 
 from amie_core.config import ABLATION, METHODS, MOVEMENT, PROFILES, changes_of, resolve
 from amie_core.errors import UserError
@@ -121,8 +121,9 @@ class Train:
     seed: Annotated[int, arg(help="of weights, batches and attention rates")] = 0
     devices: Annotated[int, arg(help="processes (DDP)")] = 1
     steps: Annotated[int | None, arg(help="instead of the profile's")] = None
-    changes: Annotated[
-        tuple[str, ...], arg(help="other settings of the profile, as train.mix=0.5 (config.py)")
+    change: Annotated[
+        UseAppendAction[tuple[str, ...]],
+        arg(help="another setting of the profile, train.mix=0.5 (config.py); may be repeated"),
     ] = ()
 
     def run(self) -> int:
@@ -130,7 +131,9 @@ class Train:
         for name, value in (("devices", self.devices), ("steps", self.steps)):
             if value is not None and value < 1:
                 raise UserError(f"--{name} {value}: must be at least 1")
-        changes = changes_of(self.changes)
+        changes = changes_of(self.change)
+        if taken := changes.keys() & ABLATION[self.row].keys():
+            raise UserError(f"--change {min(taken)}: row {self.row!r} sets it itself")
         changes |= {} if self.steps is None else {"train.steps": self.steps}
         from amie_core.data.store import settings
 

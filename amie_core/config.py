@@ -293,9 +293,14 @@ def _place(base: Profile, key: str) -> tuple[Any, str, str]:
     """Whose setting it is, the part's name (empty: the profile's own), the setting's."""
     part, _, name = key.rpartition(".")
     target = getattr(base, part, None) if part else base
-    if not dataclasses.is_dataclass(target) or not hasattr(target, name):
+    if not dataclasses.is_dataclass(target) or name not in {
+        entry.name for entry in dataclasses.fields(target)
+    }:
         raise UserError(f"unknown setting {key!r} (settings read like train.steps)")
     return target, part, name
+
+
+UNFIT = object()  # no value of a setting, as None is of some
 
 
 def changes_of(words: Iterable[str]) -> dict[str, Any]:
@@ -311,32 +316,35 @@ def changes_of(words: Iterable[str]) -> dict[str, Any]:
             told = json.loads(text)
         except ValueError:
             told = text
-        for value in (told, text):  # a name may read like a number
-            if (fitting := _fitting(value, kind)) is not None:
-                found[key] = fitting
-                break
-        else:
+        fitting = _fitting(told, kind)
+        if fitting is UNFIT:  # a name may read like a number
+            fitting = _fitting(text, kind)
+        if fitting is UNFIT:
             wanted = kind.__name__ if isinstance(kind, type) else str(kind)
             raise UserError(f"{word}: {key} wants {wanted.removeprefix('typing.')}")
+        least = 0 if name in ("warmup", "identity_gap") else 1
+        if type(fitting) is int and fitting < least:
+            raise UserError(f"{word}: {key} must be at least {least}")
+        found[key] = fitting
     return found
 
 
 def _fitting(value: Any, kind: Any) -> Any:
-    """The value as that type has it, None where it is none."""
+    """The value as that type has it, UNFIT where it is none."""
     origin, kinds = get_origin(kind), get_args(kind)
     if origin is Literal:
-        return value if value in kinds else None
+        return value if value in kinds else UNFIT
     if origin is tuple:
         if not isinstance(value, list) or len(value) != len(kinds):
-            return None
+            return UNFIT
         parts = tuple(map(_fitting, value, kinds))
-        return None if None in parts else parts
+        return UNFIT if UNFIT in parts else parts
     if kinds:  # one of several
-        return next((one for k in kinds if (one := _fitting(value, k)) is not None), None)
+        return next((one for k in kinds if (one := _fitting(value, k)) is not UNFIT), UNFIT)
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
-        return None
+        return UNFIT
     return value
 
 

@@ -41,8 +41,9 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         ("train --data x --out y --method lips", "'lips'"),
         ("train --data x --out y --devices 0", "--devices 0"),
         ("train --data none --out y", "none"),
-        ("train --data x --out y --changes train.stepz=1", "train.stepz"),
-        ("train --data x --out y --changes train.mix=half", "train.mix wants float"),
+        ("train --data x --out y --change train.stepz=1", "train.stepz"),
+        ("train --data x --out y --row b --change loss.mi=0.1", "row 'b' sets it itself"),
+        ("train --data x --out y --change train.mix=half", "train.mix wants float"),
         ("talk --face none.png --audio b --out c.mp4", "none.png"),
         ("talk --face a --audio b --out", "--out"),
         ("talk --face -a.png --audio b --out c.mp4", "write ./-a.png"),
@@ -82,17 +83,18 @@ def test_the_public_flags_parse() -> None:
 
 def test_settings_are_told_by_name_and_refused_by_type() -> None:
     words = ["train.mix=1", "train.teacher=[0.5, 0]", "train.person=4", "level=true",
-             "model.compose=warp", "evaluate_clips=3", "train.steps=10"]  # fmt: skip
-    parsed = cli.parse(["train", "--data", "d", "--out", "o", "--changes", *words])
-    found = changes_of(parsed.changes)
+             "model.compose=warp", "evaluate_clips=null", "train.steps=10"]  # fmt: skip
+    told = [part for word in words for part in ("--change", word)]
+    found = changes_of(cli.parse(["train", "--data", "d", "--out", "o", *told]).change)
     assert found == {
         "train.mix": 1.0, "train.teacher": (0.5, 0.0), "train.person": "4", "level": True,
-        "model.compose": "warp", "evaluate_clips": 3, "train.steps": 10,
+        "model.compose": "warp", "evaluate_clips": None, "train.steps": 10,
     }  # fmt: skip
     assert type(found["train.mix"]) is float
     assert resolve("smoke", changes=found).train.teacher == (0.5, 0.0)
     wrong = ("train.mix=NaN", "train.mix", "model=3", "x=1", "model.compose=foo", "train.steps=1.5",
-             "attention.enabled=1", "train.teacher=[1]", 'train.teacher=["a", 1]')  # fmt: skip
+             "attention.enabled=1", "train.teacher=[1]", 'train.teacher=["a", 1]', "model.widths=3",
+             "train.steps=0", "train.warmup=-1", "evaluate_clips=0", "model.__doc__=a")  # fmt: skip
     for word in wrong:
         with pytest.raises(UserError, match=re.escape(word.partition("=")[0])):
             changes_of([word])

@@ -15,7 +15,8 @@ class RawClip:
     frames: RGB pictures (h, w, 3) uint8, one a 1/25 s, an iterable read once, None where the
     stream has lost one; fps: pictures a second before they were put on that clock;
     audio: mono at 16 kHz in [-1, 1], or None when the clip has no sound;
-    landmarks: the 68 points in pixels where they are known exactly (drawn clips), else None;
+    landmarks: the 68 points in pixels where they are known exactly (clips that are drawn or
+    made), else None;
     notes: what reading had to repair, choices: what it had to choose (of several sound tracks);
     one phrase each.
     """

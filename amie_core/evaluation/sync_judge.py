@@ -78,6 +78,8 @@ def train_judge(
     if beside_expert:
         names = zip(table["speaker"], table["utterance"], strict=True)
         table = table[[not corpora.of_expert(*name) for name in names]]
+        if table.empty:
+            raise UserError(f"{data}: too few training clips for a judge beside an expert")
     places = places_in(int(table["frames"].median()))
     need = SPAN + places * APART
     table = table[table["frames"] >= need]

@@ -20,6 +20,7 @@ OURS = "ours"
 GROUPS = {"val": ("val_seen", "val_unseen"), "elsewhere": ("elsewhere",)}  # splits of each
 FORMATS = {"psnr": ".2f", "ssim": ".4f", "inside": ".1f", "detail": ".2f", "phi": ".3f",
            "auc": ".3f"}  # fmt: skip
+BEYOND = {name: form for name, form in FORMATS.items() if name != "auc"}  # elsewhere: not judged
 # Of cells/sync: tests/benchmarks/bench_sync.py.
 SYNC_FORMATS = {"lip_correlation_speech": ".2f", "lip_variance_ratio": ".2f",
                 "lmd_mouth_mean_256": ".2f", "psnr_rgb": ".2f", "auc": ".3f"}  # fmt: skip
@@ -96,7 +97,7 @@ def portraits(found: list[dict[str, Any]]) -> Figure:
 
 
 def made_by(found: list[dict[str, Any]]) -> dict[str, Any]:
-    """Where the cells come from."""
+    """Where cells of the picture's side come from."""
     return {
         "profile": "talk", "corpus": "grid", "split": "val_seen, val_unseen; elsewhere",
         "seeds": sorted({cell["seed"] for cell in found}),

@@ -8,8 +8,10 @@ Made, not filmed: for training alone, so every one is of the split `train`.
 
 import dataclasses
 import functools
+import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from amie_core.config import FACE_SIZE, FPS, SAMPLE_RATE
-from amie_core.data import alignment, corpora, prepare, store
+from amie_core.data import alignment, corpora, faces, prepare, store
 from amie_core.data.raw_clip import RawClip, Source
 from amie_core.errors import UserError
 from amie_core.model import lips
@@ -43,27 +45,33 @@ def prepare_portraits(
     if mouths is None:
         raise UserError("portraits need --mouths, a folder of prepared clips whose mouths they get")
     folder = corpora.folder_of("portraits", root)
-    found = sources(corpora.files_in(folder, corpora.PICTURES), mouths)
-    listed = corpora.listed("portraits", found, folder), {"mouths": store.digest(mouths)}
+    if more.pop("backend", "auto") != "auto":
+        raise UserError("--backend: faces of portraits are found as `amie talk` finds them: auto")
+    found = corpora.listed("portraits", sources(folder, mouths), folder)
+    listed = found, {"mouths": store.digest(mouths), "finder": faces.backend().name}
     return prepare.prepare("portraits", folder, out, listed=listed, **more)
 
 
-def sources(pictures: Iterable[Path], mouths: str | Path) -> Iterator[Source]:
-    """A clip a picture, its mouth of a training clip of the prepared folder `mouths`.
+def sources(root: Path, mouths: str | Path) -> Iterator[Source]:
+    """A clip a picture below `root`, its mouth of a training clip of the prepared folder `mouths`.
 
-    Which clip, and where in it, hangs on the picture's name alone; every speaker is worn as often.
-    UserError: nothing to train on in the folder.
+    Each picture is a speaker. Which clip, and where in it, hangs on the picture's place below the
+    root alone; every speaker is worn as often. UserError: nothing to train on in `mouths`.
     """
+    pictures = [path.relative_to(root) for path in corpora.files_in(root, corpora.PICTURES)]
+    stems = Counter(path.with_suffix("") for path in pictures)
     clips = store.clips(mouths, "train")
     by_speaker = [part.to_dict("records") for _, part in clips.groupby("speaker")]
     for path in pictures:
-        random = np.random.default_rng(zlib.crc32(path.stem.encode()))
+        own = path.with_suffix("") if stems[path.with_suffix("")] == 1 else path
+        who = "_".join(own.parts)
+        random = np.random.default_rng(zlib.crc32(os.fsencode(who)))
         rows = by_speaker[random.integers(len(by_speaker))]
         row = rows[random.integers(len(rows))]
         first = int(random.integers(max(row["frames"] - FRAMES, 0) + 1))
-        reader = functools.partial(worn, path, Path(mouths), row["file"], first)
+        reader = functools.partial(worn, root / path, Path(mouths), row["file"], first)
         said = "_".join(filter(None, (row["speaker"], row["utterance"])))
-        yield Source(path.stem, said, "train", path, reader)
+        yield Source(who, said, "train", root / path, reader)
 
 
 def worn(portrait: Path, folder: Path, file: str, first: int) -> RawClip:

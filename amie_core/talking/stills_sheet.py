@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from amie_core.errors import UserError
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -61,13 +63,16 @@ def worn_sheet(
     seed: int = 0,
 ) -> None:  # fmt: skip
     """Write a picture of prepared clips, as portraits that wear mouths are: drawn by seed, of each
-    the first frame and the moments of `open_moments`. UserError: no prepared folder.
+    the first frame and the moments of `open_moments`. UserError: no prepared folder, or nothing in
+    it.
     """
     import numpy as np
 
     from amie_core.data import store
 
     clips = store.clips(prepared)
+    if clips.empty:
+        raise UserError(f"{prepared}: no usable clip")
     rows = []
     for place in np.random.default_rng(seed).permutation(len(clips))[:count].tolist():
         frames = list(store.load_clip(prepared, clips.iloc[place], size=size).frames)

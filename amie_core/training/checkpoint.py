@@ -88,12 +88,14 @@ def run_name(run: Path) -> str:
 def begin_from(networks: nn.Module, run: Path) -> None:
     """Give the networks of a new run the weights of another one, all of them, its EMA included.
 
-    Output channels that the other run has not keep their own weights (they start at zero).
-    UserError: other sizes.
+    Output channels that the other run has not keep their own weights (they start at zero); so does
+    a sync expert, which has learnt from this run's own clips. UserError: other sizes.
     """
     tensors, _ = read_tensors(run / STATE)
     own = networks.state_dict()
     for name, mine in own.items():
+        if name.startswith("expert."):
+            continue
         theirs = tensors.get(f"networks.{name}")
         if theirs is not None and theirs.shape[1:] == mine.shape[1:]:
             mine = mine[: len(theirs)] if mine.ndim else mine

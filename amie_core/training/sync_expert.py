@@ -40,7 +40,10 @@ def made(profile: Profile) -> SyncNetwork:
 
 
 def heard(expert: SyncNetwork, batch: Batch, frames: Float[Tensor, "b k 3 s s"]) -> Heard:
-    """The middle sound of each window among the negatives of its clip."""
+    """The middle sound of each window among the negatives of its clip.
+
+    These lie away from their own frames: one in thirty may share two fifths of the middle's sound.
+    """
     b, k = frames.shape[:2]
     boxes = batch.lip_boxes.repeat_interleave(k, 0)
     crops = losses.crop_lips(frames.flatten(0, 1), boxes)
@@ -52,19 +55,28 @@ def heard(expert: SyncNetwork, batch: Batch, frames: Float[Tensor, "b k 3 s s"])
     return Heard(losses.sync(*cosines, expert.sharpness.exp()), accuracy)
 
 
+def shares(windows: Windows) -> Float[np.ndarray, " clips"]:
+    """How often each training clip is drawn: none of the judge's half, and no portrait, which may
+    say what these say. UserError: nothing is left.
+    """
+    names = zip(windows.rows["speaker"], windows.rows["utterance"], strict=True)
+    its = np.array([of_expert(*name) for name in names])
+    weights = windows.weights * (its & ~windows.rows["worn"].to_numpy(bool))
+    if not weights.any():
+        raise UserError("too few training clips for a sync expert beside a judge: it gets half")
+    return weights / weights.sum()
+
+
 def fit(expert: SyncNetwork, windows: Windows, steps: int | None = None) -> None:
     """Teach it, in place, what real clips show. UserError: none of the training clips is its own.
 
     Its standardisation is set before. steps: STEPS where None.
     """
     steps = STEPS if steps is None else steps
-    names = zip(windows.rows["speaker"], windows.rows["utterance"], strict=True)
-    its = np.array([of_expert(*name) for name in names])
-    if not its.any():
-        raise UserError("too few training clips for a sync expert beside a judge: it gets half")
     half = copy.copy(windows)  # the same clips laid, others drawn
-    half.weights = windows.weights * its / (windows.weights * its).sum()
-    expert.requires_grad_(True).train()
+    half.weights = shares(windows)
+    half.rank = 0  # every device gets the same expert
+    expert.to(windows.device).requires_grad_(True).train()
     optimizer = torch.optim.AdamW(expert.parameters(), LR, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=steps)
     for step in progress_bar(range(steps), "expert", shown=windows.progress):

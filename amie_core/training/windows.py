@@ -136,6 +136,8 @@ class Windows:
         self.weights = np.concatenate(weights)
         # Numbers of the clips whose mouths are their own: portraits wear those of others.
         self.filmed = np.flatnonzero(~rows["worn"].to_numpy(bool))
+        if not len(self.filmed):
+            raise UserError(f"{data}: portraits alone: they go beside filmed clips (--also)")
         names = rows["folder"] + " " + rows["speaker"]  # in order of folder, then of name
         self.speakers = np.unique(names, return_inverse=True)[1]
         self.speakers[(rows["speaker"] == "").to_numpy()] = -1

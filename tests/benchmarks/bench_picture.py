@@ -77,7 +77,7 @@ COLUMNS = {
     "inside": "mean error between the inner lips where they are open, of 255",
     "detail": "gradient energy there, over the real one's",
     "phi": "φ's distance over the square around the mouth, over the copied frame's",
-    "auc": "of a judge that has learnt from clips that no sync expert sees",
+    "auc": "of a judge that has learnt from clips that no sync expert sees; the sound levelled",
 }
 
 
@@ -194,7 +194,9 @@ def cell(row: str, seed: int, chosen: argparse.Namespace) -> dict[str, Any]:
         files = store.clips(folder, split).to_dict("records")
         for file in machine.progress_bar(files, f"{row}, seed {seed}, {name}", unit="clip"):
             clip = store.levelled(store.load_clip(folder, file), rate)
-            found[clip.speaker].append(measured(made, clip, phi, judge=judge))
+            # Levelled, another corpus sounds as the judge has heard none.
+            heard = judge if folder == data else None
+            found[clip.speaker].append(measured(made, clip, phi, judge=heard))
         splits[name] = {speaker: mean(rows, COLUMNS) for speaker, rows in found.items()}
     digests = [data] + ([chosen.portraits] if ROWS[row].portraits else [])
     return {
