@@ -17,6 +17,11 @@ from amie_core.training.windows import Windows
 EXPERT = config.with_changes(TINY, {"loss.sync_share": 0.2})
 
 
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync_expert, "BATCH", 12)
+
+
 def test_loss_is_a_softmax_over_own_and_other_sounds() -> None:
     own, others = torch.tensor([0.5, -0.25]), torch.tensor([[0.5, 0.5], [0.0, 0.25]])
     scores = 3.0 * torch.cat([own[:, None], others], 1)
@@ -28,7 +33,7 @@ def test_loss_is_a_softmax_over_own_and_other_sounds() -> None:
 
 def test_expert_learns_to_tell_own_sounds_apart(tiny_corpus: Path) -> None:
     torch.manual_seed(0)
-    changes = {"train.batch": 12, "train.unroll": 5, "train.augment": False}
+    changes = {"train.unroll": 5, "train.augment": False}
     profile = config.with_changes(EXPERT, changes)
     windows = Windows(tiny_corpus, profile, 0, progress=False)
     expert = sync_expert.made(profile)

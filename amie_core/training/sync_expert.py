@@ -15,14 +15,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from amie_core import losses
-from amie_core.config import Profile
+from amie_core.config import Profile, with_changes
 from amie_core.data.corpora import of_expert
 from amie_core.errors import UserError
 from amie_core.machine import progress_bar
 from amie_core.model.sync import SyncNetwork
 from amie_core.training.windows import Batch, Windows
 
-STEPS = 800
+STEPS, BATCH = 800, 32  # windows a step
 LR, DECAY = 2e-3, 0.02
 FIRST = 10**6  # its batches are others than those of G
 
@@ -75,6 +75,7 @@ def fit(expert: SyncNetwork, windows: Windows, steps: int | None = None) -> None
     steps = STEPS if steps is None else steps
     half = copy.copy(windows)  # the same clips laid, others drawn
     half.weights = shares(windows)
+    half.profile = with_changes(windows.profile, {"train.batch": BATCH})
     half.rank = 0  # every device gets the same expert
     expert.to(windows.device).requires_grad_(True).train()
     optimizer = torch.optim.AdamW(expert.parameters(), LR, weight_decay=DECAY)
