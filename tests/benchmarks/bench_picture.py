@@ -16,6 +16,7 @@ import argparse
 import shutil
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -24,18 +25,29 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from bench_faces import JUDGE_SIZE, OPEN, inner_energy, mean
+from torch import Tensor
 
 from amie_core import config, machine
 from amie_core.data import audio, store
-from amie_core.data.alignment import filled, lip_opening, scale
+from amie_core.data.alignment import (
+    filled,
+    lip_opening,
+    mouth_square,
+    pixels,
+    sample,
+    scale,
+    transform,
+)
 from amie_core.errors import UserError
 from amie_core.evaluation import metrics, sync_judge
 from amie_core.evaluation.reference_rows import Measured
 from amie_core.experiments.cells import deposits
 from amie_core.files import SHIPPED, alone, commit, write_json
-from amie_core.model import own_teeth, speaking
-from amie_core.model.lips import INNER, MOVED
-from amie_core.model.mouth import MouthGenerator
+from amie_core.model import mouth, own_teeth, speaking
+from amie_core.model.composition import Change
+from amie_core.model.generator import IdentityCode
+from amie_core.model.lips import INNER, MOVED, mouth_width
+from amie_core.model.mouth import MouthGenerator, tint
 from amie_core.model.own_teeth import Teeth
 from amie_core.model.painter import Painter
 from amie_core.model.sync import SyncNetwork
@@ -47,12 +59,49 @@ from amie_core.training.loop import train
 from amie_core.training.windows import Windows
 
 
+class Added(MouthGenerator):
+    """What is painted is added to what is moved: no teeth before lips, no dark before teeth."""
+
+    def change(self, identity: IdentityCode, audio: Tensor, previous: Tensor) -> Change:
+        made = super().change(identity, audio, previous)
+        light = tint(identity.face) / speaking.MIDDLE
+        return made._replace(colours=2 * made.colours - light)  # either way from nothing
+
+    def compose(self, identity: IdentityCode, made: Change) -> Tensor:
+        return identity.face + made.shade + identity.region * made.colours
+
+    def rolled(
+        self, still: Still, places: np.ndarray, windows: np.ndarray
+    ) -> Iterator[speaking.Painted]:
+        """`speaking.drawn`, where the painted frame is what stands between the lips."""
+        matrix = mouth_square(still.lip_box, self.canvas)
+        seen = sample(still.picture, pixels(matrix, self.image_size), self.image_size)
+        seen = seen.astype(np.float32) / 255
+        details = self.bank.details(speaking.tint(seen))
+        face = torch.from_numpy(seen).permute(2, 0, 1)[None]
+        own, there = (transform(points, matrix) for points in (still.points, places))
+        mouths = self.mouths(face, *(torch.from_numpy(points)[None] for points in (own, there)))
+        heard = self.audio(torch.from_numpy(windows.copy()))[None] + mouths.codes
+        code, previous = self.identity(face), face
+        for k, place in enumerate(places):
+            worn = code._replace(face=mouths.bases[:, k], region=mouths.inner[:, k])
+            made = self.change(worn, heard[:, k], previous)
+            previous = self.compose(worn, made).clamp(0, 1)
+            colours, shade = (
+                part[0].permute(1, 2, 0).numpy() for part in (previous, made.shade)
+            )
+            colours = colours + details.laid(there[k], mouth_width(own))
+            yield speaking.Painted(place, colours, shade)
+
+
 class Row(NamedTuple):
-    """What is changed: in words, of the settings, how many portraits are half of what is seen."""
+    """What is changed: in words, of the settings, how many portraits are half of what is seen, G.
+    """
 
     words: str
     changes: dict[str, Any]
     portraits: int = 0
+    generator: type[MouthGenerator] = MouthGenerator
 
 
 ROWS = {
@@ -64,6 +113,7 @@ ROWS = {
     "attention": Row("with dynamic attention", {"attention.enabled": True}),
     "plain": Row("pictures as they are: light, place and turn unchanged",
                  {"train.lighting": False, "train.geometry": False}),
+    "added": Row("what is painted covers nothing: it is added to what is moved", {}, 0, Added),
     "sync": Row("a frozen sync expert beside T", {"loss.sync_share": 0.2}),
     **{f"portraits_{n}": Row(f"half of what is seen: {n} portraits", {"train.mix": 0.5}, n)
        for n in (100, 200, 300, 400, 500)},
@@ -112,7 +162,11 @@ def some(portraits: Path, number: int, folder: Path) -> Path:
 
 def trained(row: str, seed: int, steps: int, data: Path, portraits: Path | None) -> MouthGenerator:
     """G of one cell; its Motion, which nothing here asks, has not learnt."""
-    with TemporaryDirectory() as folder, patch.object(motion, "fit", lambda *_, **__: {}):
+    with (
+        TemporaryDirectory() as folder,
+        patch.object(motion, "fit", lambda *_, **__: {}),
+        patch.object(mouth, "MouthGenerator", ROWS[row].generator),
+    ):
         also = None
         if number := ROWS[row].portraits:
             if portraits is None:
@@ -138,7 +192,10 @@ def shown(made: MouthGenerator, clip: store.PreparedClip, teeth: Teeth | None) -
         still.picture, np.eye(2, 3), still.points, made.canvas, made.image_size, teeth
     )
     sound = audio.windows(clip.mfcc, len(clip.frames))
-    drawn = speaking.drawn(made, still.picture, still.points, [(places, sound)])
+    if isinstance(made, Added):
+        drawn = made.rolled(still, places, sound)
+    else:
+        drawn = speaking.drawn(made, still.picture, still.points, [(places, sound)])
     return np.stack([painter.frame(one) for one in drawn])
 
 
