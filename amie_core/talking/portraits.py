@@ -27,11 +27,11 @@ from amie_core.model import lips
 from amie_core.model.own_teeth import skin_of
 from amie_core.model.painter import Painter
 from amie_core.model.speaking import Painted
-from amie_core.talking.closed_lips import movement
 from amie_core.talking.still import Still, open_still
 
 FRAMES = 30  # of a clip, at most, that a portrait wears: a window, and a frame well away from it
 SQUARE = 112  # px at 256 around the mouth that hold all that is between the lips
+EVERY = 4  # px at 256 between the places where the movement is worked out
 FINEST = 1.5  # px of the picture a px at 256: larger portraits are made smaller
 
 
@@ -112,13 +112,17 @@ def _frames(
     """The portrait with its landmarks at `places`, its lips over what clips' frames show there."""
     painter = Painter(still.picture, still.matrix, still.points, SQUARE, SQUARE)
     square = alignment.pixels(alignment.mouth_square(still.lip_box, SQUARE), SQUARE)
+    corner = -square[:, 2]  # a px of it is one of the face's
     light = skin_of(still.aligned(FACE_SIZE), still.points) / skin_of(frames[0], points[0])
-    axis = np.arange(FACE_SIZE, dtype=np.float32)
-    pixels = np.stack(np.meshgrid(axis, axis), -1)
+    pixels, coarse = (
+        np.stack(np.meshgrid(axis, axis), -1) + corner
+        for axis in (np.arange(SQUARE), np.arange((EVERY - 1) / 2, SQUARE, EVERY))
+    )
     nothing = np.zeros((SQUARE, SQUARE, 3), np.float32)
     for frame, own, place in zip(frames, points, places, strict=True):
-        source = pixels + movement(own, place)
+        moves = lips.Flow(own, coarse.reshape(-1, 2))(place).reshape(coarse.shape)
+        source = (pixels + cv2.resize(moves, (SQUARE, SQUARE))).astype(np.float32)
         # Both coordinates in one map leave the second empty, which cv2's stubs do not know.
-        moved = cv2.remap(frame, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-        inside = alignment.sample(moved, square, SQUARE).astype(np.float32) / 255
-        yield painter.frame(Painted(place, (inside * light).astype(np.float32), nothing))
+        inside = cv2.remap(frame, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+        colours = (inside * (light / 255)).astype(np.float32)
+        yield painter.frame(Painted(place, colours, nothing))
