@@ -74,7 +74,7 @@ def test_rows_of_portraits_make_a_curve_and_another_corpus_a_table_of_its_own(
     assert few.loc["the row portraits_100", "inside"] == "19 (-1 [-1, -1])"
     panels = picture_side.portraits(more).axes
     lines = {line.get_label(): line.get_xydata().tolist() for line in panels[0].get_lines()}
-    assert lines["val"] == [[0, 20], [100, 19], [500, 17]]
+    assert lines["seen"] == [[0, 20], [100, 19], [500, 17]] and lines["unseen"] == []
     assert lines["elsewhere"] == [[0, 30], [100, 28], [500, 24]]
     assert picture_side.made_by(more)["seeds"] == [0, 1]
     assert picture_side.portraits([]).axes  # nothing deposited: empty panels

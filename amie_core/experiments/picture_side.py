@@ -17,7 +17,8 @@ from amie_core.experiments.cells import deposits
 from amie_core.show.figures import MARKERS, PALETTE, STYLE, figure
 
 OURS = "ours"
-GROUPS = {"val": ("val_seen", "val_unseen"), "elsewhere": ("elsewhere",)}  # splits of each
+GROUPS = {"val": ("val_seen", "val_unseen"), "seen": ("val_seen",), "unseen": ("val_unseen",),
+          "elsewhere": ("elsewhere",)}  # fmt: skip # splits of each
 FORMATS = {"psnr": ".2f", "ssim": ".4f", "inside": ".1f", "detail": ".2f", "phi": ".3f",
            "auc": ".3f"}  # fmt: skip
 BEYOND = {name: form for name, form in FORMATS.items() if name != "auc"}  # elsewhere: not judged
@@ -80,11 +81,13 @@ def speakers(found: list[dict[str, Any]], column: str) -> pd.DataFrame:
 
 @rc_context(STYLE)
 def portraits(found: list[dict[str, Any]]) -> Figure:
-    """What so many portraits bring: a panel a column, a line a group, a dot a seed."""
+    """What so many portraits bring to faces seen in training, unseen ones and another corpus: a
+    panel a column, a line a group, a dot a seed.
+    """
     cells = [cell for cell in found if cell["row"] == OURS or cell.get("portraits")]
     fig = figure(7.4, 2.4)
     for axes, (column, title) in zip(fig.subplots(1, len(CURVES)), CURVES.items(), strict=True):
-        for k, group in enumerate(GROUPS):
+        for k, group in enumerate(name for name in GROUPS if name != "val"):
             dots = [(cell.get("portraits", 0), value) for cell in cells
                     for value in _of_seeds([cell], column, group).values()]  # fmt: skip
             means = pd.DataFrame(dots, columns=["at", "value"]).groupby("at")["value"].mean()
