@@ -7,8 +7,8 @@
 Every cell is a training of G under one change. Its mouths are moved by the landmarks of the real
 clips of val_seen and val_unseen, and of another corpus, so that nothing of how sound moves a mouth
 is in the figures: what is compared is what is painted. The rows of portraits need `amie prepare
---corpus portraits`. A cell is deposited in figures/cells/talk as it is finished, and not
-made again; several processes may work side by side. Prints a line a cell. `--teeth`: the model that
+--corpus portraits`. A cell is deposited in figures/cells/talk as it is finished, and not made
+again; several processes may work side by side. Prints a line a cell. `--teeth`: the model that
 ships, without and with the speaker's own teeth from another clip. Not a test: nothing is asserted.
 """
 
@@ -17,12 +17,14 @@ import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import rows
 import torch
 from bench_faces import JUDGE_SIZE, OPEN, inner_energy, mean
 from torch import Tensor
@@ -41,8 +43,7 @@ from amie_core.data.alignment import (
 from amie_core.errors import UserError
 from amie_core.evaluation import metrics, sync_judge
 from amie_core.evaluation.reference_rows import Measured
-from amie_core.experiments.cells import deposits
-from amie_core.files import SHIPPED, alone, commit, write_json
+from amie_core.files import SHIPPED
 from amie_core.model import mouth, own_teeth, speaking
 from amie_core.model.composition import Change
 from amie_core.model.generator import IdentityCode
@@ -94,12 +95,10 @@ class Added(MouthGenerator):
             yield speaking.Painted(place, colours, shade)
 
 
-class Row(NamedTuple):
-    """What is changed: in words, of the settings, how many portraits are half of what is seen, G.
-    """
+@dataclass(frozen=True)
+class Row(rows.Row):
+    """Also: how many portraits are half of what is seen; G."""
 
-    words: str
-    changes: dict[str, Any]
     portraits: int = 0
     generator: type[MouthGenerator] = MouthGenerator
 
@@ -150,11 +149,11 @@ class _Kept:
 
 def some(portraits: Path, number: int, folder: Path) -> Path:
     """A prepared folder of the first pictures alone, those of no use among them."""
-    rows = store.read_manifest(portraits)
-    if len(rows) < number:
-        raise UserError(f"{portraits}: {len(rows)} pictures, not {number}")
+    pictures = store.read_manifest(portraits)
+    if len(pictures) < number:
+        raise UserError(f"{portraits}: {len(pictures)} pictures, not {number}")
     folder.mkdir()
-    rows.iloc[:number].to_csv(folder / "manifest.csv", index=False)
+    pictures.iloc[:number].to_csv(folder / "manifest.csv", index=False)
     shutil.copy(portraits / "corpus.json", folder)
     (folder / "clips").symlink_to((portraits / "clips").resolve())
     return folder
@@ -254,14 +253,11 @@ def cell(row: str, seed: int, chosen: argparse.Namespace) -> dict[str, Any]:
             # Levelled, another corpus sounds as the judge has heard none.
             heard = judge if folder == data else None
             found[clip.speaker].append(measured(made, clip, phi, judge=heard))
-        splits[name] = {speaker: mean(rows, COLUMNS) for speaker, rows in found.items()}
+        splits[name] = {speaker: mean(clips, COLUMNS) for speaker, clips in found.items()}
     digests = [data] + ([chosen.portraits] if ROWS[row].portraits else [])
-    return {
-        "row": row, "words": ROWS[row].words, "changes": ROWS[row].changes,
-        "portraits": ROWS[row].portraits, "seed": seed, "steps": chosen.steps,
-        "data_digest": "+".join(map(store.digest, digests)), "commit": commit(),
-        "machine": machine.processor(), "columns": COLUMNS, "splits": splits,
-    }  # fmt: skip
+    digest = "+".join(map(store.digest, digests))
+    where = rows.told(row, ROWS[row], seed, chosen.steps, digest, COLUMNS)
+    return where | {"portraits": ROWS[row].portraits, "splits": splits}
 
 
 def compare_teeth(data: Path) -> None:
@@ -269,8 +265,7 @@ def compare_teeth(data: Path) -> None:
     made, phi = load_generator(SHIPPED)[0], Phi()
     assert isinstance(made, MouthGenerator)
     for split in SPLITS:
-        rows = store.clips(data, split)
-        for speaker, part in rows.groupby("speaker"):
+        for speaker, part in store.clips(data, split).groupby("speaker"):
             clips = [store.levelled(store.load_clip(data, row), config.PROFILES["talk"].mfcc_rate)
                      for row in part.to_dict("records")[:FEW]]  # fmt: skip
             teeth = [most_teeth(clip) for clip in clips]
@@ -290,29 +285,17 @@ def most_teeth(clip: store.PreparedClip) -> Teeth | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("data", type=Path, help="prepared GRID")
-    parser.add_argument("--rows", default=",".join(ROWS))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=400)
+    parser = rows.parser_of(__doc__, ROWS)
     parser.add_argument("--elsewhere", type=Path, help="prepared clips of another corpus")
     parser.add_argument("--portraits", type=Path, help="prepared portraits")
     parser.add_argument("--teeth", action="store_true", help="compare with a speaker's own teeth")
-    chosen = parser.parse_args()
+    chosen = rows.read(parser, ROWS)
     if chosen.teeth:
         return compare_teeth(chosen.data)
-    if unknown := set(chosen.rows.split(",")) - set(ROWS):
-        parser.error(f"no row {min(unknown)}: choose from {', '.join(ROWS)}")
     kept = _Kept()
     # A method of Windows, so that it is bound as one.
     with patch.object(Windows, "_lay", lambda *given, **more: kept(*given, **more)):
-        for seed in range(chosen.seeds):
-            for row in chosen.rows.split(","):
-                path = deposits("talk") / f"{row}_{seed}.json"
-                with alone(path):
-                    if not path.is_file():
-                        write_json(path, cell(row, seed, chosen))
-                print(path.name, flush=True)
+        rows.make("talk", chosen, lambda row, seed: cell(row, seed, chosen))
 
 
 if __name__ == "__main__":

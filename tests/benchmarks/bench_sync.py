@@ -8,27 +8,26 @@ A cell is deposited in figures/cells/sync as it is finished, and not made again.
 cell. Not a test: nothing is asserted.
 """
 
-import argparse
 import sys
 from collections import defaultdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import rows
 from bench_faces import mean
+from rows import Row
 
-from amie_core import config, machine
+from amie_core import config
 from amie_core.data import store
 from amie_core.evaluation import sync_judge
 from amie_core.evaluation.evaluate import Evaluation
-from amie_core.experiments.cells import deposits
-from amie_core.files import alone, commit, write_json
 from amie_core.training.loop import train
 
-ROWS: dict[str, tuple[str, dict[str, Any]]] = {
-    "ours": ("the paper's: T alone", {}),
-    "both": ("an expert beside T", {"loss.sync_share": 0.2}),
-    "expert": ("an expert instead of T", {"loss.sync_share": 0.2, "loss.mi": 0.0}),
+ROWS = {
+    "ours": Row("the paper's: T alone", {}),
+    "both": Row("an expert beside T", {"loss.sync_share": 0.2}),
+    "expert": Row("an expert instead of T", {"loss.sync_share": 0.2, "loss.mi": 0.0}),
 }
 SPLITS = ("val_seen", "val_unseen")
 COLUMNS = {
@@ -45,7 +44,7 @@ COLUMNS = {
 def cell(row: str, seed: int, steps: int, data: Path) -> dict[str, Any]:
     """What is deposited: by split and speaker, means over clips; how the expert fared in training.
     """
-    changes = config.CELL_SCALE["grid"] | ROWS[row][1] | {"train.steps": steps}
+    changes = config.CELL_SCALE["grid"] | ROWS[row].changes | {"train.steps": steps}
     settings = config.resolve("grid", "ours", changes)
     judge = sync_judge.judge_of(data, settings.model.image_size, beside_expert=True)
     splits: dict[str, dict[str, dict[str, float | None]]] = {}
@@ -60,31 +59,15 @@ def cell(row: str, seed: int, steps: int, data: Path) -> dict[str, Any]:
                                 "auc_real": sync_judge.judged(judge, clip.frames, clip).auc})
             for told in evaluation.found["model"]:
                 found[told["speaker"]].append(told)
-            splits[split] = {speaker: mean(rows, COLUMNS) for speaker, rows in found.items()}
+            splits[split] = {speaker: mean(clips, COLUMNS) for speaker, clips in found.items()}
     log = {name: last[name] for name in last if name.startswith(("sync", "t_acc", "mi_share"))}
-    return {
-        "row": row, "words": ROWS[row][0], "changes": ROWS[row][1], "seed": seed, "steps": steps,
-        "data_digest": store.digest(data), "commit": commit(), "machine": machine.processor(),
-        "columns": COLUMNS, "last": log, "splits": splits,
-    }  # fmt: skip
+    where = rows.told(row, ROWS[row], seed, steps, store.digest(data), COLUMNS)
+    return where | {"last": log, "splits": splits}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("data", type=Path, help="prepared GRID")
-    parser.add_argument("--rows", default=",".join(ROWS))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=400)
-    chosen = parser.parse_args()
-    if unknown := set(chosen.rows.split(",")) - set(ROWS):
-        parser.error(f"no row {min(unknown)}: choose from {', '.join(ROWS)}")
-    for seed in range(chosen.seeds):
-        for row in chosen.rows.split(","):
-            path = deposits("sync") / f"{row}_{seed}.json"
-            with alone(path):
-                if not path.is_file():
-                    write_json(path, cell(row, seed, chosen.steps, chosen.data))
-            print(path.name, flush=True)
+    chosen = rows.read(rows.parser_of(__doc__, ROWS), ROWS)
+    rows.make("sync", chosen, lambda row, seed: cell(row, seed, chosen.steps, chosen.data))
 
 
 if __name__ == "__main__":
