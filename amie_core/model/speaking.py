@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from amie_core.config import FACE_SIZE
+from amie_core.config import FACE_SIZE, WINDOW
 from amie_core.data import alignment, audio
 from amie_core.data.audio import BEFORE, HOPS
 from amie_core.model import lips
@@ -67,10 +67,14 @@ class MouthNetworks(Protocol):
         """Those that are known."""
 
     @property
+    def hears(self) -> "audio.Hears":
+        """What the windows of its sound hold."""
+
+    @property
     def context(self) -> int:
         """Frames before and after one whose sound is heard with it."""
 
-    def hear(self, windows: Float[np.ndarray, "_ 20 13"]) -> Float[np.ndarray, "n 31 2"]:
+    def hear(self, windows: Float[np.ndarray, "_ 20 c"]) -> Float[np.ndarray, "n 31 2"]:
         """Displacements, in deviations of the opening, of n frames in a row; `context` windows more
         stand at each end.
         """
@@ -143,8 +147,8 @@ class Mover:
 
 
 def in_context(
-    chunks: Iterable[Float[np.ndarray, "_ 20 13"]], reach: int
-) -> Iterator[Float[np.ndarray, "_ 20 13"]]:
+    chunks: Iterable[Float[np.ndarray, "_ 20 c"]], reach: int
+) -> Iterator[Float[np.ndarray, "_ 20 c"]]:
     """Windows in a row, cut anew so that a part of n + 2 `reach` tells all of its n middle frames.
 
     What is beyond sounds like the first hop and the last.
@@ -164,8 +168,8 @@ def in_context(
 
 
 def heard(
-    networks: MouthNetworks, windows: Iterable[Float[np.ndarray, "_ 20 13"]]
-) -> Iterator[tuple[Float[np.ndarray, "n 31 2"], Float[np.ndarray, "n 20 13"]]]:
+    networks: MouthNetworks, windows: Iterable[Float[np.ndarray, "_ 20 c"]]
+) -> Iterator[tuple[Float[np.ndarray, "n 31 2"], Float[np.ndarray, "n 20 c"]]]:
     """Displacements, in mouth widths, part by part, and the windows of their frames.
 
     They are as large as the voice moves its own mouth.
@@ -208,7 +212,7 @@ def painted(
     networks: MouthNetworks,
     face: UInt8[np.ndarray, "256 256 3"],
     points: Float[np.ndarray, "68 2"],
-    windows: Iterable[Float[np.ndarray, "_ 20 13"]],
+    windows: Iterable[Float[np.ndarray, "_ 20 c"]],
     movement: float = 1.0,
 ) -> Iterator[Painted]:
     """What each frame shows of a face at rest, and where its landmarks are.
@@ -225,7 +229,7 @@ def drawn(
     networks: MouthNetworks,
     face: UInt8[np.ndarray, "256 256 3"],
     points: Float[np.ndarray, "68 2"],
-    places: Iterable[tuple[Float[np.ndarray, "n 68 2"], Float[np.ndarray, "n 20 13"]]],
+    places: Iterable[tuple[Float[np.ndarray, "n 68 2"], Float[np.ndarray, "n 20 c"]]],
 ) -> Iterator[Painted]:
     """The same, of landmarks that are given part by part with their frames' sound."""
     matrix = alignment.mouth_square(alignment.lip_box(points[None]), networks.canvas)
@@ -239,7 +243,8 @@ def drawn(
     maps = networks.see(_planes(seen * (MIDDLE / light)))
     previous = seen
     for there, windows in places:
-        for place, code in zip(there, networks.code(windows)[:, None], strict=True):
+        codes = networks.code(windows[..., : WINDOW[1]])[:, None]
+        for place, code in zip(there, codes, strict=True):
             canvas = alignment.transform(place, matrix)
             base, open_ = mover(canvas), inside(canvas[None], size)[0][..., None]
             code = code + networks.outline(corners(canvas, width))

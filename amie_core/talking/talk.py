@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,11 +141,11 @@ def picture_frames(
     from amie_core.talking import canvas
 
     shown = _shown(still, size or (FACE_SIZE if crop else None))
-    sound = partial(
-        stream_windows, audio, meta["mfcc_rate"], PART, voice=voice, level=SPEECH_LEVEL
+    sound = stream_windows(
+        audio, meta["mfcc_rate"], PART, voice=voice, level=SPEECH_LEVEL, hears=generator.hears
     )
     if isinstance(generator, MouthNetworks):
-        return _mouth_frames(generator, still, shown, sound(), movement)
+        return _mouth_frames(generator, still, shown, sound, movement)
 
     import torch
 
@@ -154,7 +153,7 @@ def picture_frames(
 
     seen = still.aligned(meta["image_size"])
     identity = torch.from_numpy(seen.copy()).permute(2, 0, 1).float().div_(255)
-    changes = roll_changes(generator, identity, sound(hears=generator.hears), still.lip_box)
+    changes = roll_changes(generator, identity, sound, still.lip_box)
     if crop:
         edge = size or FACE_SIZE
         bare = ((array(frame) * 255).round().astype(np.uint8) for frame, _ in changes)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from amie_core.config import WINDOW
+from amie_core.data import store
 from amie_core.data.audio import HOPS
 from amie_core.machine import progress_bar
 from amie_core.model.lips import parted, relative
@@ -30,18 +31,19 @@ class _Spoken(NamedTuple):
     """A training clip."""
 
     who: str
-    hops: Float[np.ndarray, "t 13"]  # with the context of its first and its last frame
+    hops: Float[np.ndarray, "t c"]  # with the context of its first and its last frame
     moved: Float[np.ndarray, "n 31 2"]  # in mouth widths, from the mouth at rest
     opening: Float[np.ndarray, " n"]  # in mouth widths
 
 
 def fit(motion: Motion, windows: Windows, seed: int, progress: bool = True) -> dict[str, float]:
     """Teach it, in place; returns the last step's errors. Its standardisation is set before."""
-    clips, context = [], HOPS * motion.context
+    clips, context, settings = [], HOPS * motion.context, windows.profile
     for k, (speaker, clip) in enumerate(windows.some()):
         who = f"clip {k}" if speaker < 0 else f"speaker {speaker}"
-        cepstra = np.pad(clip.mfcc, ((context, context), (0, 0)), mode="edge")
-        clips.append(_Spoken(who, cepstra, *relative(clip.landmarks)))
+        heard = store.rows(clip, motion.hears, settings.mfcc_rate, level=settings.level)
+        heard = np.pad(heard, ((context, context), (0, 0)), mode="edge")
+        clips.append(_Spoken(who, heard, *relative(clip.landmarks)))
     clips = [clip for clip in clips if len(clip.moved) >= 2]
     names = sorted({clip.who for clip in clips})
     of = {name: [clip for clip in clips if clip.who == name] for name in names}
@@ -50,11 +52,12 @@ def fit(motion: Motion, windows: Windows, seed: int, progress: bool = True) -> d
             for n in names}  # fmt: skip
     _set_basis(motion, of, size)
     _set_voices(motion, of, size)
+    _set_told(motion, clips)
     wanted = {id(c): _coefficients(motion, c.moved / size[c.who]) for c in clips}
     every = torch.cat(list(wanted.values()))
     spread = every.std(0).clamp(min=1e-6)
     opening = parted(motion.basis.unflatten(1, (-1, 2)))  # what each coefficient opens the lips by
-    power = windows.profile.train.speaker_power
+    power = settings.train.speaker_power
     weight = np.array([len(of[n]) ** power for n in names])
 
     random = np.random.default_rng([seed, 11])
@@ -103,12 +106,24 @@ def _set_voices(motion: Motion, of: dict[str, list[_Spoken]], size: dict[str, fl
     """What the voices sound like that are heard in many clips."""
     prints, sizes = [], []
     for name, clips in of.items():
-        found = [one for clip in clips if (one := print_of(clip.hops)) is not None]
+        own = (clip.hops[HOPS * motion.context : -HOPS * motion.context or None] for clip in clips)
+        found = [one for hops in own if (one := print_of(hops)) is not None]
         if len(found) >= KNOWN:
             prints.append(np.stack(found))
             sizes.append(size[name])
     for name, values in zip(Voices._fields, learnt(prints, sizes), strict=True):
         getattr(motion, f"voice_{name}").copy_(torch.from_numpy(values))
+
+
+@torch.no_grad()
+def _set_told(motion: Motion, clips: list[_Spoken]) -> None:
+    """Mean and deviation of what a speech embedding tells."""
+    if motion.told is None:
+        return
+    bands = (torch.from_numpy(clip.hops[None, :, WINDOW[1] :]) for clip in clips)
+    every = torch.cat([motion.told.heard(one)[0] for one in bands], 1)
+    motion.told.mean.copy_(every.mean(1))
+    motion.told.deviation.copy_(every.std(1) + 1e-3)
 
 
 def _coefficients(motion: Motion, moved: np.ndarray) -> Float[Tensor, "n 6"]:
