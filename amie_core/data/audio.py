@@ -59,7 +59,7 @@ def cosines() -> Float[np.ndarray, "26 13"]:
 
 @cache
 def _speech_plan() -> tuple[np.ndarray, np.ndarray]:
-    """Speech bands (bins, 32) of 16 kHz; what a change of the 26 bands is in them (26, 32)."""
+    """Speech bands (bins, 32) of 16 kHz; between which of the 26 each lies, by weight (26, 32)."""
     bands = _mel(SAMPLE_RATE, _plan(SAMPLE_RATE)[2], SPEECH_BANDS, *SPEECH_RANGE)
     each, places = np.eye(BANDS), speech_places()
     spread = np.stack([np.interp(places, np.arange(BANDS), one) for one in each])
@@ -126,7 +126,9 @@ def _cepstra(
     if not speech:
         return cepstra
     own, spread = _speech_plan()
-    also = _decibels(power, own) + (filled - bands) @ spread
+    also = _decibels(power, own)
+    lacking = (filled != bands).any(0) @ spread > 0
+    also[:, lacking] = (filled @ spread)[:, lacking]
     return np.concatenate([cepstra, also.astype(np.float32, copy=False)], 1)
 
 

@@ -17,7 +17,7 @@ from amie_core.model.voices import Voices, learnt, print_of
 from amie_core.training import augment
 from amie_core.training.windows import Windows
 
-STEPS = 1000
+STEPS = 500
 CLIPS, FRAMES = 24, 48  # of a step, and of each of its clips
 LR, DECAY = 1e-3, 0.02
 KNOWN = 8  # clips of a speaker at least: of fewer a voice is not known again
