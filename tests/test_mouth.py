@@ -19,8 +19,8 @@ from amie_core.model.lips import MOVED, Flow, laid, mouth_width
 from amie_core.model.motion import COEFFICIENTS, CONTEXT, Motion
 from amie_core.model.mouth import MouthGenerator
 from amie_core.model.painter import Painter
-from amie_core.model.speech_embedding import REACH
 from amie_core.model.speaking import Painted, painted
+from amie_core.model.speech_embedding import REACH
 from amie_core.model.talker import generate, picture_size
 from amie_core.training import augment, checkpoint, interiors, motion
 from amie_core.training.loop import train
@@ -212,6 +212,9 @@ def test_every_voice_moves_a_mouth_as_far_however_sure_the_networks_are() -> Non
         assert np.array_equal(np.concatenate([own for _, own in found]), said)
         loud = np.r_[0:100, 200:900]
         assert opening[loud].std() == pytest.approx(expected * speaking.USUAL, rel=0.12), by
+    own = list(speaking.heard(_hearing(0.7), [said], opens=0.02))  # as a video told
+    opening = lips.parted(np.concatenate([moves for moves, _ in own]))
+    assert opening[loud].std() == pytest.approx(0.02, rel=0.12)
     few = list(speaking.heard(_hearing(0.1), [said[:20]]))
     assert np.allclose(lips.parted(few[0][0]), 0.1 * speaking.USUAL * said[:12, 0, 1])
 

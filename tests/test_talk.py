@@ -27,7 +27,7 @@ from amie_core.model import composition
 from amie_core.model.talker import generate
 from amie_core.talking import still
 from amie_core.talking import talk as talking
-from amie_core.talking.still import open_still, read_image
+from amie_core.talking.still import WIDEST, deviation, open_still, read_image
 from amie_core.talking.talk import talk
 from amie_core.training.checkpoint import load_generator
 
@@ -278,10 +278,21 @@ def test_a_videos_face_is_that_of_its_most_closed_mouth(tmp_path: Path) -> None:
     still = open_still(video, keep_smile=True)
     frames = [frame for frame in read_video(video).frames if frame is not None]
     assert any(np.array_equal(still.picture, frame) for frame in frames[::5])
+    assert still.opens == pytest.approx(0.034, abs=0.012)  # s1's in training: its lips' deviation
     first = Image.fromarray(frames[0])
     first.save(tmp_path / "first.png")
     of_first = open_still(tmp_path / "first.png", keep_smile=True)
+    assert of_first.opens is None and open_still(video).opens == still.opens
     assert lip_opening(still.points[None])[0] <= lip_opening(of_first.points[None])[0] + 0.3
     write_hum(tmp_path / "hum.wav", 0.5)
     with pytest.raises(UserError, match=r"hum.wav is not a readable image"):
         open_still(tmp_path / "hum.wav")
+
+
+def test_how_far_lips_open_in_a_video() -> None:
+    speaking = [0.05 + 0.04 * (-1) ** k for k in range(20)]
+    assert deviation(speaking) == pytest.approx(0.04)
+    assert deviation(speaking[:9]) is None  # too few
+    assert deviation([0.05 + 0.01 * (-1) ** k for k in range(20)]) is None  # it does not speak
+    assert deviation([3 * opening for opening in speaking]) == pytest.approx(0.12)
+    assert deviation([9 * opening for opening in speaking]) == pytest.approx(WIDEST)

@@ -168,11 +168,14 @@ def in_context(
 
 
 def heard(
-    networks: MouthNetworks, windows: Iterable[Float[np.ndarray, "_ 20 c"]]
+    networks: MouthNetworks,
+    windows: Iterable[Float[np.ndarray, "_ 20 c"]],
+    opens: float | None = None,
 ) -> Iterator[tuple[Float[np.ndarray, "n 31 2"], Float[np.ndarray, "n 20 c"]]]:
     """Displacements, in mouth widths, part by part, and the windows of their frames.
 
-    They are as large as the voice moves its own mouth.
+    They are as large as the voice moves its own mouth, or as `opens` says: a deviation of the
+    opening, in mouth widths.
 
     The less sure networks are of a voice, the nearer they stay to its mean (what they learn is an
     expectation). So the deviation of the opening from there where something is said, in the first
@@ -193,7 +196,7 @@ def heard(
     spoken = moves[own[:, 6:14, 0].max(1) > SAID]  # within 60 ms of the frame
     sound = own[:, BEFORE : BEFORE + HOPS].reshape(-1, own.shape[2])
     known, far = networks.voices.recognised(sound)
-    size = np.float32(far**known * USUAL ** (1 - known))
+    size = np.float32(far**known * USUAL ** (1 - known) if opens is None else opens)
     mean, scale, kept = np.zeros_like(moves[0]), np.float32(1), np.float32(1)
     opens = np.zeros_like(mean)  # displacements that go with an opening of 1
     if len(spoken) >= SOME:
@@ -214,14 +217,17 @@ def painted(
     points: Float[np.ndarray, "68 2"],
     windows: Iterable[Float[np.ndarray, "_ 20 c"]],
     movement: float = 1.0,
+    opens: float | None = None,
 ) -> Iterator[Painted]:
     """What each frame shows of a face at rest, and where its landmarks are.
 
-    movement: how much farther the mouth moves than the voice moves its own.
+    movement: how much farther the mouth moves than the voice moves its own, or than `opens` says
+    (`heard`).
     """
     rest = lips.closed(points)
     farther = np.float32(movement * ASKED)
-    places = ((lips.laid(rest, said * farther), own) for said, own in heard(networks, windows))
+    told = heard(networks, windows, opens)
+    places = ((lips.laid(rest, said * farther), own) for said, own in told)
     return drawn(networks, face, points, places)
 
 
