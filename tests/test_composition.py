@@ -160,6 +160,15 @@ def test_a_run_begins_with_the_weights_of_another(tiny_corpus: Path, tmp_path: P
     larger = config.with_changes(TINY, {"model.max_width": 32})
     with pytest.raises(UserError, match="other sizes"):
         train(short(larger, 1), tiny_corpus, tmp_path / "third", start=first, progress=False)
+    torn = checkpoint.read_tensors(first / checkpoint.STATE)
+    more = torn[0] | {"networks.generator.motion.told.mean": torch.zeros(3)}
+    checkpoint.write_tensors(first / checkpoint.STATE, more, torn[1])
+    with pytest.raises(UserError, match="has a part that this run's has not .*told.mean"):
+        train(short(warped, 1), tiny_corpus, tmp_path / "fourth", start=first, progress=False)
+    for changes in ({}, {"model.compose": "landmarks", "mfcc_rate": 5000}):
+        heard = config.with_changes(TINY, {"model.speech_embedding": True} | changes)
+        with pytest.raises(UserError, match="speech_embedding needs compose=landmarks"):
+            train(short(heard, 1), tiny_corpus, tmp_path / "fifth", progress=False)
     with pytest.raises(UserError, match="not a run folder"):
         train(short(TINY, 1), tiny_corpus, tmp_path / "third", start=tmp_path, progress=False)
 

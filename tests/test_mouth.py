@@ -212,6 +212,14 @@ def test_every_voice_moves_a_mouth_as_far_however_sure_the_networks_are() -> Non
         assert np.array_equal(np.concatenate([own for _, own in found]), said)
         loud = np.r_[0:100, 200:900]
         assert opening[loud].std() == pytest.approx(expected * speaking.USUAL, rel=0.12), by
+    face = np.zeros((FACE_SIZE, FACE_SIZE, 3), np.uint8)
+    widest = [
+        max(alignment.lip_opening(one.points[None])[0] for one in painted(
+            _hearing(0.7), face, alignment.TEMPLATE, [said[:60]], opens=size))
+        for size in (0.02, 0.04)
+    ]  # fmt: skip
+    near, far = np.array(widest) - alignment.lip_opening(lips.closed(alignment.TEMPLATE)[None])[0]
+    assert near > 1 and far == pytest.approx(2 * near, rel=0.01)
     own = list(speaking.heard(_hearing(0.7), [said], opens=0.02))  # as a video told
     opening = lips.parted(np.concatenate([moves for moves, _ in own]))
     assert opening[loud].std() == pytest.approx(0.02, rel=0.12)

@@ -11,10 +11,9 @@ from amie_core.config import SPEECH_LEVEL
 from amie_core.data import audio, bandwidth, sound
 from amie_core.errors import UserError
 from amie_core.files import SPEECH
-from amie_core.model import speech_embedding
 from amie_core.model.speech_embedding import HEARD, REACH, SPAN, SpeechEmbedding
 from amie_core.training import augment
-from amie_core.training.speech_embedding import convert
+from amie_core.training.speech_embedding import convert, load
 
 # Of the first and the last of six steps, each twelfth number: what ONNX Runtime finds in the last
 # map before the last pooling of openWakeWord's embedding_model.onnx, for `_drawn_bands`.
@@ -26,13 +25,19 @@ ORIGINAL = [
 ]  # fmt: skip
 
 
+def _loaded() -> SpeechEmbedding:
+    made = SpeechEmbedding()
+    load(made)
+    return made
+
+
 def _drawn_bands() -> torch.Tensor:
     hop, band = np.arange(76)[:, None], np.arange(32)
     return torch.from_numpy((-20 + 15 * np.sin(0.37 * hop + 0.21 * band)).astype(np.float32))[None]
 
 
 def test_it_is_the_original_in_half_precision() -> None:
-    made = SpeechEmbedding()
+    made = _loaded()
     found = made(_drawn_bands())[0]
     assert found.shape == (HEARD, 6) and SPAN == 76 - 5 * 4
     np.testing.assert_allclose(found[::12, [0, 5]], ORIGINAL, atol=0.02)  # their deviation is 1
@@ -44,7 +49,7 @@ def test_it_is_the_original_in_half_precision() -> None:
 def test_it_hears_around_the_middle_of_a_frame() -> None:
     """A frame's own hops begin 8 before it; what changes it lies as far before its middle as after,
     to a hop's half."""
-    made, bands = SpeechEmbedding(), torch.full((1, 4 * (1 + 2 * REACH) + 16, 32), -30.0)
+    made, bands = _loaded(), torch.full((1, 4 * (1 + 2 * REACH) + 16, 32), -30.0)
     own = made(bands[:, 1:])
     assert own.shape[2] == 1
     heard = []
@@ -116,33 +121,54 @@ def test_bands_that_a_telephone_lacks_are_filled_here_too(tmp_path: Path) -> Non
 
 
 def test_changed_sound_is_changed_alike_in_cepstra_and_speech_bands() -> None:
-    """A smooth spectrum, so that the cepstra tell all of it: what another room makes of it, told
-    by 26 bands, is what the 32 beside them tell."""
-    places, there = audio.speech_places(), audio.cosines()
-    shape = -30 + 10 * np.cos(np.pi * (np.arange(26) + 0.5) / 26 * 2)
-    fine = np.interp(places, np.arange(26), shape)
-    rows = np.concatenate([shape @ there, fine])[None, None].repeat(6, 1).repeat(2, 0)
-    before = torch.from_numpy(rows.astype(np.float32))
-    for seed, voice in ((0, True), (1, True), (2, False)):
-        after = augment.sound(before, np.random.default_rng(seed), voice=voice)
-        alone = augment.sound(before[..., :13], np.random.default_rng(seed), voice=voice)
-        assert torch.equal(after[..., :13], alone)
-        smooth = (alone.numpy() @ there.T)[:, 0]
-        changed = np.stack([np.interp(places, np.arange(26), one) for one in smooth])
-        off = changed - after[:, 0, 13:].numpy()
-        assert np.abs(off).mean() < 1.5 < np.abs(after[:, 0, 13:].numpy() - fine).mean()
+    """Each part of it alone, on 26 bands and on the 32 between them: the same at the same place."""
+    places, numbers = audio.speech_places(), np.arange(26, dtype=np.float32)
+    shape = (-30 + 10 * np.cos(2 * np.pi * (numbers + 0.5) / 26)).astype(np.float32)
+    fine = np.interp(places, numbers, shape).astype(np.float32)
+    nothing = torch.zeros(1, 1, 1)
+    plain = augment._Room(None, None, torch.zeros(1, 1, 26), *[nothing] * 3, nothing - 200, nothing)
+    colour = 3 * torch.randn(1, 1, 26, generator=torch.Generator().manual_seed(0))
+    parts: list[dict[str, torch.Tensor]] = [
+        {"longer": nothing + 0.12, "lower": nothing}, {"longer": nothing, "lower": nothing - 1},
+        {"colour": colour}, {"gain": nothing + 4}, {"tilt": nothing + 6}, {"bow": nothing + 3},
+        {"noise": nothing - 30}, {"noise": nothing - 25, "hiss": nothing + 10},
+    ]  # fmt: skip
+    for part in parts:
+        told = {}
+        for name, bands, at in (("26", shape, numbers), ("32", fine, places)):
+            rows = torch.from_numpy(bands)[None, None]
+            told[name] = augment._heard_in(plain._replace(**part), rows, torch.from_numpy(at))
+        wanted = np.interp(places, numbers, told["26"][0, 0].numpy())
+        off = np.abs(wanted - told["32"][0, 0].numpy())[1:-1]
+        if "longer" in part:  # what comes from beyond the 32 they cannot tell
+            source = places * (1 + float(part["longer"])) + float(part["lower"])
+            off = off[(source > places[0])[1:-1] & (source < places[-1])[1:-1]]
+        assert len(off) > 20 and off.max() < 0.5, (part.keys(), off)
+        assert np.abs(wanted - fine).max() > 2, part.keys()
 
 
-def test_a_missing_file_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speech_embedding, "SPEECH", tmp_path / "none.safetensors")
-    with pytest.raises(UserError, match="none.safetensors is missing or damaged"):
-        SpeechEmbedding()
+def test_sound_of_more_rows_draws_what_cepstra_alone_draw() -> None:
+    before = torch.randn(2, 6, 45, generator=torch.Generator().manual_seed(0)) * 5 - 20
+    for voice in (True, False):
+        after = augment.sound(before, np.random.default_rng(1), voice=voice)
+        alone = augment.sound(before[..., :13], np.random.default_rng(1), voice=voice)
+        assert torch.equal(after[..., :13], alone) and after.shape == before.shape
+
+
+def test_a_missing_or_damaged_file_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "part.safetensors"
+    with pytest.raises(UserError, match="part.safetensors is missing or damaged"):
+        load(SpeechEmbedding(), path)
+    path.write_bytes(SPEECH.read_bytes()[:9000])
+    with pytest.raises(UserError, match="part.safetensors is missing or damaged"):
+        load(SpeechEmbedding(), path)
 
 
 def test_the_file_is_made_from_the_original_graph(tmp_path: Path) -> None:
     """A graph of the original's form, with the weights that ship, becomes the file that ships."""
     onnx = pytest.importorskip("onnx")
-    made = SpeechEmbedding().state_dict()
+    made = _loaded().state_dict()
+    made |= {name: made[name].flatten() for name in ("scale", "shift")}
     layers = [("first",), *((f"weight_{k:02}", f"bias_{k:02}") for k in range(18)), ("last",)]
     nodes = [onnx.helper.make_node("Conv", ["x", *names], ["x"]) for names in layers]
     norm = ["scale", "shift", "mean", "variance"]

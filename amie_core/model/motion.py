@@ -52,8 +52,8 @@ class _Told(nn.Module):
     def __init__(self, width: int, drop: float) -> None:
         super().__init__()
         self.embedding = SpeechEmbedding()
-        self.register_buffer("mean", torch.zeros(HEARD))
-        self.register_buffer("deviation", torch.ones(HEARD))
+        self.register_buffer("mean", torch.zeros(HEARD, 1))
+        self.register_buffer("deviation", torch.ones(HEARD, 1))
         self.taken = nn.Sequential(
             nn.Dropout1d(UNTOLD), nn.Conv1d(HEARD, width, 1), ChannelNorm(width), nn.GELU(),
             nn.Dropout1d(drop),
@@ -67,7 +67,7 @@ class _Told(nn.Module):
         """What it adds, from 4 (n + 2 REACH) + 16 rows."""
         with torch.no_grad():
             heard = self.heard(bands)
-        return self.taken((heard - self.mean[:, None]) / self.deviation[:, None])
+        return self.taken((heard - self.mean) / self.deviation)
 
 
 class Motion(nn.Module):

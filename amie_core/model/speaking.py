@@ -198,16 +198,16 @@ def heard(
     known, far = networks.voices.recognised(sound)
     size = np.float32(far**known * USUAL ** (1 - known) if opens is None else opens)
     mean, scale, kept = np.zeros_like(moves[0]), np.float32(1), np.float32(1)
-    opens = np.zeros_like(mean)  # displacements that go with an opening of 1
+    along = np.zeros_like(mean)  # displacements that go with an opening of 1
     if len(spoken) >= SOME:
         mean, opening = spoken.mean(0), lips.parted(spoken)
         opening = opening - opening.mean()
         scale = np.float32(np.clip(1 / max(opening.std(), 1e-6), *SCALES))
         kept = np.float32(known + (1 - known) * BESIDE)
-        opens = np.einsum("n,nij->ij", opening, spoken) / max(float(opening @ opening), 1e-6)
+        along = np.einsum("n,nij->ij", opening, spoken) / max(float(opening @ opening), 1e-6)
     for said, middle in chain(first, parts):
         moved = size * (mean + scale * (said - mean))
-        opened = lips.parted(moved)[:, None, None] * opens
+        opened = lips.parted(moved)[:, None, None] * along
         yield opened + kept * (moved - opened), middle
 
 

@@ -5,13 +5,10 @@ Synthesized Speech Data, ICASSP 2020; Apache-2.0), in the form that openWakeWord
 the maps before its last pooling. Nothing is learnt here. Not in the paper (`paper.LEDGER`).
 """
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
-
-from amie_core.errors import UserError
-from amie_core.files import SPEECH
 
 WIDTHS = (24, 24, 48, 48, 48, 48, 72, 72, 72, 72, *[96] * 8)  # of the layers after the first
 POOLED = {1: (2, 2), 5: (1, 2), 9: (2, 2), 13: (1, 2)}  # after which of them: hops, bands
@@ -25,28 +22,36 @@ QUIET = -65.0  # dB that nothing lies below: 80 under the loudest of levelled sp
 
 
 class SpeechEmbedding(nn.Module):
-    """Speech bands (`data.audio.speech_rows`) to 192 numbers every four hops (UserError: its
-    weights, which come with the package, are missing or damaged)."""
+    """Speech bands (`data.audio.speech_rows`) to 192 numbers every four hops.
+
+    Zeros until its weights are loaded: a checkpoint's, or those of `training.speech_embedding`.
+    """
+
+    first: Tensor
+    scale: Tensor
+    shift: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        try:
-            with safe_open(SPEECH, framework="pt") as file:
-                for name in sorted(file.keys()):
-                    self.register_buffer(name, file.get_tensor(name).float())
-        except (SafetensorError, OSError) as error:
-            raise UserError(f"{SPEECH} is missing or damaged: install the package anew") from error
+        self.register_buffer("first", torch.zeros(WIDTHS[0], 1, 3, 3))
+        self.register_buffer("scale", torch.zeros(WIDTHS[0], 1, 1))
+        self.register_buffer("shift", torch.zeros(WIDTHS[0], 1, 1))
+        inputs = WIDTHS[0]
+        for k, width in enumerate(WIDTHS):
+            across = (1, 3) if k % 2 == 0 else (3, 1)  # bands and hops in turn
+            self.register_buffer(f"weight_{k:02}", torch.zeros(width, inputs, *across))
+            self.register_buffer(f"bias_{k:02}", torch.zeros(width))
+            inputs = width
 
     def forward(self, bands: Float[Tensor, "b t 32"]) -> Float[Tensor, "b 192 n"]:
         """bands: dB; n = (t - SPAN) // 4 + 1."""
         seen = (bands.clamp(min=QUIET) + LEVEL) / 10 + 2
-        maps = F.conv2d(seen[:, None], self.get_buffer("first"), padding=(0, 1)).relu()
-        scale, shift = self.get_buffer("scale"), self.get_buffer("shift")
-        maps = _bent(maps * scale[:, None, None] + shift[:, None, None])
+        maps = F.conv2d(seen[:, None], self.first, padding=(0, 1)).relu()
+        maps = _bent(maps * self.scale + self.shift)
         for k in range(len(WIDTHS)):
-            across = (0, 1) if k % 2 == 0 else 0  # bands and hops in turn; hops without padding
             weight, bias = self.get_buffer(f"weight_{k:02}"), self.get_buffer(f"bias_{k:02}")
-            maps = _bent(F.conv2d(maps, weight, bias, padding=across))
+            beside = (0, weight.shape[3] // 2)  # bands are padded, hops are not
+            maps = _bent(F.conv2d(maps, weight, bias, padding=beside))
             if k in POOLED:
                 maps = F.max_pool2d(maps, POOLED[k])
         return maps.transpose(2, 3).flatten(1, 2)

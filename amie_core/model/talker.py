@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from amie_core.config import FACE_SIZE, ModelConfig
+from amie_core.config import FACE_SIZE, SAMPLE_RATE, ModelConfig
 from amie_core.model import composition
 from amie_core.model.composition import Change
 
@@ -106,7 +106,8 @@ def spoken(
     from amie_core.data import alignment, audio, store
 
     level = bool(meta.get("level"))
-    sound = store.rows(clip, generator.hears, meta["mfcc_rate"], level=level)
+    rate = meta.get("mfcc_rate", SAMPLE_RATE)
+    sound = store.rows(clip, generator.hears, rate, level=level)
     n, first = len(clip.frames), clip.landmarks[:1]  # of the one frame that is given
     return generate(
         generator, clip.frames[0], audio.windows(sound, n), alignment.lip_box(first), first[0]

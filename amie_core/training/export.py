@@ -17,6 +17,8 @@ from amie_core.model.generator import Skips
 from amie_core.model.mouth import MouthGenerator
 from amie_core.training.checkpoint import load_generator, write_tensors
 
+FOLDED = 32  # bytes of a constant that a graph may hold itself: sizes, numbers of the code
+
 
 class _Part(nn.Module):
     """One thing that the generator does; its parameters' names begin with `g.`."""
@@ -108,6 +110,8 @@ def _graph(module: nn.Module, inputs: tuple[Tensor, ...], **more: Any) -> tuple[
             tensor.ClearField("raw_data")
             tensor.data_location = onnx.TensorProto.EXTERNAL
             tensor.external_data.add(key="location", value=SHIPPED.name)
+        elif len(tensor.raw_data) > FOLDED:
+            raise RuntimeError(f"{tensor.name} of {list(tensor.dims)} would not follow the weights")
     return model.SerializeToString(deterministic=True), names
 
 

@@ -14,7 +14,7 @@ from amie_core.machine import progress_bar
 from amie_core.model.lips import parted, relative
 from amie_core.model.motion import COEFFICIENTS, Motion
 from amie_core.model.voices import Voices, learnt, print_of
-from amie_core.training import augment
+from amie_core.training import augment, speech_embedding
 from amie_core.training.windows import Windows
 
 STEPS = 500
@@ -41,7 +41,9 @@ def fit(motion: Motion, windows: Windows, seed: int, progress: bool = True) -> d
     clips, context, settings = [], HOPS * motion.context, windows.profile
     for k, (speaker, clip) in enumerate(windows.some()):
         who = f"clip {k}" if speaker < 0 else f"speaker {speaker}"
-        heard = store.rows(clip, motion.hears, settings.mfcc_rate, level=settings.level)
+        heard = clip.mfcc
+        if motion.told is not None:
+            heard = store.rows(clip, motion.hears, settings.mfcc_rate, level=settings.level)
         heard = np.pad(heard, ((context, context), (0, 0)), mode="edge")
         clips.append(_Spoken(who, heard, *relative(clip.landmarks)))
     clips = [clip for clip in clips if len(clip.moved) >= 2]
@@ -117,13 +119,14 @@ def _set_voices(motion: Motion, of: dict[str, list[_Spoken]], size: dict[str, fl
 
 @torch.no_grad()
 def _set_told(motion: Motion, clips: list[_Spoken]) -> None:
-    """Mean and deviation of what a speech embedding tells."""
+    """The frozen speech embedding, and mean and deviation of what it tells."""
     if motion.told is None:
         return
+    speech_embedding.load(motion.told.embedding)
     bands = (torch.from_numpy(clip.hops[None, :, WINDOW[1] :]) for clip in clips)
     every = torch.cat([motion.told.heard(one)[0] for one in bands], 1)
-    motion.told.mean.copy_(every.mean(1))
-    motion.told.deviation.copy_(every.std(1) + 1e-3)
+    motion.told.mean.copy_(every.mean(1, keepdim=True))
+    motion.told.deviation.copy_(every.std(1, keepdim=True) + 1e-3)
 
 
 def _coefficients(motion: Motion, moved: np.ndarray) -> Float[Tensor, "n 6"]:

@@ -162,7 +162,8 @@ def main() -> None:
     chosen = parser.parse_args()
     generator, meta = load_generator(chosen.checkpoint)
     judge = sync_judge.judge_of(chosen.judge, JUDGE_SIZE) if chosen.judge else None
-    told: dict[str, Any] = {"columns": COLUMNS, "movement": chosen.movement, "splits": {}}
+    told: dict[str, Any] = {"columns": COLUMNS, "movement": chosen.movement,
+                            "video": chosen.video, "splits": {}}
     for column, words in COLUMNS.items():
         print(f"{column}: {words}")
     print(f"{'':28}{'clips':>5}" + "".join(f"{column:>11}" for column in COLUMNS))

@@ -1,4 +1,4 @@
-"""What helps a voice that was never heard to move a mouth: single changes to `training.motion`.
+"""What helps a voice that was never heard to move a mouth: changes to `training.motion`.
 
     python tests/benchmarks/bench_motion.py PREPARED [--elsewhere PREPARED] [--seeds 2]
         [--steps 400] [--rows NAME,…] [--json OUT]
@@ -34,12 +34,12 @@ from amie_core.training import augment, motion
 PARTS = (("s2", "s10", "s20"), ("s3", "s5", "s25"), ("s27", "s32"), ("s4",))
 ROWS: dict[str, str] = {
     "ours": "as it ships: a frozen speech embedding beside the cepstra",
-    "cepstra": "cepstra alone, with all that follows",
-    "context 0": "the frame's own 20 hops alone (0.2 s, the paper's window)",
-    "context 4": "0.16 s more at either side, not 0.32",
-    "one voice": "no vocal tract is made longer or shorter",
-    "one microphone": "sound as it is: no augmentation",
-    "less its mean": "each clip's cepstra without their mean where something is said",
+    "cepstra": "cepstra alone",
+    "context 0": "cepstra alone, of the frame's own 20 hops (0.2 s, the paper's window)",
+    "context 4": "cepstra alone, 0.16 s more at either side, not 0.32",
+    "one voice": "cepstra alone, no vocal tract is made longer or shorter",
+    "one microphone": "cepstra alone, sound as it is: no augmentation",
+    "less its mean": "cepstra alone, each clip's without their mean where something is said",
 }
 
 
