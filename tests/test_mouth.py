@@ -219,7 +219,7 @@ def test_every_voice_moves_a_mouth_as_far_however_sure_the_networks_are() -> Non
         for size in (0.02, 0.04)
     ]  # fmt: skip
     near, far = np.array(widest) - alignment.lip_opening(lips.closed(alignment.TEMPLATE)[None])[0]
-    assert near > 1 and far == pytest.approx(2 * near, rel=0.01)
+    assert near > 1 and far == pytest.approx(2 * near, rel=0.05)
     own = list(speaking.heard(_hearing(0.7), [said], opens=0.02))  # as a video told
     opening = lips.parted(np.concatenate([moves for moves, _ in own]))
     assert opening[loud].std() == pytest.approx(0.02, rel=0.12)
