@@ -68,8 +68,8 @@ def test_graphs_that_are_missing_damaged_or_anothers_are_refused(tmp_path: Path)
         ShippedNetworks(graphs=part)
     tensors, meta = checkpoint.read_tensors(files.NETWORKS)
     other, older = tmp_path / "other.safetensors", meta.copy()
-    del older["hears"]
-    for header in (meta | {"model": meta["model"] | {"width": 8}}, older):
+    del older["of"]
+    for header in (meta | {"of": meta["of"] | {"commit": "another"}}, older):
         checkpoint.write_tensors(other, tensors, header)
         with pytest.raises(UserError, match="is of another model"):
             ShippedNetworks(graphs=other)

@@ -27,7 +27,7 @@ class ShippedNetworks:
     def __init__(self, weights: Path = SHIPPED, graphs: Path = NETWORKS) -> None:
         self._weights, self.meta = _read(weights)
         self._graphs, own = _read(graphs)
-        if own["model"] != self.meta["model"] or "hears" not in own:
+        if own.get("of") != self.meta:
             raise UserError(f"{graphs} is of another model than {weights}: `make weights`")
         self._needed = own["needed"]
         self.image_size: int = self.meta["model"]["image_size"]
