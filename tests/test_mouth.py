@@ -202,10 +202,10 @@ def _hearing(by: float) -> MouthGenerator:
 def test_every_voice_moves_a_mouth_as_far_however_sure_the_networks_are() -> None:
     random = np.random.default_rng(0)
     said = np.full((900, 20, 13), voices.SAID + 50, np.float32)
-    said[:, :, 1] = random.standard_normal((900, 1))
+    said[:, :, 1] = 0.8 + 0.4 * random.exponential(size=(900, 1))
     said[100:200, :, 0] = voices.SAID - 50  # a pause, in which nothing is to be learnt
     said[100:200, :, 1] = 0
-    for by, expected in ((0.7, 1.0), (1.1, 1.0), (0.1, 0.2), (3.0, 2.4)):
+    for by, expected in ((1.75, 1.0), (2.5, 1.0), (0.25, 0.2), (7.5, 2.4)):
         chunks = np.split(said, [40, 90, 300, 600])
         found = list(speaking.heard(_hearing(by), chunks))
         opening = lips.parted(np.concatenate([moves for moves, _ in found]))
@@ -215,16 +215,28 @@ def test_every_voice_moves_a_mouth_as_far_however_sure_the_networks_are() -> Non
     face = np.zeros((FACE_SIZE, FACE_SIZE, 3), np.uint8)
     widest = [
         max(alignment.lip_opening(one.points[None])[0] for one in painted(
-            _hearing(0.7), face, alignment.TEMPLATE, [said[:60]], opens=size))
+            _hearing(1.75), face, alignment.TEMPLATE, [said[:60]], opens=size))
         for size in (0.02, 0.04)
     ]  # fmt: skip
     near, far = np.array(widest) - alignment.lip_opening(lips.closed(alignment.TEMPLATE)[None])[0]
     assert near > 1 and far == pytest.approx(2 * near, rel=0.05)
-    own = list(speaking.heard(_hearing(0.7), [said], opens=0.02))  # as a video told
+    own = list(speaking.heard(_hearing(1.75), [said], opens=0.02))  # as a video told
     opening = lips.parted(np.concatenate([moves for moves, _ in own]))
     assert opening[loud].std() == pytest.approx(0.02, rel=0.12)
     few = list(speaking.heard(_hearing(0.1), [said[:20]]))
     assert np.allclose(lips.parted(few[0][0]), 0.1 * speaking.USUAL * said[:12, 0, 1])
+
+
+def test_lips_of_an_unknown_voice_lie_no_farther_apart_than_usual_nor_close_beyond_rest() -> None:
+    random, size = np.random.default_rng(0), np.float32(speaking.USUAL)
+    said = np.full((400, 20, 13), voices.SAID + 50, np.float32)
+    for mean, expected in ((3.0, speaking.APART), (0.5, 0.5)):
+        said[:, :, 1] = drawn = (mean + random.uniform(-1, 1, (400, 1)) * 3**0.5).astype(np.float32)
+        heard = np.concatenate([m for m, _ in speaking.heard(_hearing(1.0), [said])])
+        wanted = expected + (drawn[:, 0] - drawn.mean()) / drawn.std()
+        wanted[wanted < 0] *= speaking.SHUT
+        assert (wanted < 0).any()
+        assert np.allclose(lips.parted(heard) / size, wanted, atol=0.15)
 
 
 def test_of_what_an_unknown_voice_does_beside_opening_half_is_kept() -> None:

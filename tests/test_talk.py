@@ -21,7 +21,7 @@ from standins import write_hum, write_run
 from amie_core import files
 from amie_core.config import SPEECH_LEVEL
 from amie_core.data import audio, store
-from amie_core.data.alignment import lip_opening, scale
+from amie_core.data.alignment import TEMPLATE, lip_opening, scale
 from amie_core.data.sound import stream_audio
 from amie_core.data.video import read_video
 from amie_core.errors import UserError
@@ -30,7 +30,7 @@ from amie_core.model.talker import generate
 from amie_core.talking import still
 from amie_core.talking import talk as talking
 from amie_core.talking.networks import ShippedNetworks
-from amie_core.talking.still import WIDEST, deviation, open_still, read_image
+from amie_core.talking.still import WIDEST, open_still, opens_in, read_image
 from amie_core.talking.talk import picture_frames, talk
 from amie_core.training.checkpoint import load_generator
 
@@ -300,9 +300,13 @@ def test_a_videos_face_is_that_of_its_most_closed_mouth(tmp_path: Path) -> None:
 
 
 def test_how_far_lips_open_in_a_video() -> None:
-    speaking = [0.05 + 0.04 * (-1) ** k for k in range(20)]
-    assert deviation(speaking) == pytest.approx(0.04)
-    assert deviation(speaking[:9]) is None  # too few
-    assert deviation([0.05 + 0.01 * (-1) ** k for k in range(20)]) is None  # it does not speak
-    assert deviation([3 * opening for opening in speaking]) == pytest.approx(0.12)
-    assert deviation([9 * opening for opening in speaking]) == pytest.approx(WIDEST)
+    def frames(count: int, far: float) -> np.ndarray:
+        points = np.repeat(TEMPLATE[None], count, 0)
+        width = float(np.linalg.norm(TEMPLATE[54] - TEMPLATE[48]))
+        points[::2, 65:68, 1] += 2 * far * width  # the lower lip, every other frame
+        return points
+
+    assert opens_in(frames(20, 0.04)) == pytest.approx(0.04, rel=0.1)
+    assert opens_in(frames(9, 0.04)) is None  # too few
+    assert opens_in(frames(20, 0.01)) is None  # it does not speak
+    assert opens_in(frames(20, 0.5)) == pytest.approx(WIDEST)

@@ -112,12 +112,13 @@ def watch(path: Path, index: int | None = None) -> Watched | None:
     from amie_core.data.faces import backend, locate, rivals
     from amie_core.data.landmarks import SURE
     from amie_core.data.video import read_video
+    from amie_core.model.lips import mouth_width
     from amie_core.model.own_teeth import most, shown
 
     try:
         frames = itertools.islice(read_video(path).frames, 0, SEEN * FPS, EVERY)
         finder, best, least, teeth = backend(), None, np.inf, None
-        openings: list[float] = []
+        seen: list[np.ndarray] = []
         for frame in frames:
             if frame is None:  # damaged
                 continue
@@ -128,20 +129,26 @@ def watch(path: Path, index: int | None = None) -> Watched | None:
             points, score = locate(frame, finder, face)
             if score < SURE:
                 continue
-            opening = lip_opening(points[None])[0] / np.linalg.norm(points[54] - points[48])
-            openings.append(float(opening))
+            matrix = similarity(points[None])
+            aligned = transform(points, matrix)
+            seen.append(aligned)
+            opening = lip_opening(aligned[None])[0] / mouth_width(aligned)
             if opening < least:
                 best, least = frame, opening
-            matrix = similarity(points[None])
-            teeth = most([teeth, shown(frame, transform(points, matrix), matrix)])
-        return None if best is None else Watched(best, teeth, deviation(openings))
+            teeth = most([teeth, shown(frame, aligned, matrix)])
+        return None if best is None else Watched(best, teeth, opens_in(np.stack(seen)))
     except UserError:
         return None
 
 
-def deviation(openings: list[float]) -> float | None:
-    """Of a mouth's opening, its widths; None where frames are few or the mouth only trembles."""
-    found = float(np.std(openings)) if len(openings) >= SOME else 0.0
+def opens_in(points: Float[np.ndarray, "n 68 2"]) -> float | None:
+    """How far lips open in frames of an aligned face: a deviation, in mouth widths.
+
+    None where frames are few or the mouth only trembles.
+    """
+    from amie_core.model.lips import relative
+
+    found = float(relative(points)[1].std()) if len(points) >= SOME else 0.0
     return min(found, WIDEST) if found >= STILL else None
 
 

@@ -32,7 +32,7 @@ from amie_core.evaluation.reference_rows import Measured, measure_lips
 from amie_core.files import SHIPPED, write_json
 from amie_core.machine import progress_bar
 from amie_core.talking.still import EVERY as LOOKED
-from amie_core.talking.still import Still, deviation
+from amie_core.talking.still import Still, opens_in
 from amie_core.talking.talk import picture_frames
 from amie_core.training.checkpoint import load_generator
 
@@ -86,13 +86,6 @@ def spoken(
         )[1]
         frames = np.stack(list(made))[: len(clip.frames)]
     return np.concatenate([frames, np.repeat(frames[-1:], len(clip.frames) - len(frames), 0)])
-
-
-def opens_in(clip: store.PreparedClip) -> float | None:
-    """How far the lips open, by the frames that `talking.still.watch` looks at."""
-    points = clip.landmarks[::LOOKED]
-    width = np.linalg.norm(points[:, 54] - points[:, 48], axis=1)
-    return deviation((lip_opening(points) / width).tolist())
 
 
 def measured(clip: store.PreparedClip, made: np.ndarray, judge: Any) -> dict[str, float | None]:
@@ -179,7 +172,9 @@ def main() -> None:
             clip, opens = store.load_clip(folder, file), None
             if chosen.video:
                 following = of[speaker][(of[speaker].index(file) + 1) % len(of[speaker])]
-                opens = opens_in(store.load_clip(folder, following, only=[]))
+                # the frames that talking.still.watch looks at
+                points = store.load_clip(folder, following, only=[]).landmarks[::LOOKED]
+                opens = opens_in(points)
             with torch.inference_mode():
                 made = spoken(generator, meta, clip, chosen.movement, opens)
             found[speaker].append(measured(clip, made, judge))
