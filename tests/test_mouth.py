@@ -227,16 +227,15 @@ def test_every_voice_moves_a_mouth_as_far_however_sure_the_networks_are() -> Non
     assert np.allclose(lips.parted(few[0][0]), 0.1 * speaking.USUAL * said[:12, 0, 1])
 
 
-def test_lips_of_an_unknown_voice_lie_no_farther_apart_than_usual_nor_close_beyond_rest() -> None:
-    random, size = np.random.default_rng(0), np.float32(speaking.USUAL)
+def test_lips_close_beyond_rest_by_no_more_than_a_little() -> None:
+    random = np.random.default_rng(0)
     said = np.full((400, 20, 13), voices.SAID + 50, np.float32)
-    for mean, expected in ((3.0, speaking.APART), (0.5, 0.5)):
-        said[:, :, 1] = drawn = (mean + random.uniform(-1, 1, (400, 1)) * 3**0.5).astype(np.float32)
-        heard = np.concatenate([m for m, _ in speaking.heard(_hearing(1.0), [said])])
-        wanted = expected + (drawn[:, 0] - drawn.mean()) / drawn.std()
-        wanted[wanted < 0] *= speaking.SHUT
-        assert (wanted < 0).any()
-        assert np.allclose(lips.parted(heard) / size, wanted, atol=0.15)
+    said[:, :, 1] = drawn = (0.5 + random.uniform(-1, 1, (400, 1)) * 3**0.5).astype(np.float32)
+    heard = np.concatenate([moves for moves, _ in speaking.heard(_hearing(1.0), [said])])
+    wanted = drawn.mean() + (drawn[:, 0] - drawn.mean()) / drawn.std()
+    assert (wanted < 0).mean() > 0.2
+    wanted[wanted < 0] *= speaking.SHUT
+    assert np.allclose(lips.parted(heard) / speaking.USUAL, wanted, atol=0.05)
 
 
 def test_of_what_an_unknown_voice_does_beside_opening_half_is_kept() -> None:
