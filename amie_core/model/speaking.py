@@ -23,7 +23,10 @@ SURVEYED = 250  # frames, the first ten seconds, that tell how far a voice would
 SCALES = (0.8, 2.0)  # by how much what is heard of a voice is made larger, at least and at most
 SOME = 25  # frames: of fewer that say something no deviation is taken
 EVERY = 4  # px of the canvas, between the places where the movement is worked out
-ASKED = 1.02  # what makes the known voices of val_seen move as far as their own (s1 .9, s4 1.2)
+ASKED = 1.02  # what makes the known voices of val_seen move as far as their own (s1 .7, s4 1.2)
+# By how much more a mouth is moved than a video's few frames show: the lips of a sentence, looked at
+# now and then, move less than a voice's in all (.58, .61, .73 of the variance of s1, s4, s31: val).
+FARTHER = 1.25
 # Deviation of the opening, in mouth widths, that an unknown voice is taken to have: GRID's training
 # speakers have .033 to .066, s31 of val_unseen .078. From .055 to .067 it lies within .5 and 1.8
 # times the variance of six of those nine whose voices are not known; s31 is among them at .067.
@@ -178,14 +181,14 @@ def heard(
 ) -> Iterator[tuple[Float[np.ndarray, "n 31 2"], Float[np.ndarray, "n 20 c"]]]:
     """Displacements, in mouth widths, part by part, and the windows of their frames.
 
-    They are as large as the voice moves its own mouth, or as `opens` says: a deviation of the
-    opening, in mouth widths.
+    They are as large as the voice moves its own mouth, or as a video of the face says that it does:
+    `opens`, a deviation of the opening, in mouth widths (`talking.still.opens_in`).
 
     The less sure networks are of a voice, the nearer they stay to its mean (what they learn is an
     expectation). So the deviation of the opening from there where something is said, in the first
     ten seconds, is brought to the voice's own, or the usual one where the voice is not known. What
-    goes with the opening follows from it; of what else a mouth does less is kept then (BESIDE). Lips
-    close beyond rest by no more than a little (SHUT).
+    goes with the opening follows from it; of what else a mouth does less is kept then (BESIDE).
+    Lips close beyond rest by no more than a little (SHUT).
     """
     reach, count = networks.context, 0
     parts = ((networks.hear(part), part[reach:-reach]) for part in in_context(windows, reach))
@@ -201,7 +204,7 @@ def heard(
     spoken = moves[own[:, 6:14, 0].max(1) > SAID]  # within 60 ms of the frame
     sound = own[:, BEFORE : BEFORE + HOPS].reshape(-1, own.shape[2])
     known, far = networks.voices.recognised(sound)
-    size = np.float32(far**known * USUAL ** (1 - known) if opens is None else opens)
+    size = np.float32(far**known * USUAL ** (1 - known) if opens is None else FARTHER * opens)
     mean, scale, kept = np.zeros_like(moves[0]), np.float32(1), np.float32(1)
     along = np.zeros_like(mean)  # displacements that go with an opening of 1
     if len(spoken) >= SOME:
