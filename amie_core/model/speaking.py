@@ -24,8 +24,8 @@ SCALES = (0.8, 2.0)  # by how much what is heard of a voice is made larger, at l
 SOME = 25  # frames: of fewer that say something no deviation is taken
 EVERY = 4  # px of the canvas, between the places where the movement is worked out
 ASKED = 1.02  # what makes the known voices of val_seen move as far as their own (s1 .7, s4 1.2)
-# By how much more a mouth is moved than a video's few frames show: the lips of a sentence, looked at
-# now and then, move less than a voice's in all (.58, .61, .73 of the variance of s1, s4, s31: val).
+# How much farther a mouth moves than a video's few frames show: lips of a sentence, looked at now
+# and then, move less than a voice's in all (.58, .61, .73 of the variance of s1, s4, s31: val).
 FARTHER = 1.25
 # Deviation of the opening, in mouth widths, that an unknown voice is taken to have: GRID's training
 # speakers have .033 to .066, s31 of val_unseen .078. From .055 to .067 it lies within .5 and 1.8
