@@ -156,7 +156,9 @@ class Train:
 class Talk:
     """A face and a voice to a talking face: 25 frames/s, H.264 + AAC, as long as the sound."""
 
-    face: Annotated[Path, arg(help="image of a face, or a video of one")]
+    face: Annotated[Path, arg(
+        help="image of a face, or a video of one, which also tells how far its lips open"
+    )]
     audio: Annotated[Path, arg(help="audio or video file")]
     out: Annotated[Path, arg(help="video to write, .mp4")]
     checkpoint: Annotated[

@@ -45,6 +45,8 @@ class ModelConfig:
     # By landmarks: the mouth of the identity frame is moved by landmarks, G paints inside the lips.
     compose: Literal["none", "mouth", "warp", "landmarks"] = later("none")
     canvas: int = later(FACE_SIZE)  # px at 256: side of the square around the mouth that G sees
+    # Where landmarks move the mouth: a frozen embedding of speech is heard beside the cepstra.
+    speech_embedding: bool = later(False)
 
     def widths(self) -> tuple[int, ...]:
         """Channels at image_size, image_size/2, … 4 px."""
@@ -147,7 +149,8 @@ PROFILES: dict[str, Profile] = {
     "grid": Profile("grid", "grid", train=TrainConfig(steps=5600)),
     # The model that ships (weights/MODEL_CARD.md): for any face and voice.
     "talk": Profile(
-        "talk", "grid", level=True, model=ModelConfig(compose="landmarks", canvas=112),
+        "talk", "grid", level=True,
+        model=ModelConfig(compose="landmarks", canvas=112, speech_embedding=True),
         loss=LossConfig(inner=10.0, gan=0.3, gan_region="lips", perceptual=0.3),
         attention=AttentionConfig(enabled=False),
         train=TrainConfig(steps=1200, batch=8, geometry=True, lighting=True, identity_tries=4),

@@ -112,11 +112,14 @@ LEDGER = (
         "no such network",
         "convolutions over the frame's 20×13 window and those of the 8 frames before and after it "
         "to 6 coefficients of the mouth's movement from rest, in mouth widths, learnt from "
-        "landmarks; microphones, rooms and vocal tracts drawn at random",
+        "landmarks; microphones, rooms and vocal tracts drawn at random; beside the cepstra a "
+        "frozen embedding of speech (speech_embedding = {model.speech_embedding}; the model that "
+        "ships has it)",
         "changed",
         "what a mouth does can be learnt from few faces if nothing of the face is in it; by the "
-        "0.3 s around a frame voices never heard are followed better (figures/motion_voices.json)",
-        "SadTalker (coefficients); VTLP",
+        "0.3 s around a frame, and by what a network of very many voices hears there, voices never "
+        "heard are followed better (figures/motion_voices.json)",
+        "SadTalker (coefficients); VTLP; Lin et al. 2020 (embedding)",
     ),
     Choice(
         "a still that smiles",

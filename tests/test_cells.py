@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny import TINY, short
 
 from amie_core import config, machine
 from amie_core.data import store
@@ -18,6 +19,8 @@ from amie_core.experiments.cells import Cell
 from amie_core.experiments.notebook import TableSettings, provenance_of
 from amie_core.files import figures_dir, workspace
 from amie_core.paper import SEEDS, registered
+from amie_core.training import checkpoint
+from amie_core.training.loop import train
 
 
 @pytest.fixture(autouse=True)
@@ -197,6 +200,19 @@ def test_a_fresh_critic_finds_a_tie_where_there_is_one_and_none_where_there_is_n
         critic = critic_probe.fresh_critic(clips(0, tied), settings, steps=60)
         found = critic_probe.accuracy(critic, clips(1, tied), 2)
         assert found > 0.75 if tied else 0.3 < found < 0.7
+
+
+def test_a_finished_generator_is_probed(tiny_corpus: Path, tmp_path: Path) -> None:
+    settings = short(TINY, 1)
+    train(settings, tiny_corpus, tmp_path / "run", progress=False)
+    talker, _ = checkpoint.load_generator(tmp_path / "run")
+    row = store.clips(tiny_corpus, "train").iloc[0]
+    clip = store.load_clip(tiny_corpus, row, size=settings.model.image_size)
+    pairs = [critic_probe.pairs_of(clip, clip.frames, settings.loss.critic_region)]
+    found = critic_probe.probe(tmp_path / "run", tiny_corpus, settings, talker,
+                               {"real": pairs, "made": pairs}, clips=2, steps=2)  # fmt: skip
+    assert set(found) == {"own_real", "own_made", "fresh_made", "fresh_real"}
+    assert found["own_real"] == found["own_made"] and all(0 <= v <= 1 for v in found.values())
 
 
 def test_a_cell_that_fails_is_reported_and_the_rest_goes_on(

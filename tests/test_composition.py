@@ -160,6 +160,15 @@ def test_a_run_begins_with_the_weights_of_another(tiny_corpus: Path, tmp_path: P
     larger = config.with_changes(TINY, {"model.max_width": 32})
     with pytest.raises(UserError, match="other sizes"):
         train(short(larger, 1), tiny_corpus, tmp_path / "third", start=first, progress=False)
+    torn = checkpoint.read_tensors(first / checkpoint.STATE)
+    more = torn[0] | {"networks.generator.motion.told.mean": torch.zeros(3)}
+    checkpoint.write_tensors(first / checkpoint.STATE, more, torn[1])
+    with pytest.raises(UserError, match="has a part that this run's has not .*told.mean"):
+        train(short(warped, 1), tiny_corpus, tmp_path / "fourth", start=first, progress=False)
+    for changes in ({}, {"model.compose": "landmarks", "mfcc_rate": 5000}):
+        heard = config.with_changes(TINY, {"model.speech_embedding": True} | changes)
+        with pytest.raises(UserError, match="speech_embedding needs compose=landmarks"):
+            train(short(heard, 1), tiny_corpus, tmp_path / "fifth", progress=False)
     with pytest.raises(UserError, match="not a run folder"):
         train(short(TINY, 1), tiny_corpus, tmp_path / "third", start=tmp_path, progress=False)
 
@@ -173,7 +182,7 @@ def test_later_settings_leave_the_keys_of_older_runs_alone() -> None:
     assert plain["train"].pop("identity_tries") == 1 and not plain.pop("level")
     assert plain["model"].pop("canvas") == 256 and plain["loss"].pop("inner") == 0
     assert plain["loss"].pop("gan_region") == "face" and plain["train"].pop("person") == ""
-    assert plain["loss"].pop("sync_share") == 0
+    assert plain["loss"].pop("sync_share") == 0 and not plain["model"].pop("speech_embedding")
     old = hashlib.sha256(json.dumps([plain, 0, digest], sort_keys=True).encode()).hexdigest()[:12]
     assert config.run_key(base, 0, digest) == old
     keys = {
@@ -182,7 +191,7 @@ def test_later_settings_leave_the_keys_of_older_runs_alone() -> None:
             ("model.compose", "warp"), ("train.geometry", True), ("train.lighting", True),
             ("train.mix", 0.5), ("train.steps", 5599), ("level", True), ("model.canvas", 112),
             ("loss.inner", 1.0), ("loss.gan_region", "lips"), ("train.identity_tries", 4),
-            ("train.person", "s4"), ("loss.sync_share", 0.2),
+            ("train.person", "s4"), ("loss.sync_share", 0.2), ("model.speech_embedding", True),
         )
     }  # fmt: skip
-    assert len(keys | {old}) == 13
+    assert len(keys | {old}) == 14

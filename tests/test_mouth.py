@@ -20,13 +20,14 @@ from amie_core.model.motion import COEFFICIENTS, CONTEXT, Motion
 from amie_core.model.mouth import MouthGenerator
 from amie_core.model.painter import Painter
 from amie_core.model.speaking import Painted, painted
+from amie_core.model.speech_embedding import REACH
 from amie_core.model.talker import generate, picture_size
 from amie_core.training import augment, checkpoint, interiors, motion
 from amie_core.training.loop import train
 from amie_core.training.windows import Windows
 
-MOUTHS = {"model.compose": "landmarks", "model.canvas": 128, "attention.enabled": False,
-          "loss.inner": 10.0, "level": True}  # fmt: skip
+MOUTHS = {"model.compose": "landmarks", "model.canvas": 128, "model.speech_embedding": True,
+          "attention.enabled": False, "loss.inner": 10.0, "level": True}  # fmt: skip
 SMALL = ModelConfig(image_size=32, width=8, max_width=16, audio_width=8, embedding=16,
                     compose="landmarks", canvas=128)  # fmt: skip
 TEMPLATE_WIDTH = 62.0  # px at 256
@@ -44,16 +45,22 @@ def _talker() -> MouthGenerator:
     return made
 
 
-def test_a_whole_clip_and_its_windows_one_by_one_move_alike() -> None:
+@pytest.mark.parametrize("speech", [False, True])
+def test_a_whole_clip_and_its_windows_one_by_one_move_alike(speech: bool) -> None:
     torch.manual_seed(0)
-    made = Motion().eval()
+    made = Motion(speech=speech).eval()
     torch.nn.init.normal_(made.basis)
-    n = 9 + 2 * CONTEXT
-    hops = torch.randn(4 * n + 16, 13)
+    assert made.context == CONTEXT + (REACH if speech else 0)
+    n = 9 + 2 * made.context
+    hops = torch.randn(4 * n + 16, 45 if speech else 13)
     heard = made.heard(hops[None])
     whole = made.coefficients(made.codes(hops[None]))[0]
     each = torch.from_numpy(windows(hops.numpy(), n))
-    assert torch.allclose(made.heard(each)[:, :, 0].T, heard[0], atol=1e-5)
+    reach = (n - heard.shape[2]) // 2  # frames around one that each of them is heard by
+    assert reach == (REACH if speech else 0)
+    for k in range(heard.shape[2]):
+        alone = made.heard(hops[None, 4 * k : 4 * (k + 2 * reach + 1) + 16])
+        assert torch.allclose(alone[:, :, 0], heard[:, :, k], atol=1e-5)
     assert torch.allclose(made.said(each), made.displacements(whole), atol=1e-5)
     assert whole.shape == (9, COEFFICIENTS)
     hops[: 4 * (CONTEXT - 1)] += 1  # what is heard before reaches as far as the context does
@@ -195,18 +202,40 @@ def _hearing(by: float) -> MouthGenerator:
 def test_every_voice_moves_a_mouth_as_far_however_sure_the_networks_are() -> None:
     random = np.random.default_rng(0)
     said = np.full((900, 20, 13), voices.SAID + 50, np.float32)
-    said[:, :, 1] = random.standard_normal((900, 1))
+    said[:, :, 1] = 0.8 + 0.4 * random.exponential(size=(900, 1))
     said[100:200, :, 0] = voices.SAID - 50  # a pause, in which nothing is to be learnt
     said[100:200, :, 1] = 0
-    for by, expected in ((0.7, 1.0), (1.1, 1.0), (0.1, 0.2), (3.0, 2.4)):
+    for by, expected in ((1.75, 1.0), (2.5, 1.0), (0.25, 0.2), (7.5, 2.4)):
         chunks = np.split(said, [40, 90, 300, 600])
         found = list(speaking.heard(_hearing(by), chunks))
         opening = lips.parted(np.concatenate([moves for moves, _ in found]))
         assert np.array_equal(np.concatenate([own for _, own in found]), said)
         loud = np.r_[0:100, 200:900]
         assert opening[loud].std() == pytest.approx(expected * speaking.USUAL, rel=0.12), by
+    face = np.zeros((FACE_SIZE, FACE_SIZE, 3), np.uint8)
+    widest = [
+        max(alignment.lip_opening(one.points[None])[0] for one in painted(
+            _hearing(1.75), face, alignment.TEMPLATE, [said[:60]], opens=size))
+        for size in (0.02, 0.04)
+    ]  # fmt: skip
+    near, far = np.array(widest) - alignment.lip_opening(lips.closed(alignment.TEMPLATE)[None])[0]
+    assert near > 1 and far == pytest.approx(2 * near, rel=0.05)
+    own = list(speaking.heard(_hearing(1.75), [said], opens=0.02))  # as a video told
+    opening = lips.parted(np.concatenate([moves for moves, _ in own]))
+    assert opening[loud].std() == pytest.approx(speaking.FARTHER * 0.02, rel=0.12)
     few = list(speaking.heard(_hearing(0.1), [said[:20]]))
     assert np.allclose(lips.parted(few[0][0]), 0.1 * speaking.USUAL * said[:12, 0, 1])
+
+
+def test_lips_close_beyond_rest_by_no_more_than_a_little() -> None:
+    random = np.random.default_rng(0)
+    said = np.full((400, 20, 13), voices.SAID + 50, np.float32)
+    said[:, :, 1] = drawn = (0.5 + random.uniform(-1, 1, (400, 1)) * 3**0.5).astype(np.float32)
+    heard = np.concatenate([moves for moves, _ in speaking.heard(_hearing(1.0), [said])])
+    wanted = drawn.mean() + (drawn[:, 0] - drawn.mean()) / drawn.std()
+    assert (wanted < 0).mean() > 0.2
+    wanted[wanted < 0] *= speaking.SHUT
+    assert np.allclose(lips.parted(heard) / speaking.USUAL, wanted, atol=0.05)
 
 
 def test_of_what_an_unknown_voice_does_beside_opening_half_is_kept() -> None:
@@ -273,8 +302,9 @@ def test_sound_is_changed_by_the_seed_alone_and_gain_moves_the_first_cepstrum() 
     assert louder[0] == pytest.approx(6 * 26**0.5, rel=1e-5) and np.abs(louder[1:]).max() < 1e-4
 
 
+@pytest.mark.parametrize("speech", [False, True])
 def test_motion_learns_how_the_drawn_faces_move(
-    tiny_corpus: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_corpus: Path, monkeypatch: pytest.MonkeyPatch, speech: bool
 ) -> None:
     monkeypatch.setattr(motion, "STEPS", 80)
     monkeypatch.setattr(motion, "CLIPS", 8)
@@ -282,7 +312,7 @@ def test_motion_learns_how_the_drawn_faces_move(
     found = []
     for _ in range(2):
         torch.manual_seed(0)
-        made = Motion()
+        made = Motion(speech=speech)
         mean, std = given.standardisation()
         made.mean.copy_(mean)
         made.std.copy_(std)
@@ -294,7 +324,8 @@ def test_motion_learns_how_the_drawn_faces_move(
     for _, clip in given.some():
         moved, opening = lips.relative(clip.landmarks)
         assert moved.shape == (len(opening), len(MOVED), 2)
-        hops = np.pad(clip.mfcc, ((4 * CONTEXT, 4 * CONTEXT), (0, 0)), mode="edge")
+        hops = store.rows(clip, made.hears, 16_000, level=True)
+        hops = np.pad(hops, ((4 * made.context, 4 * made.context), (0, 0)), mode="edge")
         codes = made.codes(torch.from_numpy(hops)[None])
         heard = made.displacements(made.coefficients(codes))[0].detach().numpy()
         fits.append(np.corrcoef(lips.parted(heard), opening)[0, 1])

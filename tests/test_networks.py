@@ -10,7 +10,7 @@ from conftest import ROOT
 from media import noise, write_media
 
 from amie_core import files
-from amie_core.data import alignment
+from amie_core.data import alignment, audio
 from amie_core.errors import UserError
 from amie_core.model.speaking import MouthNetworks, painted
 from amie_core.talking.networks import ShippedNetworks
@@ -23,7 +23,9 @@ def test_it_paints_what_torch_paints() -> None:
     assert isinstance(generator, MouthNetworks)
     random = np.random.default_rng(0)
     face = (random.random((256, 256, 3)) * 255).astype(np.uint8)
-    heard = 5 * random.standard_normal((12, 20, 13), np.float32)
+    assert networks.hears == generator.hears == "speech"
+    rows = audio.speech_rows(noise(12 / 25), 12)
+    heard = audio.windows(rows, 12)
     both = (painted(one, face, alignment.TEMPLATE, [heard[:5], heard[5:]])
             for one in (networks, generator))  # fmt: skip
     for ours, theirs in zip(*both, strict=True):
@@ -65,10 +67,12 @@ def test_graphs_that_are_missing_damaged_or_anothers_are_refused(tmp_path: Path)
     with pytest.raises(UserError, match="missing or damaged"):
         ShippedNetworks(graphs=part)
     tensors, meta = checkpoint.read_tensors(files.NETWORKS)
-    other = tmp_path / "other.safetensors"
-    checkpoint.write_tensors(other, tensors, meta | {"model": meta["model"] | {"width": 8}})
-    with pytest.raises(UserError, match="is of another model"):
-        ShippedNetworks(graphs=other)
+    other, older = tmp_path / "other.safetensors", meta.copy()
+    del older["of"]
+    for header in (meta | {"of": meta["of"] | {"commit": "another"}}, older):
+        checkpoint.write_tensors(other, tensors, header)
+        with pytest.raises(UserError, match="is of another model"):
+            ShippedNetworks(graphs=other)
 
 
 def test_a_model_without_a_moved_mouth_has_no_graphs(tmp_path: Path) -> None:

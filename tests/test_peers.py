@@ -270,7 +270,7 @@ def test_sda_hears_samples_and_their_order(tiny_corpus: Path) -> None:
     step.networks.fit(windows)
     clip = windows.load(0)
     found = windows.all.sound[: 4 * len(clip.frames) + 16]
-    np.testing.assert_array_equal(found, store.wave_rows(clip, level=False))
+    np.testing.assert_array_equal(found, store.rows(clip, "wave", 16000, level=False))
     every = windows.all.sound
     assert float(step.networks.generator.audio_encoder.std) == pytest.approx(
         float(every.std()) + 1e-3

@@ -184,7 +184,7 @@ def test_the_paper_s_part_has_about_the_lines_that_it_is_said_to_have() -> None:
     files += [*(package / "model").glob("*.py"), *(package / "mutual_information").glob("*.py")]
     house = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     ours = re.findall(r"`(\w+)`", re.search(r"ours, for the model that ships: ([^|]+)", house)[1])
-    assert len(ours) == 10
+    assert len(ours) == 11
     files = [path for path in files if path.stem not in ours]
     lines = sum(len(path.read_text().splitlines()) for path in files)
     assert abs(lines - said) <= 0.1 * said

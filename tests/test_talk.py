@@ -1,5 +1,7 @@
 """A face and a voice to a video: what is written, what is refused, what it costs in memory."""
 
+import dataclasses
+import itertools
 import subprocess
 import sys
 import tracemalloc
@@ -19,7 +21,7 @@ from standins import write_hum, write_run
 from amie_core import files
 from amie_core.config import SPEECH_LEVEL
 from amie_core.data import audio, store
-from amie_core.data.alignment import lip_opening, scale
+from amie_core.data.alignment import TEMPLATE, lip_opening, scale
 from amie_core.data.sound import stream_audio
 from amie_core.data.video import read_video
 from amie_core.errors import UserError
@@ -27,8 +29,9 @@ from amie_core.model import composition
 from amie_core.model.talker import generate
 from amie_core.talking import still
 from amie_core.talking import talk as talking
-from amie_core.talking.still import open_still, read_image
-from amie_core.talking.talk import talk
+from amie_core.talking.networks import ShippedNetworks
+from amie_core.talking.still import WIDEST, open_still, opens_in, read_image
+from amie_core.talking.talk import picture_frames, talk
 from amie_core.training.checkpoint import load_generator
 
 
@@ -278,10 +281,32 @@ def test_a_videos_face_is_that_of_its_most_closed_mouth(tmp_path: Path) -> None:
     still = open_still(video, keep_smile=True)
     frames = [frame for frame in read_video(video).frames if frame is not None]
     assert any(np.array_equal(still.picture, frame) for frame in frames[::5])
+    assert still.opens == pytest.approx(0.034, abs=0.012)  # s1's in training: its lips' deviation
     first = Image.fromarray(frames[0])
     first.save(tmp_path / "first.png")
     of_first = open_still(tmp_path / "first.png", keep_smile=True)
+    assert of_first.opens is None and open_still(video).opens == still.opens
     assert lip_opening(still.points[None])[0] <= lip_opening(of_first.points[None])[0] + 0.3
+    networks, moved = ShippedNetworks(), []
+    for size in (0.02, 0.06):  # the lips open as far as they are said to in the video
+        given = dataclasses.replace(still, opens=size)
+        made = picture_frames(networks, networks.meta, given, video, 256)[1]
+        pictures = np.stack(list(itertools.islice(made, 30))).astype(int)
+        moved.append(np.abs(pictures - pictures[0]).mean())
+    assert moved[1] > 1.5 * moved[0]
     write_hum(tmp_path / "hum.wav", 0.5)
     with pytest.raises(UserError, match=r"hum.wav is not a readable image"):
         open_still(tmp_path / "hum.wav")
+
+
+def test_how_far_lips_open_in_a_video() -> None:
+    def frames(count: int, far: float) -> np.ndarray:
+        points = np.repeat(TEMPLATE[None], count, 0)
+        width = float(np.linalg.norm(TEMPLATE[54] - TEMPLATE[48]))
+        points[::2, 65:68, 1] += 2 * far * width  # the lower lip, every other frame
+        return points
+
+    assert opens_in(frames(20, 0.04)) == pytest.approx(0.04, rel=0.1)
+    assert opens_in(frames(9, 0.04)) is None  # too few
+    assert opens_in(frames(20, 0.01)) is None  # it does not speak
+    assert opens_in(frames(20, 0.5)) == pytest.approx(WIDEST)

@@ -29,9 +29,11 @@ from amie_core.errors import UserError
 HOPS = 100 // FPS  # hops of 10 ms in a frame: 4
 BEFORE = 8  # hops of a frame's window that start before the frame
 BANDS = 26  # mel bands: as many as 5 kHz can fill, and the usual number for 13 cepstra
+SPEECH_BANDS, SPEECH_RANGE = 32, (60.0, 3800.0)  # Hz: what model.speech_embedding hears
 JUDGED = 10  # s at the beginning whose bands tell which a recording lacks
 FLOOR = 1e-10  # power of digital silence: -100 dB
-Hears = Literal["cepstra", "wave"]  # what a generator is given of the sound
+# What a generator is given of a hop: 13 cepstra; its 160 samples; 13 cepstra and 32 speech bands.
+Hears = Literal["cepstra", "wave", "speech"]
 
 
 @cache
@@ -55,37 +57,79 @@ def cosines() -> Float[np.ndarray, "26 13"]:
     return _plan(SAMPLE_RATE)[5].astype(np.float32)
 
 
-def _mel(rate: int, size: int) -> Float[np.ndarray, "bins bands"]:
+@cache
+def _speech_plan() -> tuple[np.ndarray, np.ndarray]:
+    """Speech bands (bins, 32) of 16 kHz; between which of the 26 each lies, by weight (26, 32)."""
+    bands = _mel(SAMPLE_RATE, _plan(SAMPLE_RATE)[2], SPEECH_BANDS, *SPEECH_RANGE)
+    each, places = np.eye(BANDS), speech_places()
+    spread = np.stack([np.interp(places, np.arange(BANDS), one) for one in each])
+    return bands.astype(np.float32), spread.astype(np.float32)
+
+
+def speech_places() -> Float[np.ndarray, " 32"]:
+    """Where the middles of the speech bands lie among those of the 26, whose numbers they are."""
+    low, high, top = (_to_mel(f) for f in (*SPEECH_RANGE, SAMPLE_RATE / 2))
+    middles = np.linspace(low, high, SPEECH_BANDS + 2)[1:-1]
+    return (middles * (BANDS + 1) / top - 1).astype(np.float32)
+
+
+KNEE, BELOW, ABOVE = 1000.0, 200 / 3, np.log(6.4) / 27  # Slaney: linear to 1 kHz, then logarithmic
+
+
+def _to_mel(frequency: float) -> float:
+    if frequency < KNEE:
+        return frequency / BELOW
+    return KNEE / BELOW + float(np.log(frequency / KNEE)) / ABOVE
+
+
+def _mel(
+    rate: int, size: int, count: int = BANDS, low: float = 0.0, high: float | None = None
+) -> Float[np.ndarray, "bins bands"]:
     """Slaney's mel bands, each triangle of area 1: librosa's default (compared by a test).
 
     Written out because importing librosa takes seconds, and `amie talk` needs nothing else of it.
     """
-    step, knee, ratio = 200 / 3, 1000.0, np.log(6.4) / 27  # linear to 1 kHz, then logarithmic
-    top = knee / step + np.log(rate / 2 / knee) / ratio
-    mels = np.linspace(0, top, BANDS + 2)
-    edges = np.where(mels < 15, mels * step, knee * np.exp(ratio * (mels - 15)))
+    mels = np.linspace(_to_mel(low), _to_mel(rate / 2 if high is None else high), count + 2)
+    edges = np.where(mels < 15, mels * BELOW, KNEE * np.exp(ABOVE * (mels - 15)))
     bins = np.arange(size // 2 + 1)[:, None] * rate / size
-    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
-    rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)
-    return np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)
+    first, centre, last = edges[:-2], edges[1:-1], edges[2:]
+    rising, falling = (bins - first) / (centre - first), (last - bins) / (last - centre)
+    return np.maximum(0, np.minimum(rising, falling)) * 2 / (last - first)
 
 
 def mel_bands(wave: np.ndarray, rate: int) -> Float[np.ndarray, "hops 26"]:
     """Mel bands in dB of every full 25 ms window of a wave at `rate`."""
-    length, hop, size, window, bands, _ = _plan(rate)
+    return _decibels(_power(wave, rate), _plan(rate)[4])
+
+
+def _power(wave: np.ndarray, rate: int) -> Float[np.ndarray, "hops bins"]:
+    length, hop, size, window, _, _ = _plan(rate)
     if len(wave) < length:
-        return np.zeros((0, BANDS), np.float32)
+        return np.zeros((0, size // 2 + 1), np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(wave, length)[::hop]
-    power = np.abs(np.fft.rfft(frames * window, size)).astype(np.float32) ** 2
+    return np.abs(np.fft.rfft(frames * window, size)).astype(np.float32) ** 2
+
+
+def _decibels(power: np.ndarray, bands: np.ndarray) -> Float[np.ndarray, "hops bands"]:
     return 10 * np.log10(np.maximum(power @ bands, FLOOR))
 
 
 def _cepstra(
-    wave: np.ndarray, rate: int, fill: Filler | None = None
-) -> Float[np.ndarray, "hops 13"]:
-    """Cepstra of every full window; fill: puts something into bands that a recording lacks."""
-    bands = mel_bands(wave, rate)
-    return ((fill(bands) if fill else bands) @ _plan(rate)[5]).astype(np.float32, copy=False)
+    wave: np.ndarray, rate: int, fill: Filler | None = None, speech: bool = False
+) -> Float[np.ndarray, "hops c"]:
+    """Cepstra of every full window; fill: puts something into bands that a recording lacks;
+    speech: and the speech bands in dB, of a wave of 16 kHz."""
+    power = _power(wave, rate)
+    bands = _decibels(power, _plan(rate)[4])
+    filled = fill(bands) if fill else bands
+    cepstra = (filled @ _plan(rate)[5]).astype(np.float32, copy=False)
+    if not speech:
+        return cepstra
+    own, spread = _speech_plan()
+    also = _decibels(power, own)
+    lacking = (filled != bands).any(0) @ spread > 0
+    also[:, lacking] = (filled @ spread)[:, lacking]
+    return np.concatenate([cepstra, also.astype(np.float32, copy=False)], 1)
 
 
 def mfcc(
@@ -102,6 +146,24 @@ def mfcc(
     if rate != SAMPLE_RATE:
         wave = soxr.resample(wave, SAMPLE_RATE, rate)
     return _cepstra(_fit(np.asarray(wave, np.float32), frames, rate), rate)
+
+
+def speech_rows(
+    wave: Float[np.ndarray, " samples"], frames: int, rate: int = SAMPLE_RATE
+) -> Float[np.ndarray, "hops 45"]:
+    """`mfcc` of 16 kHz, and the 32 speech bands of each hop in dB beside it.
+
+    UserError: `rate`, the cepstra's, is another one.
+    """
+    _check_speech(rate)
+    return _cepstra(_fit(np.asarray(wave, np.float32), frames, rate), rate, speech=True)
+
+
+def _check_speech(rate: int) -> None:
+    if rate != SAMPLE_RATE:
+        raise UserError(
+            f"mfcc_rate {rate}: a speech embedding hears {SAMPLE_RATE} Hz: leave one of them out"
+        )
 
 
 def levelled(
@@ -174,9 +236,13 @@ def stream_windows(
 
     voice, level: see sound.stream_audio. With a level, bands that the recording lacks (telephone)
     are filled as bandwidth.filler says, judged by its beginning. hears: "wave" gives windows of
-    `wave_rows` instead, 20×160; `rate` and bands do not count there.
+    `wave_rows` instead, 20×160; `rate` and bands do not count there; "speech" those of
+    `speech_rows`, 20×45.
     """
     import soxr
+
+    if hears == "speech":
+        _check_speech(rate)
 
     voice = survey(path) if voice is None else voice  # once, though the sound is streamed twice
     rate = SAMPLE_RATE if hears == "wave" else rate
@@ -185,11 +251,13 @@ def stream_windows(
     need = (HOPS * chunk + WINDOW[0] - HOPS - 1) * hop + length
     resample = soxr.ResampleStream(SAMPLE_RATE, rate, 1) if rate != SAMPLE_RATE else None
     fill = None
-    if level is not None and rate == SAMPLE_RATE and hears == "cepstra":
+    if level is not None and rate == SAMPLE_RATE and hears != "wave":
         fill = filler(_first_bands(stream_audio(path, voice=voice, level=level)))
 
     def rows(part: np.ndarray) -> np.ndarray:  # of as many samples as some frames need
-        return _cut(part[: hop - length]) if hears == "wave" else _cepstra(part, rate, fill)
+        if hears == "wave":
+            return _cut(part[: hop - length])
+        return _cepstra(part, rate, fill, speech=hears == "speech")
 
     buffer, samples, done = np.zeros(BEFORE * hop, np.float32), 0, 0
     for block in stream_audio(path, voice=voice, level=level):

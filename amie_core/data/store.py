@@ -26,6 +26,8 @@ from amie_core.files import write_whole
 if TYPE_CHECKING:
     import pandas as pd
 
+    from amie_core.data.audio import Hears
+
 VERSION = 1
 JPEG_QUALITY = 92
 TEST_SPLITS = ("test_seen", "test_unseen", "test")  # LRW has the last alone
@@ -113,11 +115,17 @@ def levelled(clip: PreparedClip, rate: int) -> PreparedClip:
     return dataclasses.replace(clip, mfcc=cepstra)
 
 
-def wave_rows(clip: PreparedClip, *, level: bool) -> Float[np.ndarray, "hops 160"]:
-    """The clip's samples as `audio.windows` cuts them; level: speech at one level in every clip."""
+def rows(clip: PreparedClip, hears: "Hears", rate: int, *, level: bool) -> Float[np.ndarray, "h c"]:
+    """What is heard of a clip, as `audio.windows` cuts it; rate: of the cepstra (audio.mfcc);
+    level: speech at one level in every clip."""
     from amie_core.data import audio
 
-    return audio.wave_rows(_wave(clip, level=level), len(clip.landmarks))
+    if hears == "cepstra":
+        return (levelled(clip, rate) if level else clip).mfcc
+    wave, frames = _wave(clip, level=level), len(clip.landmarks)
+    if hears == "speech":
+        return audio.speech_rows(wave, frames, rate)
+    return audio.wave_rows(wave, frames)
 
 
 def _wave(clip: PreparedClip, *, level: bool) -> Float[np.ndarray, " samples"]:

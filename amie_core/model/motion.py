@@ -9,13 +9,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from amie_core.data.audio import HOPS
+from amie_core.config import WINDOW
+from amie_core.data.audio import HOPS, Hears
 from amie_core.model.lips import MOVED
+from amie_core.model.speech_embedding import HEARD, REACH, SpeechEmbedding
 from amie_core.model.voices import VOICES, Voices
 
 COEFFICIENTS = 6
 CONTEXT = 8  # frames before and after one that help to say how it moves: 0.3 s
 WIDTH = 128  # channels
+UNTOLD = 0.3  # share of what a speech embedding tells that is left out in training
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -40,12 +43,40 @@ class _Around(nn.Module):
         return codes[:, :, 2:-2] + self.told(codes)
 
 
+class _Told(nn.Module):
+    """Adds to a frame's code what a frozen speech embedding hears around it."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, width: int, drop: float) -> None:
+        super().__init__()
+        self.embedding = SpeechEmbedding()
+        self.register_buffer("mean", torch.zeros(HEARD, 1))
+        self.register_buffer("deviation", torch.ones(HEARD, 1))
+        self.taken = nn.Sequential(
+            nn.Dropout1d(UNTOLD), nn.Conv1d(HEARD, width, 1), ChannelNorm(width), nn.GELU(),
+            nn.Dropout1d(drop),
+        )  # fmt: skip
+
+    def heard(self, bands: Float[Tensor, "b t 32"]) -> Float[Tensor, "b 192 n"]:
+        """Of the frames whose 20 hops have REACH frames more at either side."""
+        return self.embedding(bands[:, 1:])
+
+    def forward(self, bands: Float[Tensor, "b t 32"]) -> Float[Tensor, "b c n"]:
+        """What it adds, from 4 (n + 2 REACH) + 16 rows."""
+        with torch.no_grad():
+            heard = self.heard(bands)
+        return self.taken((heard - self.mean) / self.deviation)
+
+
 class Motion(nn.Module):
-    """MFCC windows to coefficients of a mouth's movement.
+    """MFCC windows, and speech bands beside them, to coefficients of a mouth's movement.
 
     Convolutions over 20 hops without padding, of stride 4 in all: rows of a whole clip and its
     windows one by one give the same numbers. Then convolutions over the frames around: a mouth
-    opens before its vowel is heard, and stays open for the next one.
+    opens before its vowel is heard, and stays open for the next one. `context`: frames before and
+    after one that are heard with it.
     """
 
     mean: Tensor
@@ -56,11 +87,12 @@ class Motion(nn.Module):
     voice_sizes: Tensor
 
     def __init__(
-        self, width: int = WIDTH, drop: float = 0.15, context: int = CONTEXT
+        self, width: int = WIDTH, drop: float = 0.15, context: int = CONTEXT, speech: bool = False
     ) -> None:
-        """context: frames at either side, an even number."""
+        """context: frames at either side, an even number; speech: a speech embedding's are more."""
         super().__init__()
-        self.context = context
+        self.told = _Told(width, drop) if speech else None
+        self.context = context + (REACH if speech else 0)
         self.register_buffer("mean", torch.zeros(13))
         self.register_buffer("std", torch.ones(13))
         # Displacements, in mouth widths, of a movement whose opening has the deviation 1.
@@ -77,22 +109,32 @@ class Motion(nn.Module):
         self.around = nn.Sequential(*(_Around(width, drop) for _ in range(context // 2)))
         self.what = nn.Conv1d(width, COEFFICIENTS, 1)
 
-    def heard(self, hops: Float[Tensor, "b t 13"]) -> Float[Tensor, "b c n"]:
-        """What is heard in each frame's window, from 4n + 16 rows of cepstra."""
-        return self.body(((hops - self.mean) / self.std).transpose(1, 2))
+    def heard(self, hops: Float[Tensor, "b t rows"]) -> Float[Tensor, "b c n"]:
+        """What is heard in each frame's window, from 4n + 16 rows of cepstra; with a speech
+        embedding from 4 (n + 2 REACH) + 16 of cepstra and speech bands.
+        """
+        beyond = 0 if self.told is None else HOPS * REACH
+        own = hops[:, beyond : hops.shape[1] - beyond, : WINDOW[1]]
+        codes = self.body(((own - self.mean) / self.std).transpose(1, 2))
+        return codes if self.told is None else codes + self.told(hops[..., WINDOW[1] :])
 
-    def codes(self, hops: Float[Tensor, "b t 13"]) -> Float[Tensor, "b c n"]:
-        """A code for each frame, from 4 (n + 2 context) + 16 rows of cepstra."""
+    def codes(self, hops: Float[Tensor, "b t rows"]) -> Float[Tensor, "b c n"]:
+        """A code for each frame, from 4 (n + 2 context) + 16 rows."""
         return self.around(self.heard(hops))
 
     def coefficients(self, codes: Float[Tensor, "b c n"]) -> Float[Tensor, "b n 6"]:
         """Of the movement, for an opening of deviation 1."""
         return self.what(codes).transpose(1, 2)
 
-    def said(self, windows: Float[Tensor, "_ 20 13"]) -> Float[Tensor, "n 31 2"]:
+    def said(self, windows: Float[Tensor, "_ 20 c"]) -> Float[Tensor, "n 31 2"]:
         """`displacements` of frames in a row: their windows overlap, each hop is heard once."""
         rows = torch.cat([windows[0], windows[1:, -HOPS:].flatten(0, 1)])
         return self.displacements(self.coefficients(self.codes(rows[None])))[0]
+
+    @property
+    def hears(self) -> Hears:
+        """What its rows hold (`data.store.rows`)."""
+        return "cepstra" if self.told is None else "speech"
 
     def voices(self) -> Voices:
         """Those that it knows."""

@@ -95,7 +95,8 @@ class MouthGenerator(Generator, MouthTalker):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         corners = 2 * (INNER.stop - INNER.start)
-        self.motion = Motion()
+        self.motion = Motion(speech=config.speech_embedding)
+        self.hears = self.motion.hears
         self.interiors = Interiors(config.image_size)
         self.shape = nn.Sequential(
             nn.Linear(corners, config.embedding),
@@ -185,7 +186,7 @@ class MouthGenerator(Generator, MouthTalker):
         return self.motion.context
 
     @torch.inference_mode()
-    def hear(self, windows: Float[np.ndarray, "_ 20 13"]) -> Float[np.ndarray, "n 31 2"]:
+    def hear(self, windows: Float[np.ndarray, "_ 20 c"]) -> Float[np.ndarray, "n 31 2"]:
         """The same: displacements of frames whose windows have others around them."""
         return self.motion.said(self._here(windows)).cpu().numpy()
 
@@ -223,7 +224,7 @@ class MouthGenerator(Generator, MouthTalker):
     def pictures(
         self,
         face: UInt8[np.ndarray, "256 256 3"],
-        windows: Float[np.ndarray, "n 20 13"],
+        windows: Float[np.ndarray, "n 20 c"],
         points: Float[np.ndarray, "68 2"] | None = None,
     ) -> Iterator[UInt8[np.ndarray, "256 256 3"]]:
         """The face speaking, as `amie talk --size 256` shows it."""

@@ -1,14 +1,14 @@
 """What the generator of every method can do: speak a face, frame by frame."""
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from amie_core.config import FACE_SIZE, ModelConfig
+from amie_core.config import FACE_SIZE, SAMPLE_RATE, ModelConfig
 from amie_core.model import composition
 from amie_core.model.composition import Change
 
@@ -22,10 +22,10 @@ LipBox = tuple[int, int, int, int]  # top, bottom, left, right, in 256ths
 class Talker(nn.Module):
     """What the generator of every method can do: speak a face.
 
-    A window is 20 hops of 10 ms, of 13 cepstra each or, where it `hears` the wave, 160 samples.
+    A window is 20 hops of 10 ms, of 13 cepstra each or what else it `hears` (data.audio.Hears).
     """
 
-    hears: "ClassVar[Hears]" = "cepstra"
+    hears: "Hears" = "cepstra"
 
     def roll(
         self, face: Float[Tensor, "1 3 s s"], windows: Iterable[Float[Tensor, "_ 20 c"]]
@@ -72,7 +72,7 @@ class MouthTalker(Talker):
     def pictures(
         self,
         face: UInt8[np.ndarray, "256 256 3"],
-        windows: Float[np.ndarray, "n 20 13"],
+        windows: Float[np.ndarray, "n 20 c"],
         points: Float[np.ndarray, "68 2"] | None = None,
     ) -> Iterator[UInt8[np.ndarray, "256 256 3"]]:
         """The face speaking; points: its landmarks, found in it where None."""
@@ -106,10 +106,8 @@ def spoken(
     from amie_core.data import alignment, audio, store
 
     level = bool(meta.get("level"))
-    if generator.hears == "wave":
-        sound = store.wave_rows(clip, level=level)
-    else:
-        sound = (store.levelled(clip, meta["mfcc_rate"]) if level else clip).mfcc
+    rate = meta.get("mfcc_rate", SAMPLE_RATE)
+    sound = store.rows(clip, generator.hears, rate, level=level)
     n, first = len(clip.frames), clip.landmarks[:1]  # of the one frame that is given
     return generate(
         generator, clip.frames[0], audio.windows(sound, n), alignment.lip_box(first), first[0]

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from amie_core.config import WINDOW
+
 VOICES = 16  # known at most
 SAID = -210.0  # first cepstrum of levelled sound in which something is said (GRID's pauses: -240)
 LEAST = 40  # hops that say something: of fewer a voice has no print
@@ -17,9 +19,10 @@ LEAST = 40  # hops that say something: of fewer a voice has no print
 SAME, ANOTHER = 2.0, 2.5
 
 
-def print_of(hops: Float[np.ndarray, "n 13"]) -> Float[np.ndarray, " 24"] | None:
-    """Mean and log deviation of the cepstra but the first while something is said."""
-    said = hops[hops[:, 0] > SAID, 1:]
+def print_of(hops: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " 24"] | None:
+    """Mean and log deviation of the 13 cepstra but the first while something is said; what stands
+    beside the cepstra does not count."""
+    said = hops[hops[:, 0] > SAID, 1 : WINDOW[1]]
     if len(said) < LEAST:
         return None
     return np.concatenate([said.mean(0), np.log(said.std(0) + 1e-3)])
@@ -32,7 +35,7 @@ class Voices(NamedTuple):
     whiten: Float[np.ndarray, "24 24"]  # of differences from one sentence to the next
     sizes: Float[np.ndarray, " k"]  # deviation of the opening, in mouth widths
 
-    def recognised(self, hops: Float[np.ndarray, "n 13"]) -> tuple[float, float]:
+    def recognised(self, hops: Float[np.ndarray, "n c"]) -> tuple[float, float]:
         """How surely this sound is of a known voice, 0 to 1; how far that voice moves a mouth.
 
         Between the distances of the same voice and of another one in proportion.

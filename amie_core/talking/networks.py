@@ -13,6 +13,7 @@ import onnxruntime
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 
+from amie_core.data.audio import Hears
 from amie_core.errors import UserError
 from amie_core.files import NETWORKS, SHIPPED
 from amie_core.model.speaking import Maps, Strokes
@@ -26,19 +27,20 @@ class ShippedNetworks:
     def __init__(self, weights: Path = SHIPPED, graphs: Path = NETWORKS) -> None:
         self._weights, self.meta = _read(weights)
         self._graphs, own = _read(graphs)
-        if own["model"] != self.meta["model"]:
+        if own.get("of") != self.meta:
             raise UserError(f"{graphs} is of another model than {weights}: `make weights`")
         self._needed = own["needed"]
         self.image_size: int = self.meta["model"]["image_size"]
         self.canvas: int = self.meta["model"]["canvas"]
         self.context: int = own["context"]
+        self.hears: Hears = own["hears"]
         parts = (self._weights[f"generator.interiors.{name}"] for name in Bank._fields)
         self.bank = Bank(*parts)
         known = (self._weights[f"generator.motion.voice_{name}"] for name in Voices._fields)
         self.voices = Voices(*known)
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
 
-    def hear(self, windows: Float[np.ndarray, "_ 20 13"]) -> Float[np.ndarray, "n 31 2"]:
+    def hear(self, windows: Float[np.ndarray, "_ 20 c"]) -> Float[np.ndarray, "n 31 2"]:
         """Displacements of frames whose windows have `context` others at each end."""
         return self._run("hear", windows.astype(np.float32, copy=False))[0]
 

@@ -25,6 +25,7 @@ GREY = 128  # what shows through a transparent image
 SMALLEST = 24  # px between the eyes' centres: below, there is no mouth to be seen
 BETWEEN_EYES = 76  # px at 256, of the template
 SEEN, EVERY = 10, 5  # s at the beginning of a video that are looked at, every fifth frame
+SOME, STILL, WIDEST = 10, 0.015, 0.12  # frames; deviations of a mouth's opening, mouth widths
 DOUBTFUL, SURER = 0.75, 0.15  # score of a detection; how much surer the picture upside down is
 
 
@@ -36,6 +37,8 @@ class Still:
     points: Float[np.ndarray, "68 2"]
     matrix: Float[np.ndarray, "2 3"]
     teeth: "Teeth | None" = None  # the speaker's own, of this picture or of another one
+    # How far its lips open in a video in which it speaks: a deviation, in mouth widths.
+    opens: float | None = None
 
     @property
     def lip_box(self) -> tuple[int, int, int, int]:
@@ -55,8 +58,8 @@ class Still:
         from amie_core.talking.closed_lips import close_lips
 
         own = replace(self, teeth=None).with_teeth().teeth
-        closed = close_lips(self.picture, self.points, self.matrix, own is not None)
-        return Still(*closed, self.matrix, self.teeth or own)
+        picture, points = close_lips(self.picture, self.points, self.matrix, own is not None)
+        return replace(self, picture=picture, points=points, teeth=self.teeth or own)
 
     def with_teeth(self) -> "Still":
         """The same with the teeth that it shows, where none are known."""
@@ -69,11 +72,11 @@ def open_still(path: Path, index: int | None = None, keep_smile: bool = False) -
     """The face of an image file, its lips closed unless `keep_smile` (UserError: none usable).
 
     A video's is that of its frame with the mouth most closed; its teeth are those of the frame that
-    shows most of them (`watch`).
+    shows most of them (`watch`), and its lips will open as far as they do there.
     """
     from amie_core.model.own_teeth import skin_of
 
-    teeth = None
+    teeth = opens = None
     try:
         try:
             image = read_image(path)
@@ -81,8 +84,8 @@ def open_still(path: Path, index: int | None = None, keep_smile: bool = False) -
             found = watch(path, index)
             if found is None:
                 raise error
-            image, teeth = found
-        still = find_face(image, index)
+            image, teeth, opens = found
+        still = replace(find_face(image, index), opens=opens)
         if teeth is not None:
             skin = skin_of(still.aligned(FACE_SIZE), still.points)
             still = replace(still, teeth=teeth.under(skin))
@@ -97,6 +100,7 @@ class Watched(NamedTuple):
 
     frame: UInt8[np.ndarray, "h w 3"]  # the one whose mouth is most closed
     teeth: "Teeth | None"  # of the one that shows most of them
+    opens: float | None  # deviation of the opening, mouth widths; None where nobody seems to speak
 
 
 def watch(path: Path, index: int | None = None) -> Watched | None:
@@ -108,11 +112,13 @@ def watch(path: Path, index: int | None = None) -> Watched | None:
     from amie_core.data.faces import backend, locate, rivals
     from amie_core.data.landmarks import SURE
     from amie_core.data.video import read_video
+    from amie_core.model.lips import mouth_width
     from amie_core.model.own_teeth import most, shown
 
     try:
         frames = itertools.islice(read_video(path).frames, 0, SEEN * FPS, EVERY)
         finder, best, least, teeth = backend(), None, np.inf, None
+        seen: list[np.ndarray] = []
         for frame in frames:
             if frame is None:  # damaged
                 continue
@@ -123,14 +129,27 @@ def watch(path: Path, index: int | None = None) -> Watched | None:
             points, score = locate(frame, finder, face)
             if score < SURE:
                 continue
-            opening = lip_opening(points[None])[0] / np.linalg.norm(points[54] - points[48])
+            matrix = similarity(points[None])
+            aligned = transform(points, matrix)
+            seen.append(aligned)
+            opening = lip_opening(aligned[None])[0] / mouth_width(aligned)
             if opening < least:
                 best, least = frame, opening
-            matrix = similarity(points[None])
-            teeth = most([teeth, shown(frame, transform(points, matrix), matrix)])
-        return None if best is None else Watched(best, teeth)
+            teeth = most([teeth, shown(frame, aligned, matrix)])
+        return None if best is None else Watched(best, teeth, opens_in(np.stack(seen)))
     except UserError:
         return None
+
+
+def opens_in(points: Float[np.ndarray, "n 68 2"]) -> float | None:
+    """How far lips open in frames of an aligned face: a deviation, in mouth widths.
+
+    None where frames are few or the mouth only trembles.
+    """
+    from amie_core.model.lips import relative
+
+    found = float(relative(points)[1].std()) if len(points) >= SOME else 0.0
+    return min(found, WIDEST) if found >= STILL else None
 
 
 def find_face(image: UInt8[np.ndarray, "h w 3"], index: int | None = None) -> Still:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,10 +56,10 @@ def talk(
 ) -> Talked:
     """Write a video of the face in image `face` saying what is heard in `audio`.
 
-    `face` may be a video: its frame with the mouth most closed is taken, and its teeth from the
-    frame that shows most of them. The face is found and aligned, open lips are closed (unless
-    `keep_smile`). The model that ships moves the mouth's
-    landmarks, `movement` times as far as it hears, and paints between the lips; others generate the
+    `face` may be a video: its frame with the mouth most closed is taken, its teeth from the frame
+    that shows most of them, and how far it opens its lips. The face is found and aligned, open lips
+    are closed (unless `keep_smile`). The model that ships moves the mouth's landmarks, `movement`
+    times as far as it hears, and paints between the lips; others generate the
     face at their own size, and what they change is laid over the picture. The picture keeps its own
     resolution (canvas.whole); with `size` it is the aligned face at size² px, and `crop` gives a
     model's bare picture (256 px where no size is named). 25 frames/s, H.264 + AAC, as long as the
@@ -142,11 +141,11 @@ def picture_frames(
     from amie_core.talking import canvas
 
     shown = _shown(still, size or (FACE_SIZE if crop else None))
-    sound = partial(
-        stream_windows, audio, meta["mfcc_rate"], PART, voice=voice, level=SPEECH_LEVEL
+    sound = stream_windows(
+        audio, meta["mfcc_rate"], PART, voice=voice, level=SPEECH_LEVEL, hears=generator.hears
     )
     if isinstance(generator, MouthNetworks):
-        return _mouth_frames(generator, still, shown, sound(), movement)
+        return _mouth_frames(generator, still, shown, sound, movement)
 
     import torch
 
@@ -154,7 +153,7 @@ def picture_frames(
 
     seen = still.aligned(meta["image_size"])
     identity = torch.from_numpy(seen.copy()).permute(2, 0, 1).float().div_(255)
-    changes = roll_changes(generator, identity, sound(hears=generator.hears), still.lip_box)
+    changes = roll_changes(generator, identity, sound, still.lip_box)
     if crop:
         edge = size or FACE_SIZE
         bare = ((array(frame) * 255).round().astype(np.uint8) for frame, _ in changes)
@@ -205,7 +204,7 @@ def _mouth_frames(
 
     painter = Painter(*shown, still.points, networks.canvas, networks.image_size, still.teeth)
     face = warp(still.picture, still.matrix)
-    made = speaking.painted(networks, face, still.points, windows, movement)
+    made = speaking.painted(networks, face, still.points, windows, movement, still.opens)
     height, width = painter.picture.shape[:2]
     return (width, height), (painter.frame(one) for one in ahead(made))
 

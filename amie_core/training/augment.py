@@ -120,37 +120,69 @@ def geometry(views: Views, random: np.random.Generator) -> Views:
     return Views(pictures, moved(lips), boxes, place(points))
 
 
+class _Room(NamedTuple):
+    """How b clips are heard: by bands, dB; `longer`, `lower`: a vocal tract's, None as it is."""
+
+    longer: Float[Tensor, "b 1 1"] | None
+    lower: Float[Tensor, "b 1 1"] | None  # bands
+    colour: Float[Tensor, "b 1 26"]
+    gain: Float[Tensor, "b 1 1"]
+    tilt: Float[Tensor, "b 1 1"]
+    bow: Float[Tensor, "b 1 1"]
+    noise: Float[Tensor, "b 1 1"]
+    hiss: Float[Tensor, "b 1 1"]  # the noise's tilt
+
+
 def sound(
-    hops: Float[Tensor, "b t 13"], random: np.random.Generator, voice: bool = True
-) -> Float[Tensor, "b t 13"]:
-    """Cepstra of each clip as if another microphone in another room had heard another voice.
+    hops: Float[Tensor, "b t c"], random: np.random.Generator, voice: bool = True
+) -> Float[Tensor, "b t c"]:
+    """Cepstra of each clip, and speech bands where they stand beside them, as if another microphone
+    in another room had heard another voice.
 
     The mel bands that the cepstra stand for (smoothed, as 13 of 26 are) are made louder, tilted and
     coloured, and noise is added; `voice` also moves them along the scale, as a shorter or longer
     vocal tract does (VTLP: Jaitly and Hinton 2013).
     """
-    from amie_core.data.audio import BANDS, cosines
+    from amie_core.data.audio import BANDS, cosines, speech_places
 
     b, device = len(hops), hops.device
 
-    def drawn(low: float, high: float, last: int = 1) -> Float[Tensor, "b 1 k"]:
-        values = random.uniform(low, high, (b, 1, last)).astype(np.float32)
+    def drawn(low: float, high: float) -> Float[Tensor, "b 1 1"]:
+        values = random.uniform(low, high, (b, 1, 1)).astype(np.float32)
         return torch.from_numpy(values).to(device)
 
+    longer, lower = (drawn(-0.12, 0.12), drawn(-1.0, 1.0)) if voice else (None, None)
+    colour = 1.5 * random.standard_normal((b, 1, BANDS)).astype(np.float32)
+    shape = ((-4.0, 4.0), (-6.0, 6.0), (-3.0, 3.0), (-75.0, -25.0), (-10.0, 10.0))
+    rest = [drawn(*between) for between in shape]
+    room = _Room(longer, lower, torch.from_numpy(colour).to(device), *rest)
     there = torch.from_numpy(cosines().T).to(device)  # orthonormal: back is the transpose
-    bands = hops @ there
-    across = torch.linspace(-1, 1, BANDS, device=device)
-    if voice:
-        number = torch.arange(BANDS, device=device, dtype=bands.dtype)
-        places = (number * (1 + drawn(-0.12, 0.12)) + drawn(-1.0, 1.0)).clamp(0, BANDS - 1)
-        low = places.long().clamp(max=BANDS - 2)
-        part = places - low
+    cepstra, bands = hops.split([len(there), hops.shape[2] - len(there)], 2)
+    numbers = torch.arange(BANDS, device=device, dtype=hops.dtype)
+    cepstra = _heard_in(room, cepstra @ there, numbers) @ there.T
+    if not bands.shape[2]:
+        return cepstra
+    places = torch.from_numpy(speech_places()).to(device)
+    return torch.cat([cepstra, _heard_in(room, bands, places)], 2)
+
+
+def _heard_in(
+    room: _Room, bands: Float[Tensor, "b t k"], places: Float[Tensor, " k"]
+) -> Float[Tensor, "b t k"]:
+    """Mel bands in dB; places: where they lie, evenly, among the numbers of the 26."""
+    last = len(places) - 1
+    if room.longer is not None and room.lower is not None:
+        moved = places * (1 + room.longer) + room.lower
+        moved = ((moved - places[0]) / (places[1] - places[0])).clamp(0, last)
+        low = moved.long().clamp(max=last - 1)
+        part = moved - low
         low = low.expand(-1, bands.shape[1], -1)
         bands = torch.lerp(bands.gather(2, low), bands.gather(2, low + 1), part)
-    colour = 1.5 * random.standard_normal((b, 1, BANDS)).astype(np.float32)
-    bands = bands + drawn(-4.0, 4.0) + torch.from_numpy(colour).to(device)
-    bands = bands + drawn(-6.0, 6.0) * across + drawn(-3.0, 3.0) * torch.cos(np.pi * across)
-    noise = drawn(-75.0, -25.0) + drawn(-10.0, 10.0) * across
+    number = room.colour.shape[2] - 1
+    across = places * (2 / number) - 1
+    low = places.long().clamp(max=number - 1)
+    colour = torch.lerp(room.colour[..., low], room.colour[..., low + 1], places - low)
+    bands = bands + room.gain + colour + room.tilt * across + room.bow * torch.cos(np.pi * across)
+    noise = room.noise + room.hiss * across
     natural = np.log(10) / 10  # of a decibel
-    bands = torch.logaddexp(bands * natural, noise * natural) / natural
-    return bands @ there.T
+    return torch.logaddexp(bands * natural, noise * natural) / natural

@@ -89,10 +89,14 @@ def begin_from(networks: nn.Module, run: Path) -> None:
     """Give the networks of a new run the weights of another one, all of them, its EMA included.
 
     Output channels that the other run has not keep their own weights (they start at zero); so does
-    a sync expert, which has learnt from this run's own clips. UserError: other sizes.
+    a sync expert, which has learnt from this run's own clips. UserError: other sizes, or parts of a
+    generator that this one has not.
     """
     tensors, _ = read_tensors(run / STATE)
     own = networks.state_dict()
+    for name in tensors:
+        if name.startswith("networks.generator.") and name.removeprefix("networks.") not in own:
+            raise UserError(f"{run}: its generator has a part that this run's has not ({name})")
     for name, mine in own.items():
         if name.startswith("expert."):
             continue

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from amie_core.data.audio import SPEECH_BANDS
 from amie_core.errors import UserError
 from amie_core.files import NETWORKS, SHIPPED
 from amie_core.model.generator import Skips
@@ -66,13 +67,15 @@ def export(source: Path = SHIPPED, out: Path = NETWORKS) -> Path:
         weights.data = weights.data.contiguous()
     with torch.no_grad():
         face = torch.zeros(1, 3, g.image_size, g.image_size)
-        sound = torch.zeros(2 * g.context + 3, 20, 13)
-        code, joined = g.audio(sound[:1]), _See(g)(face)
+        cepstra = torch.zeros(3, 20, 13)
+        columns = {"cepstra": 13, "speech": 13 + SPEECH_BANDS}[g.hears]
+        sound = torch.zeros(2 * g.context + 3, 20, columns)
+        code, joined = g.audio(cepstra[:1]), _See(g)(face)
     several = [({0: torch.export.Dim("n", min=least, max=100_000)},)
                for least in (2 * g.context + 1, 1)]  # fmt: skip
     graphs = {
         "hear": _graph(_Hear(g), (sound,), dynamic_shapes=several[0]),
-        "code": _graph(_Code(g), (sound,), dynamic_shapes=several[1]),
+        "code": _graph(_Code(g), (cepstra,), dynamic_shapes=several[1]),
         "see": _graph(_See(g), (face,)),
         "outline": _graph(_Outline(g), (torch.zeros(1, 16),)),
         "paint": _graph(_Paint(g), (face, code, *joined)),
@@ -80,12 +83,16 @@ def export(source: Path = SHIPPED, out: Path = NETWORKS) -> Path:
     tensors = {name: torch.frombuffer(bytearray(data), dtype=torch.uint8)
                for name, (data, _) in graphs.items()}  # fmt: skip
     needed = {name: names for name, (_, names) in graphs.items()}
-    write_tensors(out, tensors, {"needed": needed, "model": meta["model"], "context": g.context})
+    kept = {"needed": needed, "of": meta, "context": g.context, "hears": g.hears}
+    write_tensors(out, tensors, kept)
     return out
 
 
 def _graph(module: nn.Module, inputs: tuple[Tensor, ...], **more: Any) -> tuple[bytes, list[str]]:
-    """A module as ONNX without its parameters, and their names, which follow `g.`."""
+    """A module as ONNX without its parameters, and their names, which follow `g.`.
+
+    A few it keeps itself, those that it reshapes (of GroupNorm): a graph is of one checkpoint.
+    """
     import onnx
 
     with warnings.catch_warnings():

@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from amie_core import config, files, machine
-from amie_core.config import Profile
+from amie_core.config import SAMPLE_RATE, Profile
 from amie_core.data import store
 from amie_core.errors import UserError
 from amie_core.model.talker import picture_size
@@ -54,6 +54,9 @@ def train(
         raise UserError(f"row {row!r} is one of AMIE's: method {method!r} has none")
     if config.for_row(settings, row) != settings:
         raise UserError(f"these are not the settings of row {row!r}: config.resolve gives them")
+    model = settings.model
+    if model.speech_embedding and (model.compose, settings.mfcc_rate) != ("landmarks", SAMPLE_RATE):
+        raise UserError(f"model.speech_embedding needs compose=landmarks, mfcc_rate={SAMPLE_RATE}")
     folders, out = [Path(folder) for folder in (data, also) if folder is not None], Path(out)
     if (also is not None) != (0 < settings.train.mix < 1):
         mix = f"train.mix = {settings.train.mix:g}"

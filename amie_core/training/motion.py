@@ -8,15 +8,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from amie_core.config import WINDOW
+from amie_core.data import store
 from amie_core.data.audio import HOPS
 from amie_core.machine import progress_bar
 from amie_core.model.lips import parted, relative
 from amie_core.model.motion import COEFFICIENTS, Motion
 from amie_core.model.voices import Voices, learnt, print_of
-from amie_core.training import augment
+from amie_core.training import augment, speech_embedding
 from amie_core.training.windows import Windows
 
-STEPS = 1000
+STEPS = 500
 CLIPS, FRAMES = 24, 48  # of a step, and of each of its clips
 LR, DECAY = 1e-3, 0.02
 KNOWN = 8  # clips of a speaker at least: of fewer a voice is not known again
@@ -30,18 +31,21 @@ class _Spoken(NamedTuple):
     """A training clip."""
 
     who: str
-    hops: Float[np.ndarray, "t 13"]  # with the context of its first and its last frame
+    hops: Float[np.ndarray, "t c"]  # with the context of its first and its last frame
     moved: Float[np.ndarray, "n 31 2"]  # in mouth widths, from the mouth at rest
     opening: Float[np.ndarray, " n"]  # in mouth widths
 
 
 def fit(motion: Motion, windows: Windows, seed: int, progress: bool = True) -> dict[str, float]:
     """Teach it, in place; returns the last step's errors. Its standardisation is set before."""
-    clips, context = [], HOPS * motion.context
+    clips, context, settings = [], HOPS * motion.context, windows.profile
     for k, (speaker, clip) in enumerate(windows.some()):
         who = f"clip {k}" if speaker < 0 else f"speaker {speaker}"
-        cepstra = np.pad(clip.mfcc, ((context, context), (0, 0)), mode="edge")
-        clips.append(_Spoken(who, cepstra, *relative(clip.landmarks)))
+        heard = clip.mfcc
+        if motion.told is not None:
+            heard = store.rows(clip, motion.hears, settings.mfcc_rate, level=settings.level)
+        heard = np.pad(heard, ((context, context), (0, 0)), mode="edge")
+        clips.append(_Spoken(who, heard, *relative(clip.landmarks)))
     clips = [clip for clip in clips if len(clip.moved) >= 2]
     names = sorted({clip.who for clip in clips})
     of = {name: [clip for clip in clips if clip.who == name] for name in names}
@@ -50,11 +54,12 @@ def fit(motion: Motion, windows: Windows, seed: int, progress: bool = True) -> d
             for n in names}  # fmt: skip
     _set_basis(motion, of, size)
     _set_voices(motion, of, size)
+    _set_told(motion, clips)
     wanted = {id(c): _coefficients(motion, c.moved / size[c.who]) for c in clips}
     every = torch.cat(list(wanted.values()))
     spread = every.std(0).clamp(min=1e-6)
     opening = parted(motion.basis.unflatten(1, (-1, 2)))  # what each coefficient opens the lips by
-    power = windows.profile.train.speaker_power
+    power = settings.train.speaker_power
     weight = np.array([len(of[n]) ** power for n in names])
 
     random = np.random.default_rng([seed, 11])
@@ -103,12 +108,25 @@ def _set_voices(motion: Motion, of: dict[str, list[_Spoken]], size: dict[str, fl
     """What the voices sound like that are heard in many clips."""
     prints, sizes = [], []
     for name, clips in of.items():
-        found = [one for clip in clips if (one := print_of(clip.hops)) is not None]
+        own = (clip.hops[HOPS * motion.context : -HOPS * motion.context or None] for clip in clips)
+        found = [one for hops in own if (one := print_of(hops)) is not None]
         if len(found) >= KNOWN:
             prints.append(np.stack(found))
             sizes.append(size[name])
     for name, values in zip(Voices._fields, learnt(prints, sizes), strict=True):
         getattr(motion, f"voice_{name}").copy_(torch.from_numpy(values))
+
+
+@torch.no_grad()
+def _set_told(motion: Motion, clips: list[_Spoken]) -> None:
+    """The frozen speech embedding, and mean and deviation of what it tells."""
+    if motion.told is None:
+        return
+    speech_embedding.load(motion.told.embedding)
+    bands = (torch.from_numpy(clip.hops[None, :, WINDOW[1] :]) for clip in clips)
+    every = torch.cat([motion.told.heard(one)[0] for one in bands], 1)
+    motion.told.mean.copy_(every.mean(1, keepdim=True))
+    motion.told.deviation.copy_(every.std(1, keepdim=True) + 1e-3)
 
 
 def _coefficients(motion: Motion, moved: np.ndarray) -> Float[Tensor, "n 6"]:

@@ -91,7 +91,8 @@ class Windows:
     """Windows of a prepared corpus's `train` split; `batch(step)` depends on seed and step alone.
 
     `also`: a second prepared corpus, from which the share `train.mix` of the windows is drawn;
-    hears: what of the sound the windows hold (`Talker.hears`).
+    hears: of the sound the windows hold samples where it is "wave", else cepstra (`Talker.hears`:
+    what is heard beside those is learnt from before the steps).
 
     The corpus is decoded once and stays in memory while it takes at most `resident_bytes` (None:
     what RESIDENT says of the device); beyond that the frames of a window, and no others of its
@@ -200,14 +201,14 @@ class Windows:
             rows = self.all.sound.cpu()
         else:
             rows = torch.cat([torch.from_numpy(self._sound(clip)) for _, clip in self.some()])
-        columns = 0 if self.hears == "cepstra" else (0, 1)
+        columns = (0, 1) if self.hears == "wave" else 0
         return rows.mean(columns), rows.std(columns) + 1e-3
 
     def _sound(self, clip: store.PreparedClip) -> Float[np.ndarray, "hops c"]:
         """What is heard of a clip: its cepstra or its samples."""
-        if self.hears == "cepstra":
+        if self.hears != "wave":
             return clip.mfcc
-        return store.wave_rows(clip, level=self.profile.level)
+        return store.rows(clip, "wave", self.profile.mfcc_rate, level=self.profile.level)
 
     def shapes(self) -> Float[Tensor, "n 68 2"]:
         """Landmarks of training frames, px at 256², of at most 512 clips of a large split."""

@@ -1,11 +1,13 @@
 """How well faces talk: every speaker of the given splits, by the whole way of `amie talk`.
 
     python tests/benchmarks/bench_faces.py PREPARED[:SPLIT,…] … [--checkpoint RUN|FILE]
-        [--movement 1] [--clips 4] [--json OUT]
+        [--movement 1] [--clips 4] [--video] [--json OUT]
 
 Each clip's first frame and its sound go through `talk` (sound levelled, lips closed, what the model
-changes laid over the face at 256²); the frames are compared with the real ones of 256². Prints a
-line a speaker, and each split's mean over speakers. Not a test: nothing is asserted.
+changes laid over the face at 256²); the frames are compared with the real ones of 256². With
+--video it is told how far the lips open, as a video of the face tells it: by every fifth frame of
+the speaker's next clip (of the same one where it is the only one). Prints a line a speaker, and
+each split's mean over speakers. Not a test: nothing is asserted.
 """
 
 import argparse
@@ -29,7 +31,8 @@ from amie_core.evaluation.evaluate import at_most
 from amie_core.evaluation.reference_rows import Measured, measure_lips
 from amie_core.files import SHIPPED, write_json
 from amie_core.machine import progress_bar
-from amie_core.talking.still import Still
+from amie_core.talking.still import EVERY as LOOKED
+from amie_core.talking.still import Still, opens_in
 from amie_core.talking.talk import picture_frames
 from amie_core.training.checkpoint import load_generator
 
@@ -66,9 +69,15 @@ def inner_energy(frames: np.ndarray, measured: Measured) -> float | None:
     return float(np.mean(found)) if found else None
 
 
-def spoken(generator: Any, meta: dict[str, Any], clip: store.PreparedClip, movement: float):
+def spoken(
+    generator: Any,
+    meta: dict[str, Any],
+    clip: store.PreparedClip,
+    movement: float,
+    opens: float | None = None,
+) -> np.ndarray:
     """The clip's first frame saying its sound, as `talk --size 256` makes it."""
-    still = Still(clip.frames[0], clip.landmarks[0], np.eye(2, 3))
+    still = Still(clip.frames[0], clip.landmarks[0], np.eye(2, 3), opens=opens)
     with TemporaryDirectory() as folder:
         sound = Path(folder) / "voice.wav"
         soundfile.write(sound, clip.audio, SAMPLE_RATE)
@@ -140,12 +149,14 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, default=SHIPPED)
     parser.add_argument("--movement", type=float, default=1.0)
     parser.add_argument("--clips", type=int, default=4, help="of a speaker at most")
+    parser.add_argument("--video", action="store_true", help="tell it how far the lips open")
     parser.add_argument("--judge", type=Path, help="prepared corpus that the judge learns from")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     generator, meta = load_generator(chosen.checkpoint)
     judge = sync_judge.judge_of(chosen.judge, JUDGE_SIZE) if chosen.judge else None
-    told: dict[str, Any] = {"columns": COLUMNS, "movement": chosen.movement, "splits": {}}
+    told: dict[str, Any] = {"columns": COLUMNS, "movement": chosen.movement,
+                            "video": chosen.video, "splits": {}}
     for column, words in COLUMNS.items():
         print(f"{column}: {words}")
     print(f"{'':28}{'clips':>5}" + "".join(f"{column:>11}" for column in COLUMNS))
@@ -156,10 +167,16 @@ def main() -> None:
         each = [at_most(part, chosen.clips) for _, part in rows.groupby(who)]
         todo = [(row["speaker"] or row["utterance"].split("/")[0], row["file"])
                 for part in each for row in part.to_dict("records")]  # fmt: skip
+        of = {name: [file for speaker, file in todo if speaker == name] for name, _ in todo}
         for speaker, file in progress_bar(todo, split, unit="clip"):
-            clip = store.load_clip(folder, file)
+            clip, opens = store.load_clip(folder, file), None
+            if chosen.video:
+                following = of[speaker][(of[speaker].index(file) + 1) % len(of[speaker])]
+                # the frames that talking.still.watch looks at
+                points = store.load_clip(folder, following, only=[]).landmarks[::LOOKED]
+                opens = opens_in(points)
             with torch.inference_mode():
-                made = spoken(generator, meta, clip, chosen.movement)
+                made = spoken(generator, meta, clip, chosen.movement, opens)
             found[speaker].append(measured(clip, made, judge))
         speakers = {name: mean(clips) for name, clips in found.items()}
         for name, row in speakers.items():
