@@ -216,7 +216,9 @@ def test_citation_names_the_paper() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     paper = citation["preferred-citation"]
     assert {"cff-version", "title", "message", "authors", "license"} <= set(citation)
-    assert citation["license"] == PROJECT["project"]["license"] == "MIT"
+    ours, _, frozen = PROJECT["project"]["license"].partition(" AND ")
+    assert citation["license"] == ours == "MIT" and frozen == "Apache-2.0"
+    assert all((ROOT / path).is_file() for path in PROJECT["project"]["license-files"])
     assert (paper["year"], paper["doi"]) == (2020, "10.24963/ijcai.2020/327")
     assert [author["family-names"] for author in paper["authors"]] == [
         "Zhu", "Huang", "Li", "Zheng", "He",

@@ -1,12 +1,13 @@
-"""The smallest profile that has every part, random batches of its shapes, its step."""
+"""The smallest profile that has every part, random batches of its shapes, its step; a mouth."""
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 
 from amie_core import config
-from amie_core.config import Profile
+from amie_core.config import ModelConfig, Profile
 from amie_core.data.audio import Hears
+from amie_core.model.mouth import MouthGenerator
 from amie_core.training.amie import Amie, AmieStep
 from amie_core.training.method import MethodStep
 from amie_core.training.windows import Batch
@@ -20,6 +21,10 @@ TINY = config.with_changes(
         "train.precision": "32-true", "loss.perceptual": 0.0,
     },
 )  # fmt: skip
+MOUTHS = {"model.compose": "landmarks", "model.canvas": 128, "model.speech_embedding": True,
+          "attention.enabled": False, "loss.inner": 10.0, "level": True}  # fmt: skip
+SMALL_MOUTH = ModelConfig(image_size=32, width=8, max_width=16, audio_width=8, embedding=16,
+                          compose="landmarks", canvas=128)  # fmt: skip
 
 
 def short(profile: Profile, steps: int) -> Profile:
@@ -61,3 +66,12 @@ def learns(step: MethodStep, batch: Batch, *, below: float, most: int, first: in
         if number >= first + 9 and np.mean(losses[-10:]) < below:
             return True
     return False
+
+
+def mouth_talker() -> MouthGenerator:
+    """A generator that paints inside the lips and whose motion is drawn at random."""
+    torch.manual_seed(0)
+    made = MouthGenerator(SMALL_MOUTH).eval()
+    torch.nn.init.normal_(made.motion.basis, std=0.05)
+    torch.nn.init.normal_(made.decoder.out.weight, std=0.5)
+    return made
