@@ -117,8 +117,8 @@ LEDGER = (
         "ships has it)",
         "changed",
         "what a mouth does can be learnt from few faces if nothing of the face is in it; by the "
-        "0.3 s around a frame, and by what a network of very many voices hears there, voices never "
-        "heard are followed better (figures/motion_voices.json)",
+        "0.3 s around a frame, and by what a network of very many voices hears in half a second, "
+        "voices never heard are followed better (figures/motion_voices.json)",
         "SadTalker (coefficients); VTLP; Lin et al. 2020 (embedding)",
     ),
     Choice(
@@ -144,7 +144,8 @@ LEDGER = (
         "the model's",
         "the model's; of the model that ships in widths of the face's own mouth: as large as the "
         "voice moved its own in training, or the usual size where it is not known (--movement "
-        "scales it), then with half of what does not open the mouth",
+        "scales it), then with half of what does not open the mouth; a video that shows the face "
+        "speak tells it instead; of what would close lips beyond rest a third is kept",
         "changed",
         "a model of pixels moved the lips of unknown faces a tenth to twice as far as they do",
         "tried here",

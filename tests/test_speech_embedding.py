@@ -11,6 +11,7 @@ from amie_core.config import SPEECH_LEVEL
 from amie_core.data import audio, bandwidth, sound
 from amie_core.errors import UserError
 from amie_core.files import SPEECH
+from amie_core.model.motion import Motion
 from amie_core.model.speech_embedding import HEARD, REACH, SPAN, SpeechEmbedding
 from amie_core.training import augment
 from amie_core.training.speech_embedding import convert, load
@@ -49,14 +50,17 @@ def test_it_is_the_original_in_half_precision() -> None:
 def test_it_hears_around_the_middle_of_a_frame() -> None:
     """A frame's own hops begin 8 before it; what changes it lies as far before its middle as after,
     to a hop's half."""
-    made, bands = _loaded(), torch.full((1, 4 * (1 + 2 * REACH) + 16, 32), -30.0)
-    own = made(bands[:, 1:])
+    told = Motion(speech=True).told
+    assert told is not None
+    load(told.embedding)
+    bands = torch.full((1, 4 * (1 + 2 * REACH) + 16, 32), -30.0)
+    own = told.heard(bands)
     assert own.shape[2] == 1
     heard = []
     for hop in range(bands.shape[1]):
         changed = bands.clone()
         changed[0, hop] += 20
-        heard.append(not torch.equal(made(changed[:, 1:]), own))
+        heard.append(not torch.equal(told.heard(changed), own))
     first, last = np.flatnonzero(heard)[[0, -1]]
     assert last - first + 1 == SPAN
     start = 10 * (first - 8 - 4 * REACH)  # ms after the frame's beginning; a hop is 25 ms long

@@ -30,7 +30,7 @@ from amie_core.model.talker import generate
 from amie_core.talking import still
 from amie_core.talking import talk as talking
 from amie_core.talking.networks import ShippedNetworks
-from amie_core.talking.still import WIDEST, open_still, opens_in, read_image
+from amie_core.talking.still import LEAST, WIDEST, open_still, opens_in, read_image
 from amie_core.talking.talk import picture_frames, talk
 from amie_core.training.checkpoint import load_generator
 
@@ -309,4 +309,22 @@ def test_how_far_lips_open_in_a_video() -> None:
     assert opens_in(frames(20, 0.04)) == pytest.approx(0.04, rel=0.1)
     assert opens_in(frames(9, 0.04)) is None  # too few
     assert opens_in(frames(20, 0.01)) is None  # it does not speak
+    assert opens_in(frames(20, 0.02)) == pytest.approx(LEAST)
     assert opens_in(frames(20, 0.5)) == pytest.approx(WIDEST)
+
+
+def test_a_video_of_two_tells_of_one(tmp_path: Path) -> None:
+    """One who speaks beside one who does not, who now is there and now is not."""
+    video = sorted(shared_data("grid", "s31").glob("*.mpg"))[0]
+    frames = [frame for frame in read_video(video).frames if frame is not None]
+    other = next(iter(read_video(sorted(shared_data("grid", "s1").glob("*.mpg"))[0]).frames))
+    shown = []
+    for k, frame in enumerate(frames):
+        beside = other if k % 10 else np.zeros_like(other)  # of every fifth every second
+        shown.append(np.hstack([beside, frame]))
+    path = write_media(tmp_path / "two.mkv", np.stack(shown), codec="libx264")
+    alone = open_still(video, keep_smile=True)
+    for index in (None, 0):  # of the first frame, which shows one
+        found = open_still(path, index, keep_smile=True)
+        assert found.opens == pytest.approx(alone.opens, rel=0.1)
+        assert found.matrix[0, 2] < alone.matrix[0, 2] - 20  # that of the right half

@@ -1,6 +1,7 @@
-"""What each part of the picture's side brings to the model that ships, as tables and a curve.
+"""What each part brings to the model that ships, as tables and a curve.
 
-`tests/benchmarks/bench_picture.py` trains G under single changes and deposits what it measures.
+`tests/benchmarks/bench_picture.py`, `bench_sync.py` and `bench_movement.py` train G under single
+changes and deposit what they measure.
 """
 
 import json
@@ -25,6 +26,9 @@ BEYOND = {name: form for name, form in FORMATS.items() if name != "auc"}  # else
 # Of cells/sync: tests/benchmarks/bench_sync.py.
 SYNC_FORMATS = {"lip_correlation_speech": ".2f", "lip_variance_ratio": ".2f",
                 "lmd_mouth_mean_256": ".2f", "psnr_rgb": ".2f", "auc": ".3f"}  # fmt: skip
+# Of cells/movement: tests/benchmarks/bench_movement.py.
+MOVEMENT_FORMATS = {"correlation": ".2f", "speech": ".2f", "variance": ".2f", "lmd": ".2f",
+                    "psnr": ".2f", "inner": ".2f", "auc": ".3f"}  # fmt: skip
 CURVES = {"inside": "error between open lips, of 255", "detail": "detail there / real",
           "phi": "φ around the mouth / copied"}  # fmt: skip
 

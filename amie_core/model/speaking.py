@@ -24,9 +24,6 @@ SCALES = (0.8, 2.0)  # by how much what is heard of a voice is made larger, at l
 SOME = 25  # frames: of fewer that say something no deviation is taken
 EVERY = 4  # px of the canvas, between the places where the movement is worked out
 ASKED = 1.02  # what makes the known voices of val_seen move as far as their own (s1 .7, s4 1.2)
-# How much farther a mouth moves than a video's few frames show: lips of a sentence, looked at now
-# and then, move less than a voice's in all (.58, .61, .73 of the variance of s1, s4, s31: val).
-FARTHER = 1.25
 # Deviation of the opening, in mouth widths, that an unknown voice is taken to have: GRID's training
 # speakers have .033 to .066, s31 of val_unseen .078. From .055 to .067 it lies within .5 and 1.8
 # times the variance of six of those nine whose voices are not known; s31 is among them at .067.
@@ -35,10 +32,10 @@ USUAL = 0.067
 # worst. By it s31 of val_unseen comes nearer (LMD over the copied frame's .74 to .72, PSNR -.45 to
 # -.24 dB, the judge's AUC .82 to .83); known voices would lose (s1 of val_seen, LMD .58 to .60).
 BESIDE = 0.5
-# Share that is kept of what would bring lips nearer to each other than at rest: what is made larger
-# from the mean is so in pauses too. On landmarks of training speakers that Motion had not learnt
-# from LMD over the copied frame's falls by it from .98 to .95, of known voices of val_seen by .01.
-SHUT = 0.3
+# Share that is kept of what would bring lips nearer to each other than at rest: a movement that is
+# made larger is so in pauses too. LMD over the copied frame's falls by it from .98 to .95 on
+# landmarks of training speakers whom Motion had not heard, and by .01 on known voices of val_seen.
+BEYOND_REST = 0.3
 MIDDLE = 0.4  # what a canvas's tint is brought to before it is seen
 SHADE = 0.5  # of the light on the face: what may be added to it at most
 FADE = 0.4  # of half a canvas: where shade fades out
@@ -188,7 +185,7 @@ def heard(
     expectation). So the deviation of the opening from there where something is said, in the first
     ten seconds, is brought to the voice's own, or the usual one where the voice is not known. What
     goes with the opening follows from it; of what else a mouth does less is kept then (BESIDE).
-    Lips close beyond rest by no more than a little (SHUT).
+    Where enough is said for that, lips close beyond rest by no more than a little (BEYOND_REST).
     """
     reach, count = networks.context, 0
     parts = ((networks.hear(part), part[reach:-reach]) for part in in_context(windows, reach))
@@ -204,7 +201,7 @@ def heard(
     spoken = moves[own[:, 6:14, 0].max(1) > SAID]  # within 60 ms of the frame
     sound = own[:, BEFORE : BEFORE + HOPS].reshape(-1, own.shape[2])
     known, far = networks.voices.recognised(sound)
-    size = np.float32(far**known * USUAL ** (1 - known) if opens is None else FARTHER * opens)
+    size = np.float32(far**known * USUAL ** (1 - known) if opens is None else opens)
     mean, scale, kept = np.zeros_like(moves[0]), np.float32(1), np.float32(1)
     along = np.zeros_like(mean)  # displacements that go with an opening of 1
     if len(spoken) >= SOME:
@@ -217,7 +214,7 @@ def heard(
         moved = size * (mean + scale * (said - mean))
         opening = lips.parted(moved)
         beside = kept * (moved - opening[:, None, None] * along)
-        opening = np.where(opening < 0, SHUT * opening, opening)
+        opening = np.where(opening < 0, BEYOND_REST * opening, opening)
         yield opening[:, None, None] * along + beside, middle
 
 

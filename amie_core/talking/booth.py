@@ -59,7 +59,7 @@ class Booth:
     def __init__(self) -> None:
         self.samples = samples()
         names = [f"sample {name}" for name in self.samples]
-        self.face = widgets.FileUpload(accept="image/*", description="Picture")
+        self.face = widgets.FileUpload(accept="image/*,video/*", description="Picture")
         self.voice = widgets.FileUpload(accept="audio/*,video/*", description="Sound")
         self.faces = widgets.Dropdown(options=names, description="or")
         self.voices = widgets.Dropdown(options=names, index=1, description="or")
@@ -113,6 +113,7 @@ def _chosen(
     if not upload.value:
         return samples[sample.split()[1]][which], sample
     name = Path(upload.value[0]["name"]).name
-    path = folder / name
+    path = folder / str(which) / name  # picture and sound may be one file, or have one name
+    path.parent.mkdir()
     path.write_bytes(bytes(upload.value[0]["content"]))
     return path, name

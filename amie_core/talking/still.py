@@ -18,6 +18,7 @@ from amie_core.machine import say
 if TYPE_CHECKING:
     from PIL import Image
 
+    from amie_core.data.landmarks import Detection
     from amie_core.model.own_teeth import Teeth
 
 HEIC = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
@@ -25,7 +26,10 @@ GREY = 128  # what shows through a transparent image
 SMALLEST = 24  # px between the eyes' centres: below, there is no mouth to be seen
 BETWEEN_EYES = 76  # px at 256, of the template
 SEEN, EVERY = 10, 5  # s at the beginning of a video that are looked at, every fifth frame
-SOME, STILL, WIDEST = 10, 0.015, 0.12  # frames; deviations of a mouth's opening, mouth widths
+SOME = 10  # frames: fewer do not tell how far lips open
+# Deviations of a mouth's opening, mouth widths: below the first it trembles; no speaker of GRID
+# moves less than the second, nor one of anywhere more than the last.
+STILL, LEAST, WIDEST = 0.015, 0.03, 0.12
 DOUBTFUL, SURER = 0.75, 0.15  # score of a detection; how much surer the picture upside down is
 
 
@@ -84,7 +88,9 @@ def open_still(path: Path, index: int | None = None, keep_smile: bool = False) -
             found = watch(path, index)
             if found is None:
                 raise error
-            image, teeth, opens = found
+            image, teeth, opens, index = found
+            if opens is not None:
+                say(f"{path}: the lips will open as far as they do there, --movement changes it")
         still = replace(find_face(image, index), opens=opens)
         if teeth is not None:
             skin = skin_of(still.aligned(FACE_SIZE), still.points)
@@ -101,12 +107,14 @@ class Watched(NamedTuple):
     frame: UInt8[np.ndarray, "h w 3"]  # the one whose mouth is most closed
     teeth: "Teeth | None"  # of the one that shows most of them
     opens: float | None  # deviation of the opening, mouth widths; None where nobody seems to speak
+    which: int | None  # face of that frame, counted from the left; None where it is alone
 
 
 def watch(path: Path, index: int | None = None) -> Watched | None:
     """The first seconds of a video; None where the file shows no face, or is no video.
 
-    index: which face, counted from the left; the largest where None.
+    index: which face of the first frame that shows it, counted from the left; the largest where
+    None. In later frames it is the one nearest to where it was.
     """
     from amie_core.data.alignment import lip_opening, similarity, transform
     from amie_core.data.faces import backend, locate, rivals
@@ -117,28 +125,48 @@ def watch(path: Path, index: int | None = None) -> Watched | None:
 
     try:
         frames = itertools.islice(read_video(path).frames, 0, SEEN * FPS, EVERY)
-        finder, best, least, teeth = backend(), None, np.inf, None
+        finder, best, least, teeth, place = backend(), None, np.inf, None, None
         seen: list[np.ndarray] = []
         for frame in frames:
             if frame is None:  # damaged
                 continue
             faces = sorted(rivals(finder.detect(frame)), key=lambda face: face.box[0])
-            if not faces or (index or 0) >= len(faces):
+            face = _chosen(faces, index) if place is None else _nearest(faces, place)
+            if face is None:
                 continue
-            face = faces[index] if index is not None else max(faces, key=lambda f: f.side)
             points, score = locate(frame, finder, face)
             if score < SURE:
                 continue
+            place = face
             matrix = similarity(points[None])
             aligned = transform(points, matrix)
             seen.append(aligned)
             opening = lip_opening(aligned[None])[0] / mouth_width(aligned)
             if opening < least:
                 best, least = frame, opening
+                which = faces.index(face) if len(faces) > 1 else None
             teeth = most([teeth, shown(frame, aligned, matrix)])
-        return None if best is None else Watched(best, teeth, opens_in(np.stack(seen)))
+        return None if best is None else Watched(best, teeth, opens_in(np.stack(seen)), which)
     except UserError:
         return None
+
+
+def _chosen(faces: "list[Detection]", index: int | None) -> "Detection | None":
+    """Number `index` of the faces, the largest where None; None where there is no such one."""
+    if index is None:
+        return max(faces, key=lambda face: face.side, default=None)
+    return faces[index] if index < len(faces) else None
+
+
+def _nearest(faces: "list[Detection]", place: "Detection") -> "Detection | None":
+    """The face nearest to where it was, None where none lies there."""
+    middle = np.add(place.box[:2], place.box[2:]) / 2
+
+    def away(face: "Detection") -> float:
+        return float(np.abs(np.add(face.box[:2], face.box[2:]) / 2 - middle).max())
+
+    found = min(faces, key=away, default=None)
+    return found if found is not None and away(found) < place.side / 2 else None
 
 
 def opens_in(points: Float[np.ndarray, "n 68 2"]) -> float | None:
@@ -149,7 +177,7 @@ def opens_in(points: Float[np.ndarray, "n 68 2"]) -> float | None:
     from amie_core.model.lips import relative
 
     found = float(relative(points)[1].std()) if len(points) >= SOME else 0.0
-    return min(found, WIDEST) if found >= STILL else None
+    return float(np.clip(found, LEAST, WIDEST)) if found >= STILL else None
 
 
 def find_face(image: UInt8[np.ndarray, "h w 3"], index: int | None = None) -> Still:

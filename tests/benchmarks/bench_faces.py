@@ -23,13 +23,14 @@ import numpy as np
 import soundfile
 import torch
 
+from amie_core import machine
 from amie_core.config import FACE_SIZE, SAMPLE_RATE
 from amie_core.data import store
 from amie_core.data.alignment import lip_opening, scale
 from amie_core.evaluation import metrics, sync_judge
 from amie_core.evaluation.evaluate import at_most
 from amie_core.evaluation.reference_rows import Measured, measure_lips
-from amie_core.files import SHIPPED, write_json
+from amie_core.files import SHIPPED, commit, write_json
 from amie_core.machine import progress_bar
 from amie_core.talking.still import EVERY as LOOKED
 from amie_core.talking.still import Still, opens_in
@@ -155,8 +156,11 @@ def main() -> None:
     chosen = parser.parse_args()
     generator, meta = load_generator(chosen.checkpoint)
     judge = sync_judge.judge_of(chosen.judge, JUDGE_SIZE) if chosen.judge else None
-    told: dict[str, Any] = {"columns": COLUMNS, "movement": chosen.movement,
-                            "video": chosen.video, "splits": {}}
+    told: dict[str, Any] = {
+        "columns": COLUMNS, "movement": chosen.movement, "video": chosen.video,
+        "model": {name: meta.get(name) for name in ("profile", "commit", "seed", "step")},
+        "commit": commit(), "machine": machine.processor(), "splits": {},
+    }  # fmt: skip
     for column, words in COLUMNS.items():
         print(f"{column}: {words}")
     print(f"{'':28}{'clips':>5}" + "".join(f"{column:>11}" for column in COLUMNS))
@@ -182,7 +186,9 @@ def main() -> None:
         for name, row in speakers.items():
             print(line(f"{split} {name}", len(found[name]), row), flush=True)
         print(line(f"{split}, mean", len(todo), mean(list(speakers.values()))), flush=True)
-        told["splits"][f"{folder.name} {split}"] = {"speakers": speakers, "clips": dict(found)}
+        told["splits"][f"{folder.name} {split}"] = {
+            "data_digest": store.digest(folder), "speakers": speakers, "clips": dict(found)
+        }
     if chosen.json:
         write_json(chosen.json, told)
 

@@ -2,11 +2,12 @@
 
     python tests/benchmarks/bench_movement.py PREPARED [--rows NAME,…] [--seeds 3] [--steps 400]
 
-G under the settings of the profile `talk` on the whole face at 64 px, so that nothing but the
-movement differs; no test clip is looked at. Each clip's first frame says its sound by the whole way
-of `amie talk --size 256` (bench_faces.py), at most four clips of a speaker. A cell is deposited in
-figures/cells/movement as it is finished, and not made again. Prints a line a cell. Not a test:
-nothing is asserted.
+G under the settings of the profile `talk` on the whole face at 64 px, three ways of moving it; what
+goes with landmarks goes with them: Motion's own steps, voices and microphones drawn at random, the
+sound around a frame, the picture's own resolution, teeth. No test clip is looked at. Each clip's
+first frame says its sound by the whole way of `amie talk --size 256` (bench_faces.py), at most four
+clips of a speaker. A cell is deposited in figures/cells/movement as it is finished, and not made
+again. Prints a line a cell. Not a test: nothing is asserted.
 """
 
 import sys
