@@ -1,5 +1,6 @@
 """The model that ships: what it is, that it is the file of its card, how a run becomes it."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +62,28 @@ def test_export_is_the_run_in_half_precision_and_the_same_twice(tmp_path: Path) 
     assert meta == header
     for a, b in zip(plain.parameters(), half.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-3, rtol=1e-3)
+
+
+def test_the_card_s_table_is_what_was_measured() -> None:
+    """Every speaker's line, and the means over speakers, from figures/talk_faces.json."""
+    found: dict[str, dict[str, list[dict[str, float | None]]]] = {}
+    measured = json.loads((ROOT / "figures" / "talk_faces.json").read_text())
+    for name, told in measured["splits"].items():
+        folder, split = name.rsplit(" ", 1)
+        group = found.setdefault("studio" if folder == "elsewhere" else f"`{split}`", {})
+        for speaker, clips in told["clips"].items():
+            group.setdefault(speaker, []).extend(clips)
+    names = ("correlation", "speech", "variance", "lmd", "psnr", "ssim", "inner", "auc", "auc_real")
+
+    def mean(rows: list[dict[str, float | None]]) -> dict[str, float | None]:
+        known = {n: [v for row in rows if (v := row[n]) is not None] for n in names}
+        return {n: float(np.mean(v)) if v else None for n, v in known.items()}
+
+    for group, speakers in found.items():
+        each = {speaker: mean(clips) for speaker, clips in speakers.items()}
+        lines = {f"| {group} {speaker} | {len(clips)} |": each[speaker]
+                 for speaker, clips in speakers.items()}  # fmt: skip
+        lines[f"| **{group}, mean over speakers** | |"] = mean(list(each.values()))
+        for head, values in lines.items():
+            cells = ("–" if v is None else f"{v:.2f}" for v in values.values())
+            assert f"{head} {' | '.join(cells)} |" in CARD.read_text(), head
