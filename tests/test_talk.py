@@ -328,3 +328,6 @@ def test_a_video_of_two_tells_of_one(tmp_path: Path) -> None:
         found = open_still(path, index, keep_smile=True)
         assert found.opens == pytest.approx(alone.opens, rel=0.1)
         assert found.matrix[0, 2] < alone.matrix[0, 2] - 20  # that of the right half
+    for index in (5, -1):
+        with pytest.raises(UserError, match=rf"two.mkv: no face number {index} .at most 2"):
+            open_still(path, index)

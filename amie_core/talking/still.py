@@ -111,10 +111,10 @@ class Watched(NamedTuple):
 
 
 def watch(path: Path, index: int | None = None) -> Watched | None:
-    """The first seconds of a video; None where the file shows no face, or is no video.
+    """The first seconds of a video; None where the file is none.
 
     index: which face of the first frame that shows it, counted from the left; the largest where
-    None. In later frames it is the one nearest to where it was.
+    None. In later frames it is the one nearest to where it was. UserError: no such face is seen.
     """
     from amie_core.data.alignment import lip_opening, similarity, transform
     from amie_core.data.faces import backend, locate, rivals
@@ -123,14 +123,15 @@ def watch(path: Path, index: int | None = None) -> Watched | None:
     from amie_core.model.lips import mouth_width
     from amie_core.model.own_teeth import most, shown
 
+    finder, best, least, teeth, place = backend(), None, np.inf, None, None
+    seen: list[np.ndarray] = []
+    there: list[int] = []
     try:
-        frames = itertools.islice(read_video(path).frames, 0, SEEN * FPS, EVERY)
-        finder, best, least, teeth, place = backend(), None, np.inf, None, None
-        seen: list[np.ndarray] = []
-        for frame in frames:
+        for frame in itertools.islice(read_video(path).frames, 0, SEEN * FPS, EVERY):
             if frame is None:  # damaged
                 continue
             faces = sorted(rivals(finder.detect(frame)), key=lambda face: face.box[0])
+            there.append(len(faces))
             face = _chosen(faces, index) if place is None else _nearest(faces, place)
             if face is None:
                 continue
@@ -146,16 +147,21 @@ def watch(path: Path, index: int | None = None) -> Watched | None:
                 best, least = frame, opening
                 which = faces.index(face) if len(faces) > 1 else None
             teeth = most([teeth, shown(frame, aligned, matrix)])
-        return None if best is None else Watched(best, teeth, opens_in(np.stack(seen)), which)
     except UserError:
+        pass  # no video, or none from here on
+    if best is not None:
+        return Watched(best, teeth, opens_in(np.stack(seen)), which)
+    if not there:
         return None
+    asked = "" if index is None else f" number {index} (at most {max(there)} in a frame)"
+    raise UserError(f"no face{asked} is seen in its first {SEEN} s: give one that shows a face")
 
 
 def _chosen(faces: "list[Detection]", index: int | None) -> "Detection | None":
     """Number `index` of the faces, the largest where None; None where there is no such one."""
     if index is None:
         return max(faces, key=lambda face: face.side, default=None)
-    return faces[index] if index < len(faces) else None
+    return faces[index] if 0 <= index < len(faces) else None
 
 
 def _nearest(faces: "list[Detection]", place: "Detection") -> "Detection | None":
