@@ -122,6 +122,28 @@ def measured(clip: store.PreparedClip, made: np.ndarray, judge: Any) -> dict[str
     return row
 
 
+def by_speaker(
+    generator: Any, meta: dict[str, Any], folder: Path, split: str, judge: Any, *, clips: int = 4,
+    movement: float = 1.0, video: bool = False,
+) -> dict[str, list[dict[str, float | None]]]:  # fmt: skip
+    """The columns of at most `clips` clips of every speaker of a split."""
+    found: dict[str, list[dict[str, float | None]]] = defaultdict(list)
+    rows = store.clips(folder, split)
+    who = rows["speaker"].where(rows["speaker"] != "", rows["utterance"].str.split("/").str[0])
+    of = {str(name): at_most(part, clips)["file"].tolist() for name, part in rows.groupby(who)}
+    todo = [(speaker, file) for speaker, files in of.items() for file in files]
+    for speaker, file in progress_bar(todo, split, unit="clip"):
+        clip, opens = store.load_clip(folder, file), None
+        if video:
+            following = of[speaker][(of[speaker].index(file) + 1) % len(of[speaker])]
+            # the frames that talking.still.watch looks at
+            opens = opens_in(store.load_clip(folder, following, only=[]).landmarks[::LOOKED])
+        with torch.inference_mode():
+            made = spoken(generator, meta, clip, movement, opens)
+        found[speaker].append(measured(clip, made, judge))
+    return dict(found)
+
+
 def folders(words: list[str]) -> Iterator[tuple[Path, str]]:
     """Prepared folders and their splits; all splits where none is named."""
     for word in words:
@@ -165,29 +187,15 @@ def main() -> None:
         print(f"{column}: {words}")
     print(f"{'':28}{'clips':>5}" + "".join(f"{column:>11}" for column in COLUMNS))
     for folder, split in folders(chosen.data):
-        found: dict[str, list[dict[str, float | None]]] = defaultdict(list)
-        rows = store.clips(folder, split)
-        who = rows["speaker"].where(rows["speaker"] != "", rows["utterance"].str.split("/").str[0])
-        each = [at_most(part, chosen.clips) for _, part in rows.groupby(who)]
-        todo = [(row["speaker"] or row["utterance"].split("/")[0], row["file"])
-                for part in each for row in part.to_dict("records")]  # fmt: skip
-        of = {name: [file for speaker, file in todo if speaker == name] for name, _ in todo}
-        for speaker, file in progress_bar(todo, split, unit="clip"):
-            clip, opens = store.load_clip(folder, file), None
-            if chosen.video:
-                following = of[speaker][(of[speaker].index(file) + 1) % len(of[speaker])]
-                # the frames that talking.still.watch looks at
-                points = store.load_clip(folder, following, only=[]).landmarks[::LOOKED]
-                opens = opens_in(points)
-            with torch.inference_mode():
-                made = spoken(generator, meta, clip, chosen.movement, opens)
-            found[speaker].append(measured(clip, made, judge))
+        found = by_speaker(generator, meta, folder, split, judge, clips=chosen.clips,
+                           movement=chosen.movement, video=chosen.video)  # fmt: skip
         speakers = {name: mean(clips) for name, clips in found.items()}
         for name, row in speakers.items():
             print(line(f"{split} {name}", len(found[name]), row), flush=True)
-        print(line(f"{split}, mean", len(todo), mean(list(speakers.values()))), flush=True)
+        count = sum(map(len, found.values()))
+        print(line(f"{split}, mean", count, mean(list(speakers.values()))), flush=True)
         told["splits"][f"{folder.name} {split}"] = {
-            "data_digest": store.digest(folder), "speakers": speakers, "clips": dict(found)
+            "data_digest": store.digest(folder), "speakers": speakers, "clips": found
         }
     if chosen.json:
         write_json(chosen.json, told)

@@ -17,14 +17,12 @@ from typing import Any
 
 import bench_faces
 import rows
-import torch
 from rows import Row
 
 from amie_core import config
 from amie_core.config import FACE_SIZE
 from amie_core.data import store
 from amie_core.evaluation import sync_judge
-from amie_core.evaluation.evaluate import at_most
 from amie_core.training.checkpoint import load_generator
 from amie_core.training.loop import train
 
@@ -37,7 +35,6 @@ ROWS = {
         "model.speech_embedding": False, "model.compose": "warp"}),
 }  # fmt: skip
 SPLITS = ("val_seen", "val_unseen")
-CLIPS = 4  # of a speaker
 
 
 def cell(row: str, seed: int, steps: int, data: Path) -> dict[str, Any]:
@@ -50,15 +47,8 @@ def cell(row: str, seed: int, steps: int, data: Path) -> dict[str, Any]:
         train(settings, data, run, seed=seed, progress=sys.stderr.isatty())
         generator, meta = load_generator(run)
         for split in SPLITS:
-            splits[split] = {}
-            for speaker, clips in store.clips(data, split).groupby("speaker"):
-                told = []
-                for file in at_most(clips, CLIPS)["file"]:
-                    clip = store.load_clip(data, file)
-                    with torch.inference_mode():
-                        made = bench_faces.spoken(generator, meta, clip, 1.0)
-                    told.append(bench_faces.measured(clip, made, judge))
-                splits[split][str(speaker)] = bench_faces.mean(told)
+            found = bench_faces.by_speaker(generator, meta, data, split, judge)
+            splits[split] = {speaker: bench_faces.mean(clips) for speaker, clips in found.items()}
     columns = bench_faces.COLUMNS
     where = rows.told(row, ROWS[row], seed, steps, store.digest(data), columns)
     return where | {"splits": splits}
