@@ -6,7 +6,7 @@ from scipy import stats
 from test_ablation import rows
 
 from amie_core import config, paper
-from amie_core.experiments import claims
+from amie_core.experiments import cells, claims
 from amie_core.experiments.claims import EXCLUDED, FAILS, HOLDS, OPEN
 from amie_core.paper import CLAIMS, Contrast
 
@@ -123,6 +123,49 @@ def test_fig_3_asks_for_a_share_of_mines_own_distance() -> None:
         own = [e for e in found if e.claim == "fig_3"]
         assert own[0].counts == pytest.approx(0.4, abs=0.01)
         assert claims.verdict("fig_3", found) == said
+
+
+def replicated(seeds: int, lmd: float, noise: float = 0.01) -> list[dict]:
+    """Deposits of the replication's own seeds, so many of each test's, no coherence among them."""
+    made = rows(dict.fromkeys(("baseline", "a", "b", "c"), 0.0) | {"a": lmd}, 8 + seeds, noise)
+    return [cell for cell in made if cell["seed"] >= 8]
+
+
+def test_the_replication_decides_by_its_own_seeds_alone_what_was_left_open() -> None:
+    first = claims.effects(rows(EVERY, seeds=8, noise=2.0), REAL)
+    assert claims.verdict("mi_alone", first) == OPEN
+    few = claims.replication(replicated(7, 0.0), REAL)
+    assert {e.outcome for e in few} == {OPEN} and len(few) == 2  # a seed is missing
+    found = claims.replication(replicated(8, 0.0) + rows(EVERY, seeds=8, noise=2.0), REAL)
+    alone = next(e for e in found if e.claim == "mi_alone")
+    assert sorted(alone.by_seed) == [*range(8, 16)] and alone.outcome == HOLDS
+    deltas = list(alone.by_seed.values())
+    smaller = stats.ttest_1samp(deltas, 0.05, alternative="less").pvalue
+    assert alone.p_excluded == pytest.approx(smaller)
+    assert alone.excluded >= 2 * 5 * smaller  # six tests, two looks; at most one was smaller
+    worse = claims.replication(replicated(8, 1.0), REAL)
+    assert next(e for e in worse if e.claim == "mi_alone").outcome == FAILS
+
+
+def test_the_replication_leaves_what_was_decided() -> None:
+    first = claims.effects(rows(EVERY, seeds=8), REAL)
+    again = claims.replication(replicated(8, 1.0), REAL)
+    assert claims.with_replication(first, again) == first
+    opened = claims.effects(rows(EVERY, seeds=8, noise=2.0), REAL)
+    told = claims.with_replication(opened, again)
+    changed = [(e.claim, e.metric) for e, before in zip(told, opened, strict=True) if e != before]
+    assert ("mi_alone", "lmd_mouth_mean_256") in changed and len(changed) <= 2
+
+
+def test_the_replications_tests_are_the_claims_own_and_its_cells_new() -> None:
+    for again in paper.REPLICATION:
+        trial = next(c.trial for c in CLAIMS if c.key == again.claim)
+        assert again.contrast in [contrast.words for contrast in trial.contrasts]
+        assert again.metric in trial.metrics and min(again.seeds) == paper.SEEDS
+    made = cells.planned_replication("grid")
+    assert len({cell.key for cell in made}) == len(made) == 4 * 8 + 24 + 16
+    assert not {c.key for c in cells.planned("grid")} & {c.key for c in made}
+    assert cells.planned_replication("smoke") == []
 
 
 def test_seeds_needed_grow_with_the_spread() -> None:

@@ -22,6 +22,7 @@ from amie_core.config import (
 )
 from amie_core.errors import UserError
 from amie_core.files import results_dir, workspace
+from amie_core.paper import CLAIMS, REPLICATION
 
 STRIP = 8  # frames of the shown utterance
 REAL, JUDGE = "real.json", "judge.safetensors"
@@ -122,6 +123,24 @@ def planned_lengths(profile: str) -> list[Cell]:
         for seed in config.cell_seeds(profile)[:LENGTH_SEEDS]
         for name in LENGTH_ROWS
     ]
+
+
+def planned_replication(profile: str) -> list[Cell]:
+    """The cells of `paper.REPLICATION`, seed by seed: of GRID, whose first study it goes on."""
+    if profile != "grid":
+        return []
+    rows = {
+        (seed, row)
+        for again in REPLICATION
+        for claim in CLAIMS
+        if claim.key == again.claim and claim.trial
+        for contrast in claim.trial.contrasts
+        if contrast.words == again.contrast
+        for pair in contrast.pairs
+        for row in pair
+        for seed in again.seeds
+    }
+    return [Cell(profile, row, seed) for seed, row in sorted(rows)]
 
 
 def read(cell: Cell, data: Path | None = None) -> dict[str, Any] | None:

@@ -22,7 +22,20 @@ from amie_core.experiments.ablation import (
     values,
     with_interval,
 )
-from amie_core.paper import ALPHA, CLAIMS, NEARER, SMALLEST, TABLE_2, TABLE_3, Contrast, Pair
+from amie_core.paper import (
+    ALPHA,
+    CLAIMS,
+    LOOKS,
+    NEARER,
+    REPLICATION,
+    SMALLEST,
+    TABLE_2,
+    TABLE_3,
+    Again,
+    Contrast,
+    Pair,
+    Trial,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,27 +158,72 @@ def contrasted(contrast: Contrast, of: Mapping[str, Mapping[int, float]]) -> dic
 
 def effects(cells: Sequence[Deposit], real: Mapping[str, Any]) -> list[Effect]:
     """Every registered test, with Holm's correction over all of them. real: of `cells.real`."""
-    first, found = first_split(cells), []
+    found = []
     for claim, trial in TRIALS:
         for contrast in trial.contrasts:
             for metric in (*trial.metrics, *trial.beside):
-                of = scores(cells, metric, trial.split or first)
-                by_seed = contrasted(contrast, of)
-                if not by_seed:
-                    continue
-                if "." in metric:
-                    space, kind = metric.split(".")
-                    floor = real["distances"]["floor"][space][kind]["value"]
-                    base = [-v for v in of[contrast.pairs[0][1]].values()]
-                    counts = NEARER * max(float(np.mean(base)) - floor, 1e-9)
-                else:
-                    counts = counting(contrast, metric)
-                decides = metric in trial.metrics
-                found.append(
-                    Effect(claim.key, contrast, metric, decides, counts, by_seed,
-                           *_p_values([*by_seed.values()], counts))
-                )  # fmt: skip
+                effect = _effect(claim.key, trial, contrast, metric, cells, real)
+                if effect is not None:
+                    found.append(effect)
     return _holm(found)
+
+
+def _effect(
+    key: str, trial: Trial, contrast: Contrast, metric: str, cells: Sequence[Deposit],
+    real: Mapping[str, Any],
+) -> Effect | None:  # fmt: skip
+    """One test, its p values as they are; None where no seed has all of its rows."""
+    of = scores(cells, metric, trial.split or first_split(cells))
+    by_seed = contrasted(contrast, of)
+    if not by_seed:
+        return None
+    if "." in metric:
+        space, kind = metric.split(".")
+        floor = real["distances"]["floor"][space][kind]["value"]
+        base = [-v for v in of[contrast.pairs[0][1]].values()]
+        counts = NEARER * max(float(np.mean(base)) - floor, 1e-9)
+    else:
+        counts = counting(contrast, metric)
+    return Effect(key, contrast, metric, metric in trial.metrics, counts, by_seed,
+                  *_p_values([*by_seed.values()], counts))  # fmt: skip
+
+
+def replication(cells: Sequence[Deposit], real: Mapping[str, Any]) -> list[Effect]:
+    """The tests of `paper.REPLICATION` on their own seeds, corrected among themselves and for the
+    second look; one that lacks a seed is not decided, and counts as a test in the others' p."""
+    found = []
+    for again in REPLICATION:
+        trial = next(trial for claim, trial in TRIALS if claim.key == again.claim)
+        contrast = next(c for c in trial.contrasts if c.words == again.contrast)
+        own = [cell for cell in cells if cell["seed"] in again.seeds]
+        effect = _effect(again.claim, trial, contrast, again.metric, own, real)
+        if effect is not None:
+            found.append(effect)
+    whole = {effect.claim for effect in found
+             if len(effect.by_seed) == len(_again(effect.claim).seeds)}  # fmt: skip
+    told = [e.p if e.p is not None and e.claim in whole else 1.0 for e in found]
+    small = [e.p_excluded if e.p_excluded is not None and e.claim in whole else 1.0
+             for e in found]  # fmt: skip
+    missing = [1.0] * (2 * (len(REPLICATION) - len(found)))
+    ps = [min(1.0, LOOKS * p) for p in holm([*told, *small, *missing])]
+    return [
+        replace(e, adjusted=ps[k], excluded=ps[len(found) + k]) if e.claim in whole else e
+        for k, e in enumerate(found)
+    ]
+
+
+def _again(key: str) -> Again:
+    """The test of the replication that decides a claim."""
+    return next(again for again in REPLICATION if again.claim == key)
+
+
+def with_replication(found: Sequence[Effect], again: Sequence[Effect]) -> list[Effect]:
+    """The first study's effects, but those that it left open and the replication decides."""
+    decided = {(e.claim, e.contrast.words, e.metric): e for e in again if e.outcome != OPEN}
+    return [
+        decided.get((e.claim, e.contrast.words, e.metric), e) if e.outcome == OPEN else e
+        for e in found
+    ]
 
 
 def _p_values(deltas: Sequence[float], counts: float) -> tuple[float | None, ...]:

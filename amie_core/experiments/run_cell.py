@@ -22,12 +22,21 @@ from amie_core.data.store import PreparedClip
 from amie_core.errors import UserError
 from amie_core.evaluation import reference_rows
 from amie_core.evaluation.evaluate import Evaluation
-from amie_core.experiments.cells import JUDGE, REAL, STRIP, Cell, deposits, read, run_folder
+from amie_core.experiments.cells import (
+    JUDGE,
+    REAL,
+    STRIP,
+    Cell,
+    deposits,
+    planned_replication,
+    read,
+    run_folder,
+)
 from amie_core.experiments.critic_probe import ASKED, Pairs, pairs_of, probe
 from amie_core.experiments.real_clips import Gathered, RealClips
 from amie_core.files import alone, workspace, write_json, write_whole
 from amie_core.model.talker import spoken
-from amie_core.paper import registered
+from amie_core.paper import registered, registered_replication
 from amie_core.training.checkpoint import load_generator
 from amie_core.training.loop import train
 
@@ -93,6 +102,8 @@ def measure_cell(
     write_strip(cell.deposit.with_suffix(".jpg"), gathered.shown)
     if cell.tested is not None:
         told |= {"trained_on": settings.corpus, "tested_digest": real.digest}
+    if cell in planned_replication(cell.profile):
+        told["replication"] = registered_replication()
     return {
         "profile": cell.table, "name": cell.name, "seed": cell.seed, "key": cell.key,
         "corpus": store.settings(tested)["corpus"] if cell.tested else settings.corpus,
