@@ -34,7 +34,7 @@ def later(default: Any) -> Any:
 class ModelConfig:
     """Sizes of the networks: `width` channels at full size, doubled a level, up to `max_width`."""
 
-    image_size: int = 64  # px, a power of two
+    image_size: int = 64  # px, halved until 4 to 7 are left (64 to 4, 96 to 6)
     width: int = 16
     max_width: int = 128
     audio_width: int = 32
@@ -48,10 +48,24 @@ class ModelConfig:
     # Where landmarks move the mouth: a frozen embedding of speech is heard beside the cepstra.
     speech_embedding: bool = later(False)
 
+    def __post_init__(self) -> None:
+        if self.image_size < 4 or self.coarsest << self._halvings != self.image_size:
+            raise UserError(f"model.image_size={self.image_size}: px that can be halved until 4 to "
+                            "7 are left are wanted, 64 or 96 for example")  # fmt: skip
+
+    @property
+    def _halvings(self) -> int:
+        return self.image_size.bit_length() - 3  # 64 to 4 px: four
+
+    @property
+    def coarsest(self) -> int:
+        """px of the last level."""
+        return self.image_size >> self._halvings
+
     def widths(self) -> tuple[int, ...]:
-        """Channels at image_size, image_size/2, … 4 px."""
-        levels = self.image_size.bit_length() - 2  # 64 -> 4 halvings -> 5 levels
-        return tuple(min(self.width * 2**level, self.max_width) for level in range(levels))
+        """Channels at image_size, image_size/2, … `coarsest` px."""
+        levels = range(self._halvings + 1)
+        return tuple(min(self.width * 2**level, self.max_width) for level in levels)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from amie_core.config import AttentionConfig, ModelConfig
+from amie_core.errors import UserError
 from amie_core.model import (
     Critic,
     Discriminator,
@@ -22,7 +23,7 @@ SMALL = ModelConfig(image_size=32, width=8, max_width=16, audio_width=8, embeddi
 BOXES = torch.tensor([[150, 230, 64, 192], [160, 240, 60, 188]])
 
 
-@pytest.mark.parametrize("size", [64, 128, 256])
+@pytest.mark.parametrize("size", [64, 96, 128, 256])
 def test_every_image_size_from_one_config(size: int) -> None:
     config = ModelConfig(image_size=size, width=8, max_width=16, audio_width=8, embedding=16)
     face, window = torch.rand(2, 3, size, size), torch.randn(2, 20, 13)
@@ -32,6 +33,15 @@ def test_every_image_size_from_one_config(size: int) -> None:
     joint, marginal = Critic(config)(frame, window, window)
     assert joint.shape == marginal.shape == (2,)
     assert Discriminator(config)(frame, window).shape == (2,)
+
+
+def test_a_size_that_cannot_be_halved_is_refused_in_words() -> None:
+    assert [ModelConfig(image_size=s).coarsest for s in (4, 8, 64, 80, 96, 112)] == [
+        4, 4, 4, 5, 6, 7
+    ]  # fmt: skip
+    for size in (0, 3, 50, 90):
+        with pytest.raises(UserError, match=f"model.image_size={size}: .* 64 or 96"):
+            ModelConfig(image_size=size)
 
 
 def test_an_untrained_residual_generator_returns_the_identity() -> None:
@@ -56,20 +66,21 @@ def test_doubling_folds_into_the_kernel(size: int) -> None:
         torch.testing.assert_close(mine, theirs)
 
 
-def test_the_decoder_is_a_convolution_of_both_maps_side_by_side() -> None:
+@pytest.mark.parametrize("size", [32, 48, 56])
+def test_the_decoder_is_a_convolution_of_both_maps_side_by_side(size: int) -> None:
     """What is convolved apart, once a face, equals the plain U-Net level by level."""
     torch.manual_seed(0)
     widths = (8, 16, 16, 24)
     decoder = FrameDecoder(widths, 24 + 10)
     torch.nn.init.normal_(decoder.out.weight, std=0.1)
-    maps = tuple(torch.randn(2, w, 32 // 2**k, 32 // 2**k) for k, w in enumerate(widths))
-    code = torch.randn(2, 10, 4, 4)
+    maps = tuple(torch.randn(2, w, size // 2**k, size // 2**k) for k, w in enumerate(widths))
+    code = torch.randn(2, 10, size // 8, size // 8)
     x = decoder.start(torch.cat([maps[-1], code], 1))
     for level, skip in zip(decoder.levels, maps[-2::-1], strict=True):
         x = level(torch.cat([F.interpolate(x, scale_factor=2.0), skip], 1))
     x = decoder.out(x)
     found = decoder(code, decoder.skips(maps))
-    assert found.shape == (2, 3, 32, 32)
+    assert found.shape == (2, 3, size, size)
     torch.testing.assert_close(found, x, rtol=1e-4, atol=1e-5)
 
 

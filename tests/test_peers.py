@@ -51,6 +51,15 @@ def test_steps_and_speaks(name: str) -> None:
     assert np.abs(whole.astype(int) - parts).max() <= 1  # the same in chunks
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_learns_pictures_of_another_size_than_a_power_of_two(name: str) -> None:
+    size = 48
+    step = make_step(name, **{"model.image_size": size})
+    hears = step.networks.averaged.hears
+    batch = make_batch(config.with_changes(TINY, {"model.image_size": size}), hears=hears)
+    assert all(torch.isfinite(value).all() for value in step(batch, 0).values())
+
+
 def movement(batch: Batch) -> float:
     """How far a window's lips are from the identity face's."""
     return float((batch.frames - batch.identity[:, None]).abs()[..., 17:27, 8:24].mean())

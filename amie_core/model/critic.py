@@ -25,10 +25,10 @@ class Critic(nn.Module):
     def __init__(self, config: ModelConfig, region: str = "face") -> None:
         super().__init__()
         self.size = config.image_size if region == "face" else config.image_size // 2
-        widths = dataclasses.replace(config, image_size=self.size).widths()
-        size = config.embedding
+        seen = dataclasses.replace(config, image_size=self.size)
+        widths, size = seen.widths(), config.embedding
         self.image_encoder = ImageEncoder(widths)
-        self.image_head = nn.Linear(widths[-1] * 16, size)
+        self.image_head = nn.Linear(widths[-1] * seen.coarsest**2, size)
         self.audio_encoder = AudioEncoder(config.audio_width, size)
         self.classifier = nn.Sequential(
             nn.Linear(3 * size, 2 * size),

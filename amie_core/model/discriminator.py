@@ -28,7 +28,7 @@ class Discriminator(nn.Module):
         )
         self.audio = nn.Linear(20 * 13, config.embedding)
         self.classifier = nn.Sequential(
-            nn.Linear(widths[-1] * 16 + config.embedding, config.embedding),
+            nn.Linear(widths[-1] * config.coarsest**2 + config.embedding, config.embedding),
             nn.LeakyReLU(0.2),
             nn.Linear(config.embedding, 1),
         )

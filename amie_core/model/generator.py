@@ -17,7 +17,7 @@ from amie_core.model.talker import LipBox, Talker
 class Skips(NamedTuple):
     """What the decoder needs of a face's maps, the same for every frame made of that face."""
 
-    joined: tuple[Tensor, ...]  # each level's share of the face's map, from 4×4 px up
+    joined: tuple[Tensor, ...]  # each level's share of the face's map, the coarsest first
     kernels: tuple[Tensor, ...]  # each level's kernel for what comes from below
 
 
@@ -58,7 +58,7 @@ class Convolution(nn.Sequential):
 
 
 class ImageEncoder(nn.Module):
-    """Stride-2 convolutions from the full frame down to 4×4 px.
+    """Stride-2 convolutions from the full frame down to 4×4 px (of 96 px, 6×6).
 
     The identity encoder keeps the maps of all levels as skips; the image encoder of the previous
     frame, and T's, use the last one alone.
@@ -72,13 +72,25 @@ class ImageEncoder(nn.Module):
         )
 
     def forward(self, frame: Float[Tensor, "b c s s"]) -> tuple[Tensor, ...]:
-        """Maps (b, width, size, size) from full resolution down to 4×4."""
+        """Maps (b, width, size, size) from full resolution down to the coarsest."""
         maps = []
         x = frame * 2 - 1
         for level in self.levels:
             x = level(x)
             maps.append(x)
         return tuple(maps)
+
+
+class Spread(nn.Linear):
+    """A code spread over the decoder's coarsest level."""
+
+    def __init__(self, code: int, config: ModelConfig) -> None:
+        super().__init__(code, config.widths()[-1] * config.coarsest**2)
+        self.side = config.coarsest
+
+    def forward(self, input: Float[Tensor, "*b e"]) -> Float[Tensor, "*b c q q"]:
+        """The map of each code."""
+        return super().forward(input).unflatten(-1, (-1, self.side, self.side))
 
 
 class AudioEncoder(nn.Module):
@@ -125,7 +137,7 @@ def doubled(kernel: Float[Tensor, "o i 3 3"]) -> Float[Tensor, "i o 4 4"]:
 
 
 class FrameDecoder(nn.Module):
-    """From the 4×4 code up to the frame; each level joins the identity's map of its size.
+    """From the coarsest map up to the frame; each level joins the identity's map of its size.
 
     A level is a 3×3 convolution over the doubled picture from below and the identity's map side by
     side. It is linear, so the two are convolved apart: the map's share once for all frames of a
@@ -148,14 +160,13 @@ class FrameDecoder(nn.Module):
 
     def kernels(self) -> tuple[Tensor, ...]:
         """Each level's kernel for the picture from below, doubling folded in from FOLDED px on."""
-        size, found = 4, []
+        found: list[Tensor] = []
         for level in self._levels():
             kernel = level.kernel
             kernel = kernel[:, : kernel.shape[1] - kernel.shape[0]]
-            if size >= FOLDED:
+            if found:  # doubled from FOLDED px on: from the second level
                 kernel = doubled(kernel)
             found.append(kernel.contiguous(memory_format=torch.channels_last))
-            size *= 2
         return tuple(found)
 
     def skips(self, maps: tuple[Tensor, ...], kernels: tuple[Tensor, ...] | None = None) -> Skips:
@@ -169,7 +180,7 @@ class FrameDecoder(nn.Module):
             joined.append(F.conv2d(here, level.kernel[:, -here.shape[1] :], None, 1, 1))
         return Skips(tuple(joined), self.kernels() if kernels is None else kernels)
 
-    def forward(self, code: Float[Tensor, "b c 4 4"], skips: Skips) -> Tensor:
+    def forward(self, code: Float[Tensor, "b c q q"], skips: Skips) -> Tensor:
         """Unbounded values (b, channels, s, s): colours, then movement where asked for.
 
         code: what joins the identity's last map.
@@ -199,7 +210,7 @@ class Generator(Talker):
         self.identity_encoder = ImageEncoder(widths)
         self.image_encoder = ImageEncoder(tuple(max(8, w // 2) for w in widths))
         self.audio_encoder = AudioEncoder(config.audio_width, config.embedding)
-        self.spread = nn.Linear(config.embedding, 16 * widths[-1])  # audio code -> 4×4 map
+        self.spread = Spread(config.embedding, config)
         channels = {"warp": 5, "landmarks": 6}.get(config.compose, 3)
         code = widths[-1] * 2 + max(8, widths[-1] // 2)
         self.decoder = FrameDecoder(widths, code, channels)
@@ -226,15 +237,15 @@ class Generator(Talker):
             lip_boxes = torch.tensor([composition.TEMPLATE_LIP_BOX] * len(face), device=face.device)
         return IdentityCode(skips, face, composition.region(lip_boxes, face.shape[-1]))
 
-    def audio(self, windows: Float[Tensor, "b 20 13"]) -> Float[Tensor, "b c 4 4"]:
-        """4×4 map of the audio; windows of many frames can be encoded in one pass."""
+    def audio(self, windows: Float[Tensor, "b 20 13"]) -> Float[Tensor, "b c q q"]:
+        """The sound on the coarsest level; windows of many frames can be encoded in one pass."""
         code = F.leaky_relu(self.audio_encoder(windows), 0.2)
-        return self.spread(code).unflatten(1, (-1, 4, 4))
+        return self.spread(code)
 
     def decode(
         self,
         identity: IdentityCode,
-        audio: Float[Tensor, "b c 4 4"],
+        audio: Float[Tensor, "b c q q"],
         previous: Float[Tensor, "b 3 s s"],
     ) -> Float[Tensor, "b 3 s s"]:
         """One frame from the three codes; `previous` is the frame itself."""
@@ -250,7 +261,7 @@ class Generator(Talker):
     def change(
         self,
         identity: IdentityCode,
-        audio: Float[Tensor, "b c 4 4"],
+        audio: Float[Tensor, "b c q q"],
         previous: Float[Tensor, "b 3 s s"],
     ) -> Change:
         """What the frame changes of the identity face."""

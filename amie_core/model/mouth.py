@@ -18,7 +18,7 @@ from amie_core.config import FACE_SIZE, ModelConfig
 from amie_core.data import alignment
 from amie_core.model import speaking
 from amie_core.model.composition import Change
-from amie_core.model.generator import Generator, IdentityCode, Skips
+from amie_core.model.generator import Generator, IdentityCode, Skips, Spread
 from amie_core.model.interiors import Interiors
 from amie_core.model.lips import FIXED, INNER, SOFT
 from amie_core.model.motion import Motion
@@ -76,7 +76,7 @@ class Mouths(NamedTuple):
 
     bases: Float[Tensor, "b k 3 s s"]  # the identity frame, moved
     inner: Float[Tensor, "b k 1 s s"]  # where it is painted
-    codes: Float[Tensor, "b k c 4 4"]  # their shapes, as G's decoder is told of them
+    codes: Float[Tensor, "b k c q q"]  # their shapes, as G's decoder is told of them
 
 
 class Painted(NamedTuple):
@@ -101,7 +101,7 @@ class MouthGenerator(Generator, MouthTalker):
         self.shape = nn.Sequential(
             nn.Linear(corners, config.embedding),
             nn.LeakyReLU(0.2),
-            nn.Linear(config.embedding, 16 * config.widths()[-1]),
+            Spread(config.embedding, config),
         )
         self.unit = FACE_SIZE / config.canvas  # a px of the face, in 256ths of the canvas
         around = torch.from_numpy(speaking.around(config.image_size))[None, None]
@@ -122,7 +122,7 @@ class MouthGenerator(Generator, MouthTalker):
         shape = flat[:, INNER] - flat[:, INNER].mean(1, keepdim=True)
         width = (own[:, 54] - own[:, 48]).norm(dim=1)
         shape = shape / width.repeat_interleave(k)[:, None, None] * 4
-        codes = self.shape(shape.flatten(1)).unflatten(1, (-1, 4, 4))
+        codes = self.shape(shape.flatten(1))
         return Mouths(*(
             part.unflatten(0, (b, k)) for part in (bases, inner[:, None].to(face), codes)
         ))  # fmt: skip
@@ -141,7 +141,7 @@ class MouthGenerator(Generator, MouthTalker):
     def change(
         self,
         identity: IdentityCode,
-        audio: Float[Tensor, "b c 4 4"],
+        audio: Float[Tensor, "b c q q"],
         previous: Float[Tensor, "b 3 s s"],
     ) -> Change:
         """The colours of the inside of the mouth, wherever it may be: of the moved face's light;
@@ -191,7 +191,7 @@ class MouthGenerator(Generator, MouthTalker):
         return self.motion.said(self._here(windows)).cpu().numpy()
 
     @torch.inference_mode()
-    def code(self, windows: Float[np.ndarray, "n 20 13"]) -> Float[np.ndarray, "n c 4 4"]:
+    def code(self, windows: Float[np.ndarray, "n 20 13"]) -> Float[np.ndarray, "n c q q"]:
         """The same: what the decoder is told of the sound of n frames."""
         return self.audio(self._here(windows)).cpu().numpy()
 
@@ -202,13 +202,13 @@ class MouthGenerator(Generator, MouthTalker):
         return tuple(part.cpu().numpy() for part in (*skips.joined, *skips.kernels))
 
     @torch.inference_mode()
-    def outline(self, corners: Float[np.ndarray, "1 16"]) -> Float[np.ndarray, "1 c 4 4"]:
+    def outline(self, corners: Float[np.ndarray, "1 16"]) -> Float[np.ndarray, "1 c q q"]:
         """The same: the code of the inner lips' shape."""
-        return self.shape(self._here(corners)).unflatten(1, (-1, 4, 4)).cpu().numpy()
+        return self.shape(self._here(corners)).cpu().numpy()
 
     @torch.inference_mode()
     def paint(
-        self, previous: Float[np.ndarray, "1 3 s s"], code: Float[np.ndarray, "1 c 4 4"], maps: Maps
+        self, previous: Float[np.ndarray, "1 3 s s"], code: Float[np.ndarray, "1 c q q"], maps: Maps
     ) -> Strokes:
         """The same: a frame, from the one before."""
         seen = self.image_encoder(self._here(previous))[-1]

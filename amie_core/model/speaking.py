@@ -83,17 +83,17 @@ class MouthNetworks(Protocol):
         stand at each end.
         """
 
-    def code(self, windows: Float[np.ndarray, "n 20 13"]) -> Float[np.ndarray, "n c 4 4"]:
+    def code(self, windows: Float[np.ndarray, "n 20 13"]) -> Float[np.ndarray, "n c q q"]:
         """What the decoder is told of the sound of n frames."""
 
     def see(self, face: Float[np.ndarray, "1 3 s s"]) -> Maps:
         """What the decoder takes of a canvas."""
 
-    def outline(self, corners: Float[np.ndarray, "1 16"]) -> Float[np.ndarray, "1 c 4 4"]:
+    def outline(self, corners: Float[np.ndarray, "1 16"]) -> Float[np.ndarray, "1 c q q"]:
         """The code of the inner lips' shape."""
 
     def paint(
-        self, previous: Float[np.ndarray, "1 3 s s"], code: Float[np.ndarray, "1 c 4 4"], maps: Maps
+        self, previous: Float[np.ndarray, "1 3 s s"], code: Float[np.ndarray, "1 c q q"], maps: Maps
     ) -> Strokes:
         """A frame, from the one before."""
 

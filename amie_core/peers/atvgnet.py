@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from amie_core import losses
 from amie_core.config import ModelConfig, Profile
-from amie_core.model.generator import AudioEncoder, FrameDecoder, ImageEncoder
+from amie_core.model.generator import AudioEncoder, FrameDecoder, ImageEncoder, Spread
 from amie_core.model.talker import Talker
 from amie_core.peers.parts import (
     PART,
@@ -61,7 +61,7 @@ class Atvgnet(Talker):
         self.to_shape = nn.Linear(code, COEFFICIENTS)
         self.image_encoder = ImageEncoder(widths)
         self.shape_encoder = nn.Sequential(
-            nn.Linear(COEFFICIENTS, code), nn.LeakyReLU(0.2), nn.Linear(code, 16 * widths[-1])
+            nn.Linear(COEFFICIENTS, code), nn.LeakyReLU(0.2), Spread(code, config)
         )
         self.decoder = FrameDecoder(widths, 2 * widths[-1], channels=4)
 
@@ -86,7 +86,7 @@ class Atvgnet(Talker):
         """VG-net: frames of the given shapes, and the attention that they were composed with."""
         moved = self.shape_encoder(shapes) - self.shape_encoder(own)[:, None]
         maps = self.image_encoder(face)
-        made = decode_frames(self.decoder, maps, moved.unflatten(2, (-1, 4, 4)))
+        made = decode_frames(self.decoder, maps, moved)
         colour, attention = face[:, None] + made[:, :, :3], torch.sigmoid(made[:, :, 3:])
         return attention * colour + (1 - attention) * face[:, None], attention
 

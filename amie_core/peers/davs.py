@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from amie_core import losses
 from amie_core.config import ModelConfig, Profile
-from amie_core.model.generator import AudioEncoder, FrameDecoder, ImageEncoder
+from amie_core.model.generator import AudioEncoder, FrameDecoder, ImageEncoder, Spread
 from amie_core.peers.parts import PictureDiscriminator, WindowTalker, decode_frames
 from amie_core.training.method import Method, MethodStep, Networks
 from amie_core.training.windows import Batch
@@ -86,7 +86,7 @@ class Davs(WindowTalker):
         widths = config.widths()
         self.person_encoder = ImageEncoder(widths)
         self.audio_encoder = AudioEncoder(config.audio_width, config.embedding)
-        self.spread = nn.Linear(config.embedding, 16 * widths[-1])
+        self.spread = Spread(config.embedding, config)
         self.decoder = FrameDecoder(widths, 2 * widths[-1])
 
     def decode(
@@ -96,7 +96,7 @@ class Davs(WindowTalker):
         speech: Float[Tensor, "b k e"],
     ) -> Float[Tensor, "b k 3 s s"]:
         """Frames from [person ⊕ speech], the speech heard or seen; not clamped."""
-        codes = self.spread(F.leaky_relu(speech, 0.2)).unflatten(2, (-1, 4, 4))
+        codes = self.spread(F.leaky_relu(speech, 0.2))
         return face[:, None] + decode_frames(self.decoder, person, codes)
 
     def forward(
@@ -119,7 +119,8 @@ class DavsNetworks(Networks):
         self.generator = Davs(config)
         self.video_encoder = PictureDiscriminator(config, config.embedding)
         self.speech_of = nn.Linear(config.embedding, SOUNDS)  # shared by both modalities
-        self.person_code = nn.Linear(config.widths()[-1] * 16, config.embedding)
+        flat = config.widths()[-1] * config.coarsest**2
+        self.person_code = nn.Linear(flat, config.embedding)
         self.person_of = nn.Linear(config.embedding, PERSONS)
         self.speech_in_person = _classifier(config.embedding, SOUNDS)  # the adversaries
         self.person_in_speech = _classifier(config.embedding, PERSONS)

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from amie_core import losses
 from amie_core.config import ModelConfig, Profile
-from amie_core.model.generator import AudioEncoder, ImageEncoder
+from amie_core.model.generator import AudioEncoder, ImageEncoder, Spread
 from amie_core.peers.parts import PictureDiscriminator, WindowTalker, cut_lips, put_lips
 from amie_core.perceptual import Phi
 from amie_core.training.method import Method, MethodStep, Networks
@@ -65,7 +65,7 @@ class Glance(WindowTalker):
         self.register_buffer("block", torch.tensor(block))  # frames at once, as trained
         self.lip_encoder = ImageEncoder(widths)
         self.audio_encoder = AudioEncoder(config.audio_width, config.embedding)
-        self.spread = nn.Linear(config.embedding, 16 * widths[-1])
+        self.spread = Spread(config.embedding, config)
         self.start = Block3d(2 * widths[-1], widths[-1])
         self.levels = nn.ModuleList(
             Block3d(a, b) for a, b in zip(widths[::-1], widths[-2::-1], strict=False)
@@ -88,7 +88,7 @@ class Glance(WindowTalker):
         """The lips of k frames at once, not clamped."""
         b, k = windows.shape[:2]
         code = F.leaky_relu(self.audio_encoder(windows.flatten(0, 1)), 0.2)
-        sound = self.spread(code).unflatten(1, (-1, 4, 4)).unflatten(0, (b, k)).transpose(1, 2)
+        sound = self.spread(code).unflatten(0, (b, k)).transpose(1, 2)
         still = self.lip_encoder(lips)[-1][:, :, None].expand(-1, -1, k, -1, -1)
         x = self.start(torch.cat([still, sound], dim=1))
         for level in self.levels:
@@ -140,7 +140,7 @@ class LipDiscriminator(nn.Module):
         )
         self.audio = nn.Linear(20 * 13, config.embedding)
         self.classifier = nn.Sequential(
-            nn.Linear(widths[-1] * 16 + config.embedding, config.embedding),
+            nn.Linear(widths[-1] * config.coarsest**2 + config.embedding, config.embedding),
             nn.LeakyReLU(0.2),
             nn.Linear(config.embedding, 1),
         )

@@ -40,7 +40,7 @@ class WindowTalker(Talker):
 
 
 def decode_frames(
-    decoder: FrameDecoder, maps: tuple[Tensor, ...], codes: Float[Tensor, "b k c 4 4"]
+    decoder: FrameDecoder, maps: tuple[Tensor, ...], codes: Float[Tensor, "b k c q q"]
 ) -> Float[Tensor, "b k c2 s s"]:
     """Decode k codes of each face with the face's maps as skips; the last map joins the code."""
     b, k = codes.shape[:2]
@@ -50,13 +50,13 @@ def decode_frames(
 
 
 class PictureDiscriminator(nn.Module):
-    """A discriminator's body: stride-2 convolutions to 4×4, `outputs` numbers a picture."""
+    """A discriminator's body: stride-2 convolutions, then `outputs` numbers a picture."""
 
     def __init__(self, config: ModelConfig, outputs: int, channels: int = 3) -> None:
         super().__init__()
         widths = tuple(max(8, w // 2) for w in config.widths())
         self.body = ImageEncoder(widths, channels)
-        self.head = nn.Linear(widths[-1] * 16, outputs)
+        self.head = nn.Linear(widths[-1] * config.coarsest**2, outputs)
 
     def forward(self, pictures: Float[Tensor, "b c s s"]) -> Float[Tensor, "b o"]:
         """Numbers in float32, the first of them the logit of "real"."""

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from amie_core import losses
 from amie_core.config import ModelConfig, Profile
-from amie_core.model.generator import FrameDecoder, ImageEncoder
+from amie_core.model.generator import FrameDecoder, ImageEncoder, Spread
 from amie_core.model.talker import Talker
 from amie_core.peers.parts import PART, PictureDiscriminator, cut_lips, decode_frames, looks
 from amie_core.training.method import Method, MethodStep, Networks
@@ -84,7 +84,7 @@ class Sda(Talker):
         self.audio_encoder = SoundEncoder(config.audio_width, code)
         self.context = nn.GRU(code, code, batch_first=True)
         self.unrest = nn.GRU(NOISE, NOISE, batch_first=True)
-        self.spread = nn.Linear(code + NOISE, 16 * widths[-1])
+        self.spread = Spread(code + NOISE, config)
         self.decoder = FrameDecoder(widths, 2 * widths[-1])
 
     def codes(
@@ -102,7 +102,7 @@ class Sda(Talker):
         self, face: Float[Tensor, "b 3 s s"], states: Float[Tensor, "b k e2"]
     ) -> Float[Tensor, "b k 3 s s"]:
         """The frames of these states, not clamped."""
-        codes = self.spread(states).unflatten(2, (-1, 4, 4))
+        codes = self.spread(states)
         made = decode_frames(self.decoder, self.identity_encoder(face), codes)
         return face[:, None] + made
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from amie_core import losses
 from amie_core.config import ModelConfig, Profile
-from amie_core.model.generator import AudioEncoder, FrameDecoder, ImageEncoder
+from amie_core.model.generator import AudioEncoder, FrameDecoder, ImageEncoder, Spread
 from amie_core.peers.parts import WindowTalker, decode_frames
 from amie_core.training.method import Method, MethodStep, Networks
 from amie_core.training.windows import Batch
@@ -61,7 +61,7 @@ class Speech2Vid(WindowTalker):
         widths = config.widths()
         self.identity_encoder = ImageEncoder(widths, 3 * STILLS)
         self.audio_encoder = AudioEncoder(config.audio_width, config.embedding)
-        self.spread = nn.Linear(config.embedding, 16 * widths[-1])
+        self.spread = Spread(config.embedding, config)
         self.decoder = FrameDecoder(widths, 2 * widths[-1])
         self.deblur = Deblur(config.width)
 
@@ -71,7 +71,7 @@ class Speech2Vid(WindowTalker):
         """The first network's frames, not clamped."""
         maps = self.identity_encoder(face.repeat(1, STILLS, 1, 1))
         code = F.leaky_relu(self.audio_encoder(windows.flatten(0, 1)), 0.2)
-        codes = self.spread(code).unflatten(1, (-1, 4, 4)).unflatten(0, windows.shape[:2])
+        codes = self.spread(code).unflatten(0, windows.shape[:2])
         return face[:, None] + decode_frames(self.decoder, maps, codes)
 
     def sharpened(self, frames: Float[Tensor, "b k 3 s s"]) -> Float[Tensor, "b k 3 s s"]:

@@ -44,7 +44,7 @@ class ShippedNetworks:
         """Displacements of frames whose windows have `context` others at each end."""
         return self._run("hear", windows.astype(np.float32, copy=False))[0]
 
-    def code(self, windows: Float[np.ndarray, "n 20 13"]) -> Float[np.ndarray, "n c 4 4"]:
+    def code(self, windows: Float[np.ndarray, "n 20 13"]) -> Float[np.ndarray, "n c q q"]:
         """What the decoder is told of the sound of n frames."""
         return self._run("code", windows.astype(np.float32, copy=False))[0]
 
@@ -52,12 +52,12 @@ class ShippedNetworks:
         """What the decoder takes of a canvas."""
         return tuple(self._run("see", face))
 
-    def outline(self, corners: Float[np.ndarray, "1 16"]) -> Float[np.ndarray, "1 c 4 4"]:
+    def outline(self, corners: Float[np.ndarray, "1 16"]) -> Float[np.ndarray, "1 c q q"]:
         """The code of the inner lips' shape."""
         return self._run("outline", corners)[0]
 
     def paint(
-        self, previous: Float[np.ndarray, "1 3 s s"], code: Float[np.ndarray, "1 c 4 4"], maps: Maps
+        self, previous: Float[np.ndarray, "1 3 s s"], code: Float[np.ndarray, "1 c q q"], maps: Maps
     ) -> Strokes:
         """A frame, from the one before."""
         return Strokes(*self._run("paint", previous, code, *maps))

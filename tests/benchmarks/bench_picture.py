@@ -23,6 +23,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
+import cv2
 import numpy as np
 import rows
 import torch
@@ -60,21 +61,19 @@ from amie_core.training.loop import train
 from amie_core.training.windows import Windows
 
 
-class Added(MouthGenerator):
-    """What is painted is added to what is moved: no teeth before lips, no dark before teeth."""
+class Rolled(MouthGenerator):
+    """A generator that puts its frame together otherwise: in torch, as it learnt to."""
 
-    def change(self, identity: IdentityCode, audio: Tensor, previous: Tensor) -> Change:
-        made = super().change(identity, audio, previous)
-        light = tint(identity.face) / speaking.MIDDLE
-        return made._replace(colours=2 * made.colours - light)  # either way from nothing
-
-    def compose(self, identity: IdentityCode, made: Change) -> Tensor:
-        return identity.face + made.shade + identity.region * made.colours
+    def shown(
+        self, made: Change, composed: np.ndarray, details: np.ndarray, place: np.ndarray
+    ) -> speaking.Painted:
+        """What `Painter` takes of a frame; details: what is known of teeth."""
+        raise NotImplementedError
 
     def rolled(
         self, still: Still, places: np.ndarray, windows: np.ndarray
     ) -> Iterator[speaking.Painted]:
-        """`speaking.drawn`, where the painted frame is what stands between the lips."""
+        """As `speaking.drawn`, frame by frame."""
         matrix = mouth_square(still.lip_box, self.canvas)
         seen = sample(still.picture, pixels(matrix, self.image_size), self.image_size)
         seen = seen.astype(np.float32) / 255
@@ -88,11 +87,77 @@ class Added(MouthGenerator):
             worn = code._replace(face=mouths.bases[:, k], region=mouths.inner[:, k])
             made = self.change(worn, heard[:, k], previous)
             previous = self.compose(worn, made).clamp(0, 1)
-            colours, shade = (
-                part[0].permute(1, 2, 0).numpy() for part in (previous, made.shade)
-            )
-            colours = colours + details.laid(there[k], mouth_width(own))
-            yield speaking.Painted(place, colours, shade)
+            laid = details.laid(there[k], mouth_width(own))
+            yield self.shown(made, _picture(previous), laid, place)
+
+
+def _picture(one: Tensor) -> np.ndarray:
+    return one[0].permute(1, 2, 0).numpy()
+
+
+class Added(Rolled):
+    """What is painted is added to what is moved: no teeth before lips, no dark before teeth."""
+
+    def change(self, identity: IdentityCode, audio: Tensor, previous: Tensor) -> Change:
+        made = super().change(identity, audio, previous)
+        light = tint(identity.face) / speaking.MIDDLE
+        return made._replace(colours=2 * made.colours - light)  # either way from nothing
+
+    def compose(self, identity: IdentityCode, made: Change) -> Tensor:
+        return identity.face + made.shade + identity.region * made.colours
+
+    def shown(
+        self, made: Change, composed: np.ndarray, details: np.ndarray, place: np.ndarray
+    ) -> speaking.Painted:
+        return speaking.Painted(place, composed + details, _picture(made.shade))
+
+
+class Masked(Rolled):
+    """Where it is painted is learnt: a mask channel, which begins at the inner lips of landmarks.
+
+    `colours` has the mask as a fourth channel.
+    """
+
+    def __init__(self, settings: config.ModelConfig) -> None:
+        super().__init__(settings)
+        self.decoder.out = torch.nn.utils.skip_init(torch.nn.Conv2d, settings.width, 7, 3, 1, 1)
+        for weights in self.decoder.out.parameters():
+            torch.nn.init.zeros_(weights)
+
+    def change(self, identity: IdentityCode, audio: Tensor, previous: Tensor) -> Change:
+        code = torch.cat([audio, self.image_encoder(previous)[-1]], dim=1)
+        raw = self.decoder(code, identity.skips).float()
+        light = tint(identity.face)
+        shade = speaking.SHADE * torch.tanh(raw[:, 3:6]) * self.around * light
+        mask = torch.sigmoid(FIRM * (2 * identity.region - 1) + raw[:, 6:]) * self.around
+        colours = torch.sigmoid(raw[:, :3]) * (light / speaking.MIDDLE)
+        return Change(torch.cat([colours, mask], 1), None, shade)
+
+    def compose(self, identity: IdentityCode, made: Change) -> Tensor:
+        colours, mask = made.colours.split([3, 1], 1)
+        return torch.lerp(identity.face + made.shade, colours, mask)
+
+    def shown(
+        self, made: Change, composed: np.ndarray, details: np.ndarray, place: np.ndarray
+    ) -> speaking.Painted:
+        colours = _picture(made.colours)
+        colours[..., :3] += details
+        return speaking.Painted(place, colours, _picture(made.shade))
+
+
+FIRM = 3.0  # logit that the mask begins with inside the inner lips, and less outside
+
+
+class Covering(Painter):
+    """`Painter` of `Masked`: it covers where the mask says, not where landmarks do."""
+
+    def _paint(self, part: np.ndarray, painted: speaking.Painted) -> None:
+        how = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        laid = cv2.warpAffine(painted.colours, self.to_square, self.square, flags=how)
+        colours, mask = laid[..., :3] * np.float32(255), laid[..., 3:].clip(0, 1)
+        rows, columns = self.spot
+        spot = part[rows, columns]
+        spot[:] = (spot + mask * (colours - spot) + 0.5).clip(0, 255)
 
 
 @dataclass(frozen=True)
@@ -113,6 +178,10 @@ ROWS = {
     "plain": Row("pictures as they are: light, place and turn unchanged",
                  {"train.lighting": False, "train.geometry": False}),
     "added": Row("what is painted covers nothing: it is added to what is moved", {}, 0, Added),
+    "mask": Row("where it is painted is learnt, from the inner lips on", {}, 0, Masked),
+    "px_96": Row("112 px around the mouth, seen at 96", {"model.image_size": 96}),
+    "canvas_168_px_96": Row("a square of 168 px, seen at 96",
+                            {"model.canvas": 168, "model.image_size": 96}),
     "sync": Row("a frozen sync expert beside T", {"loss.sync_share": 0.2}),
     **{f"portraits_{n}": Row(f"half of what is seen: {n} portraits", {"train.mix": 0.5}, n)
        for n in (100, 200, 300, 400, 500)},
@@ -187,11 +256,11 @@ def shown(made: MouthGenerator, clip: store.PreparedClip, teeth: Teeth | None) -
         teeth = teeth.under(own_teeth.skin_of(still.picture, still.points))
     places = np.repeat(still.points[None], len(clip.frames), 0)
     places[:, MOVED] = clip.landmarks[:, MOVED]
-    painter = Painter(
+    painter = (Covering if isinstance(made, Masked) else Painter)(
         still.picture, np.eye(2, 3), still.points, made.canvas, made.image_size, teeth
     )
     sound = audio.windows(clip.mfcc, len(clip.frames))
-    if isinstance(made, Added):
+    if isinstance(made, Rolled):
         drawn = made.rolled(still, places, sound)
     else:
         drawn = speaking.drawn(made, still.picture, still.points, [(places, sound)])
