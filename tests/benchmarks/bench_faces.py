@@ -38,11 +38,14 @@ from amie_core.talking.talk import picture_frames
 from amie_core.training.checkpoint import load_generator
 
 OPEN = 6.0  # px at 256: lips farther apart than this show what is between them
+FARTHEST = 3  # frames: how far off a recording's sound may lie
 EVERY = 5  # SSIM and PSNR look at every fifth frame
 JUDGE_SIZE = 64
 COLUMNS = {
     "correlation": "lip opening, Pearson, over the clip",
     "speech": "the same over frames where something is said",
+    "lag": "frames by which the opening comes after the real one, where it follows it best",
+    "at_lag": "correlation of the opening at that lag",
     "variance": "of the lip opening, over the real one's",
     "opening": "mean lip opening, px at 256, less the real one's",
     "lmd": "landmark distance, over the copied frame's",
@@ -68,6 +71,20 @@ def inner_energy(frames: np.ndarray, measured: Measured) -> float | None:
             energy = cv2.Sobel(grey, -1, 1, 0) ** 2 + cv2.Sobel(grey, -1, 0, 1) ** 2
             found.append(energy[inside > 0].mean())
     return float(np.mean(found)) if found else None
+
+
+def best_lag(
+    opening: np.ndarray, wanted: np.ndarray, found: np.ndarray
+) -> tuple[int, float | None]:
+    """The lag, in frames, at which the opening follows the wanted one best; correlation there."""
+    n, at = len(opening), {}
+    for lag in range(-FARTHEST, FARTHEST + 1):
+        later = slice(max(lag, 0), n + min(lag, 0))
+        earlier = slice(max(-lag, 0), n - max(lag, 0))
+        both = found[later] & found[earlier]
+        at[lag] = metrics.lip_correlation(opening[later][both], wanted[earlier][both])
+    best = max(at, key=lambda lag: (at[lag] or -1.0, -abs(lag)))
+    return best, at[best]
 
 
 def spoken(
@@ -103,7 +120,10 @@ def measured(clip: store.PreparedClip, made: np.ndarray, judge: Any) -> dict[str
     of_copy = metrics.lmd(first.points[both], real.points[both], metrics.MOUTH)
     some = slice(1, None, EVERY)
     energy, real_energy = inner_energy(made, own), inner_energy(clip.frames, real)
+    lag, at_lag = best_lag(opening, wanted, both)
     row: dict[str, float | None] = {
+        "lag": lag,
+        "at_lag": at_lag,
         "correlation": metrics.lip_correlation(opening[both], wanted[both]),
         "speech": metrics.lip_correlation(opening[said], wanted[said]),
         "variance": metrics.lip_variance_ratio(opening[both], wanted[both]),
