@@ -7,6 +7,7 @@ STEPS ?=
 TEST_DATA ?=
 SHARDS ?=
 LENGTHS ?=
+REPLICATION ?=
 ENGINE_ARGS ?=
 CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 BIN := .venv/bin
@@ -36,10 +37,10 @@ env: .venv/installed  ## make the virtual environment .venv, with the command .v
 # glibc gives blocks over 32 MB back and clears them anew each step: a seventh of a CPU's time at 256².
 reproduce: export MALLOC_MMAP_THRESHOLD_ ?= 4294967296
 reproduce: export MALLOC_TRIM_THRESHOLD_ ?= 8589934592
-reproduce: env  ## run every notebook and fill figures/ [PROFILE=smoke|grid|lrw] [DATA=dir] [TEST_DATA=dir] [SEEDS=n] [STEPS=n] [SHARDS=n] [LENGTHS=1] [ENGINE_ARGS=...]
+reproduce: env  ## run every notebook and fill figures/ [PROFILE=smoke|grid|lrw] [DATA=dir] [TEST_DATA=dir] [SEEDS=n] [STEPS=n] [SHARDS=n] [LENGTHS=1] [REPLICATION=1] [ENGINE_ARGS=...]
 	PATH="$(CURDIR)/$(BIN):$$PATH" TQDM_MININTERVAL=10 $(BIN)/snakemake --snakefile notebooks/Snakefile \
 	    --cores $(CORES) --quiet host rules --config profile=$(PROFILE) seeds=$(SEEDS) steps=$(STEPS) \
-	    shards=$(SHARDS) lengths=$(LENGTHS) $(ENGINE_ARGS)
+	    shards=$(SHARDS) lengths=$(LENGTHS) replication=$(REPLICATION) $(ENGINE_ARGS)
 
 # One worker a core, one thread each; a file's tests stay together. The notebooks come first: they
 # are the longest.
