@@ -239,15 +239,15 @@ LEDGER = (
     ),
     Choice(
         "when the MI term counts",
-        "from the start",
+        "not given",
         "after {loss.mi_from:.0%} of training; T learns from the first step, in every row alike, "
         "{train.critic_updates} updates a step on all frames of the windows",
-        "changed",
+        "chosen",
         "T is at chance for its first hundred steps, and its gradient noise",
         "measured here",
     ),
     Choice(
-        "L1 outside the lips",
+        "L1 over the whole frame",
         "none",
         "weight {loss.pixel:g}",
         "changed",
@@ -299,7 +299,7 @@ LEDGER = (
     ),
     Choice(
         "identity face in training",
-        "a frame of the clip",
+        "not given",
         "one at least {train.identity_gap} frames from the window, where the clip has one",
         "chosen",
         "drawn from anywhere it lies in the window, or beside it, and shows the mouth to be made",
@@ -348,7 +348,8 @@ LEDGER = (
         "unseen sentences of known faces and unseen faces, apart, each for validation (every "
         "choice) and for test (every figure); LRW's own; a splits.csv beside the data wins",
         "chosen",
-        "speakers kept from training on GRID are those of LipNet",
+        "speakers kept from training on GRID are those of LipNet (s1, s2, s20, s22; s31 for "
+        "validation); the figures here are of figures/grid_splits.csv: s15, s22, s23, s26",
         "Assael et al. 2016",
     ),
     Choice(

@@ -225,13 +225,20 @@ def equations() -> Shown:
     return _table("the equations of the paper, with links", map(row, paper.EQUATIONS))
 
 
+# Files of model/ that are not the paper's: of the model that ships.
+OURS = {
+    "motion", "speech_embedding", "mouth", "interiors", "lips", "teeth", "own_teeth",
+    "voices", "speaking", "painter", "sync",
+}  # fmt: skip
+
+
 def core_files() -> list[Path]:
     """The files that are the paper, in the order in which they are best read."""
     first = ("model/generator.py", "model/attention.py", "model/critic.py",
              "model/discriminator.py", "mutual_information/objectives.py", "losses.py",
              "perceptual.py", "training/amie.py")  # fmt: skip
     rooms = (PACKAGE / "model", PACKAGE / "mutual_information")
-    rest = [path for room in rooms for path in sorted(room.glob("*.py"))]
+    rest = [path for room in rooms for path in sorted(room.glob("*.py")) if path.stem not in OURS]
     return list(dict.fromkeys([*(PACKAGE / name for name in first), *rest]))
 
 
