@@ -161,11 +161,22 @@ def table_2() -> "pd.DataFrame":
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def runs_say(cells: Sequence[Deposit], real: Deposit) -> dict[str, str]:
-    """What deposited cells say to the paper's claims, by the claim's key. real: `cells.real`."""
-    from amie_core.experiments.claims import TRIALS, effects, verdict
+def runs_say(
+    cells: Sequence[Deposit], real: Deposit, again: Sequence[Deposit] = ()
+) -> dict[str, str]:
+    """What deposited cells say to the paper's claims, by the claim's key.
 
-    found = effects(cells, real)
+    real: `cells.real`; again: the cells of the replication.
+    """
+    from amie_core.experiments.claims import (
+        TRIALS,
+        effects,
+        replication,
+        verdict,
+        with_replication,
+    )
+
+    found = with_replication(effects(cells, real), replication(again, real))
     said = dict.fromkeys(("lrw_best", "lrw_same_model"), "needs LRW")
     said["votes"] = "the paper's own ballots are not to be had; notebook 07 has the kit"
     known = {cell["name"] for cell in cells}

@@ -31,7 +31,6 @@ from amie_core.paper import (
     SMALLEST,
     TABLE_2,
     TABLE_3,
-    Again,
     Contrast,
     Pair,
     Trial,
@@ -190,31 +189,19 @@ def _effect(
 
 def replication(cells: Sequence[Deposit], real: Mapping[str, Any]) -> list[Effect]:
     """The tests of `paper.REPLICATION` on their own seeds, corrected among themselves and for the
-    second look; one that lacks a seed is not decided, and counts as a test in the others' p."""
+    second look; one that lacks a seed has no p, and counts as a test in the others'."""
     found = []
     for again in REPLICATION:
         trial = next(trial for claim, trial in TRIALS if claim.key == again.claim)
         contrast = next(c for c in trial.contrasts if c.words == again.contrast)
         own = [cell for cell in cells if cell["seed"] in again.seeds]
         effect = _effect(again.claim, trial, contrast, again.metric, own, real)
-        if effect is not None:
-            found.append(effect)
-    whole = {effect.claim for effect in found
-             if len(effect.by_seed) == len(_again(effect.claim).seeds)}  # fmt: skip
-    told = [e.p if e.p is not None and e.claim in whole else 1.0 for e in found]
-    small = [e.p_excluded if e.p_excluded is not None and e.claim in whole else 1.0
-             for e in found]  # fmt: skip
-    missing = [1.0] * (2 * (len(REPLICATION) - len(found)))
-    ps = [min(1.0, LOOKS * p) for p in holm([*told, *small, *missing])]
-    return [
-        replace(e, adjusted=ps[k], excluded=ps[len(found) + k]) if e.claim in whole else e
-        for k, e in enumerate(found)
-    ]
-
-
-def _again(key: str) -> Again:
-    """The test of the replication that decides a claim."""
-    return next(again for again in REPLICATION if again.claim == key)
+        if effect is None:
+            continue
+        if len(effect.by_seed) < len(again.seeds):
+            effect = replace(effect, p=None, p_excluded=None, p_half_excluded=None)
+        found.append(effect)
+    return _holm(found, tests=len(REPLICATION), looks=LOOKS)
 
 
 def with_replication(found: Sequence[Effect], again: Sequence[Effect]) -> list[Effect]:
@@ -251,10 +238,15 @@ def holm(ps: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _holm(found: Sequence[Effect]) -> list[Effect]:
-    """The effects with their corrected p values: one family of differences and exclusions."""
+def _holm(found: Sequence[Effect], tests: int = 0, looks: int = 1) -> list[Effect]:
+    """The effects with their corrected p values: one family of differences and exclusions.
+
+    tests: how many the family has, where some are not made yet; looks: at the same claims.
+    """
     known = [e for e in found if e.p is not None and e.p_excluded is not None]
-    ps = holm([p for e in known for p in (e.p, e.p_excluded) if p is not None])
+    missing = max(0, tests - len(known))
+    ps = [p for e in known for p in (e.p, e.p_excluded) if p is not None] + [1.0] * 2 * missing
+    ps = [min(1.0, looks * p) for p in holm(ps)]
     corrected = {id(e): (ps[2 * k], ps[2 * k + 1]) for k, e in enumerate(known)}
     return [
         replace(e, adjusted=corrected[id(e)][0], excluded=corrected[id(e)][1])
