@@ -25,6 +25,10 @@ CENTRE = 1e-2  # of the loudest channel's power: a centre 20 dB below it still h
 BLOCK = 0.2  # s that loudness is measured over
 SPEECH = 1e-2  # of the loudest block's power: blocks 20 dB below it are pauses
 LONGEST_GAP = 600.0  # s of lost sound that are filled; more is a broken clock
+OVER = 4.0  # of full scale: floats go no farther, but where a sample is broken
+# Full scale of floats that hold whole numbers of 16 or 32 bits, and the least of the wider ones.
+WHOLE, WIDE = (2.0**15, 2.0**31), 2.0**17
+PLANES = 8  # of planar sound that FFmpeg lists by itself: of so many PyAV 18 lists one too many
 
 
 def frame_count(samples: int) -> int:
@@ -38,13 +42,15 @@ class Voice:
 
     track: index among the file's streams; weights: of the channels (they add up to 1 without
     signs); level: of its speech, dBFS, None where it is silent; seconds: of what was decoded;
-    notes: what was chosen.
+    scale: full scale of its samples, 1 but for floats that hold whole numbers; notes: what was
+    chosen.
     """
 
     track: int
     weights: tuple[float, ...]
     level: float | None
     seconds: float
+    scale: float = 1.0
     notes: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -80,17 +86,21 @@ def survey(path: str | Path) -> Voice:
     return voice
 
 
-def _listen(path: str | Path, track: int) -> Voice:
+def _listen(path: str | Path, track: int, scale: float = 1.0) -> Voice:
     """What one track holds (UserError: nothing that can be decoded)."""
     names: list[str] = []
     blocks: list[np.ndarray] = []  # power of the channels, and what each two have in common
-    count = 0
+    count, samples, beyond, far = 0, 0, 0, 0
     with media.opened(path, "sound") as container:
         stream = media.track(container, track)
-        size = max(1, round(BLOCK * stream.rate))
+        rate = stream.rate  # of its first frames: the stream's own follows what is decoded
+        size = max(1, round(BLOCK * rate))
         rest = np.zeros((0, 0))
         for frame in _frames(container, stream):
-            data = _channels(frame)
+            loud = np.abs(found := _samples(frame))
+            samples, beyond = samples + loud.size, beyond + int((loud > OVER).sum())
+            far += int((loud > WIDE).sum())
+            data = _channels(found, frame.sample_rate, rate, scale)
             if not names:
                 names = [channel.name for channel in frame.layout.channels]
                 rest = np.zeros((len(data), 0))
@@ -105,9 +115,13 @@ def _listen(path: str | Path, track: int) -> Voice:
             blocks.append(rest @ rest.T / rest.shape[1])
     if not blocks:
         raise UserError(f"{path} holds no decodable sound: give another file")
+    if scale == 1 and beyond > samples / 100:
+        scale = WHOLE[far > samples / 100]
+        note = f"its floats hold whole numbers: {scale:.0f} is taken for full scale"
+        return dataclasses.replace(_listen(path, track, scale), notes=[note])
     weights = _weights(np.mean(blocks, axis=0), names)
     heard = np.maximum(np.einsum("bij,i,j->b", np.array(blocks), weights, weights), 0)
-    return Voice(track, tuple(weights.tolist()), _level(heard), count / stream.rate)
+    return Voice(track, tuple(weights.tolist()), _level(heard), count / rate, scale)
 
 
 def speech_level(wave: Float[np.ndarray, " samples"]) -> float | None:
@@ -159,7 +173,7 @@ def stream_audio(
     with media.opened(path, "sound") as container:
         stream = media.track(container, voice.track)
         resample = soxr.ResampleStream(stream.rate, SAMPLE_RATE, 1, dtype="float32")
-        for block in whole_sound(path, container, stream, origin):
+        for block in whole_sound(path, container, stream, origin, voice.scale):
             chunk = resample.resample_chunk(_mixed(block, voice.weights))
             if len(chunk):
                 yield chunk if gain == 1 else np.float32(gain) * chunk
@@ -168,23 +182,24 @@ def stream_audio(
 
 
 def whole_sound(
-    path: str | Path, container, stream: "AudioStream", origin: float | None = None
+    path: str | Path, container, stream: "AudioStream", origin: float | None = None,
+    scale: float = 1.0,
 ) -> Iterator[Float[np.ndarray, "c k"]]:
     """A track's blocks at its own rate and channels, without holes (see `stream_audio`)."""
-    begin, written = origin, 0
+    begin, written, rate = origin, 0, stream.rate
     if begin is None:
         begin = float((stream.start_time or 0) * (stream.time_base or 0))
     if stream.codec_context.name in ("mp2", "mp2float"):
         begin += MP2_DELAY
     for frame in _frames(container, stream):
-        block = _channels(frame)
+        block = _channels(_samples(frame), frame.sample_rate, rate, scale)
         if frame.time is not None:
-            gap = round((frame.time - begin) * stream.rate) - written
-            if gap > LONGEST_GAP * stream.rate:
-                raise UserError(f"{path}: its sound's clock jumps by {gap / stream.rate:.0f} s")
+            gap = round((frame.time - begin) * rate) - written
+            if gap > LONGEST_GAP * rate:
+                raise UserError(f"{path}: its sound's clock jumps by {gap / rate:.0f} s")
             if gap < 0 and written == 0:
                 block = block[:, -gap:]  # sound from before the picture
-            elif gap > stream.rate // 50 or (gap > 0 and written == 0):
+            elif gap > rate // 50 or (gap > 0 and written == 0):
                 yield np.zeros((len(block), gap), np.float32)  # lost; < 20 ms is clock jitter
                 written += gap
         if block.shape[1]:
@@ -199,20 +214,40 @@ def _frames(container, stream) -> "Iterator[AudioFrame]":
     for frame in media.decoded(container, stream):
         # A damaged AAC header can ask for dozens of channels; of those PyAV 18 lists planes that
         # are not there, and reading them ends the process.
-        planes = frame.layout.nb_channels if frame is not None and frame.format.is_planar else 1
-        if frame is not None and len(frame.planes) == planes:
+        if frame is None:
+            continue
+        planes = frame.layout.nb_channels if frame.format.is_planar else 1
+        if len(frame.planes) == planes + (frame.format.is_planar and planes == PLANES):
             yield frame
 
 
-def _channels(frame: "AudioFrame") -> Float[np.ndarray, "c k"]:
-    """One decoded frame in [-1, 1]."""
+def _samples(frame: "AudioFrame") -> Float[np.ndarray, "c k"]:
+    """One decoded frame as floats, 1 being full scale where the file's numbers are whole; 0 where
+    they are none."""
+    import av
+
+    if frame.format.is_planar and frame.layout.nb_channels == PLANES:
+        packed = av.AudioResampler(frame.format.packed.name, frame.layout, frame.sample_rate)
+        (frame,) = packed.resample(frame)
     data: np.ndarray = frame.to_ndarray()
     if data.dtype == np.uint8:
         data = (data.astype(np.int16) - 128) / 128
     elif data.dtype.kind != "f":
         data = data / float(np.iinfo(data.dtype).max)
     count = len(frame.layout.channels)
-    return np.nan_to_num(data if frame.format.is_planar else data.reshape(-1, count).T)
+    data = data if frame.format.is_planar else data.reshape(-1, count).T
+    return np.nan_to_num(data, posinf=0.0, neginf=0.0)
+
+
+def _channels(
+    samples: Float[np.ndarray, "c k"], own: int, rate: int, scale: float
+) -> Float[np.ndarray, "c n"]:
+    """What `_samples` found in a frame of the rate `own`: within OVER of full scale, at the track's
+    first rate, which a file that was put together of two does not keep."""
+    import soxr
+
+    found = np.clip(samples / scale, -OVER, OVER)
+    return found if own == rate else soxr.resample(found.T, own, rate).T
 
 
 def _mixed(block: Float[np.ndarray, "c k"], weights: tuple[float, ...]) -> Float[np.ndarray, " k"]:

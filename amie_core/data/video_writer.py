@@ -32,7 +32,7 @@ class VideoWriter:
 
     path: the file to write, .mp4; size: (width, height) px, even; audio: 16 kHz mono samples or
     the path of a file whose sound is laid under the picture as it is, with its own rate and
-    channels (cut to the picture's length); track: the stream of it, the default one where None;
+    channels (cut to the picture's length); voice: what `sound.survey` says of it, where known;
     comment: text for the file's metadata; synthetic: adds the tag that says so. A context
     manager: the file appears under its name only when the block ends without an error. Same
     input, same bytes. Colours are BT.709 and say so, since players guess by size where nothing
@@ -45,14 +45,14 @@ class VideoWriter:
         size: int | tuple[int, int],
         *,
         audio: str | Path | np.ndarray | None = None,
-        track: int | None = None,
+        voice: sound.Voice | None = None,
         comment: str = "",
         synthetic: bool = False,
         crf: int = 18,
     ) -> None:
         self.path = Path(path)
         self.size = (size, size) if isinstance(size, int) else size
-        self.audio, self.track, self.crf = audio, track, crf
+        self.audio, self.voice, self.crf = audio, voice, crf
         self.comment = " ".join(filter(None, [SYNTHETIC if synthetic else "", comment]))
         self.frames = 0
 
@@ -65,7 +65,7 @@ class VideoWriter:
         self._part = self.path.with_name(f".{self.path.stem}.{os.getpid()}.part{suffix}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._out = av.open(str(self._part), "w", options={"movflags": "+faststart"})
+            self._out = av.open(f"file:{self._part}", "w", options={"movflags": "+faststart"})
         except (OSError, ValueError) as error:
             raise UserError(f"cannot write {self.path}: {errors.reason(error)}") from error
         if self.comment:
@@ -81,7 +81,7 @@ class VideoWriter:
         codec.color_range = LIMITED
         self._sound: AudioStream | None = None
         if self.audio is not None:
-            track = _track_of(self.audio, self.track)
+            track = _track_of(self.audio, self.voice)
             self._sound = self._out.add_stream("aac", rate=track.rate, layout=track.layout)
             self._sound.bit_rate = BIT_RATES[track.layout]
             self._track, self._wave = track, track.blocks
@@ -157,42 +157,45 @@ class Track:
 
 
 
-def _track_of(audio: str | Path | np.ndarray, track: int | None = None) -> Track:
+def _track_of(audio: str | Path | np.ndarray, voice: sound.Voice | None = None) -> Track:
     """16 kHz mono samples, or a file's sound with its own rate and channels.
 
     A rate that AAC has not becomes 48 kHz, channels other than one, two and 5.1 become two.
     """
     if isinstance(audio, np.ndarray):
         return Track(SAMPLE_RATE, "mono", iter([np.asarray(audio, np.float32)[None]]))
-    track = sound.survey(audio).track if track is None else track
+    voice = sound.survey(audio) if voice is None else voice
     with media.opened(audio, "sound") as container:
-        stream = media.track(container, track)
+        stream = media.track(container, voice.track)
         rate = stream.rate if stream.rate in AAC_RATES else 48000
         named = {count: name for name, count in LAYOUTS.items()}
         layout = named.get(len(stream.layout.channels), "stereo")
-    return Track(rate, layout, _at(audio, track, rate, layout))
+    return Track(rate, layout, _at(audio, voice, rate, layout))
 
 
-def _at(path: str | Path, track: int, rate: int, layout: str) -> Iterator[np.ndarray]:
+def _at(path: str | Path, voice: sound.Voice, rate: int, layout: str) -> Iterator[np.ndarray]:
     """A file's blocks at this rate and in this layout."""
     import av
 
     with media.opened(path, "sound") as container:
-        stream = media.track(container, track)
-        own, count = stream.layout.name, LAYOUTS[layout]
+        stream = media.track(container, voice.track)
+        # Of its first frames: the stream's own follow what is decoded.
+        own, channels, first = stream.layout.name, len(stream.layout.channels), stream.rate
+        count = LAYOUTS[layout]
         fit: av.AudioResampler | None = None
-        if stream.rate != rate or len(stream.layout.channels) != count:
+        if first != rate or channels != count:
             fit = av.AudioResampler("fltp", layout, rate)
-        for block in sound.whole_sound(path, container, stream):
+        for block in sound.whole_sound(path, container, stream, scale=voice.scale):
             block = block.astype(np.float32)
             if fit is None and len(block) == count:
                 yield block
                 continue
-            if fit is None or len(block) != len(stream.layout.channels):  # it changes mid-file
+            if fit is None or len(block) != channels:  # it changes mid-file
                 yield np.repeat(block.mean(axis=0, keepdims=True), count, axis=0)
                 continue
-            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=own)
-            frame.sample_rate = stream.rate
+            packed = np.ascontiguousarray(block.T).reshape(1, -1)  # PyAV 18 miscounts eight planes
+            frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=own)
+            frame.sample_rate = first
             yield from (part.to_ndarray() for part in fit.resample(frame))
         if fit is not None:
             yield from (part.to_ndarray() for part in fit.resample(None))

@@ -95,7 +95,7 @@ def talk(
     with (
         threads(meta["model"]["image_size"]),
         VideoWriter(
-            out, shape, audio=audio, track=voice.track, comment=comment, synthetic=True
+            out, shape, audio=audio, voice=voice, comment=comment, synthetic=True
         ) as writer,
         progress_bar(what="talk", shown=progress, total=expected, unit="frame") as bar,
     ):
