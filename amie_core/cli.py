@@ -8,6 +8,7 @@ import io
 import itertools
 import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional, UseAppendAction, arg, subcommand
 
 from amie_core.config import ABLATION, METHODS, MOVEMENT, PROFILES, changes_of, resolve
-from amie_core.errors import UserError
+from amie_core.errors import UserError, at_least
 from amie_core.study.command import Study
 
 DONE, SOME_FAILED, UNUSABLE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
@@ -128,9 +129,9 @@ class Train:
 
     def run(self) -> int:
         """Train to the end."""
-        for name, value in (("devices", self.devices), ("steps", self.steps)):
-            if value is not None and value < 1:
-                raise UserError(f"--{name} {value}: must be at least 1")
+        given = {"devices": self.devices, "steps": self.steps}
+        at_least(1, **{name: value for name, value in given.items() if value is not None})
+        at_least(0, seed=self.seed)
         changes = changes_of(self.change)
         if taken := changes.keys() & ABLATION[self.row].keys():
             raise UserError(f"--change {min(taken)}: row {self.row!r} sets it itself")
@@ -179,6 +180,7 @@ class Talk:
 
     def run(self) -> int:
         """Write the video."""
+        at_least(0, seed=self.seed)
         from amie_core.talking.talk import talk
 
         done = talk(
@@ -210,15 +212,16 @@ class Evaluate:
 
     def run(self) -> int:
         """Measure; 1 when some clips failed."""
+        from amie_core.evaluation.contact_sheet import contact_sheet, writable
         from amie_core.evaluation.evaluate import evaluate, table
 
+        if self.sheet is not None:
+            writable(self.sheet)
         result = evaluate(
             self.run_folder, self.data, self.split, self.out, device=self.device, limit=self.limit,
             features=self.features, syncnet=self.syncnet,
         )  # fmt: skip
         if self.sheet is not None:
-            from amie_core.evaluation.contact_sheet import contact_sheet
-
             contact_sheet(self.run_folder, self.data, result, self.sheet)
         print(table(result))
         for clip in result["failed"]:
@@ -302,6 +305,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name need not be Unicode
         sys.stdout.reconfigure(errors="backslashreplace")
+    with contextlib.suppress(ValueError):  # of another thread than the main one
+        signal.signal(signal.SIGTERM, _ended)
     try:
         try:
             code = parse(sys.argv[1:] if argv is None else argv).run()
@@ -322,8 +327,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say(f"{where}{error.strerror or error}; check path, rights and space", UNUSABLE)
 
 
+def _ended(*_: object) -> None:
+    """Asked to end: what is half written is taken away on the way out, as by ctrl-C."""
+    raise KeyboardInterrupt
+
+
 def _say(message: str, code: int) -> int:
-    print(f"amie: {' '.join(message.split())}", file=sys.stderr)
+    line = "".join(sign if sign.isprintable() else "?" for sign in " ".join(message.split()))
+    print(f"amie: {line}", file=sys.stderr)
     return code
 
 

@@ -13,11 +13,17 @@ from pathlib import Path
 
 from amie_core.config import FPS
 from amie_core.data.raw_clip import RawClip, Source
-from amie_core.errors import UserError
+from amie_core.errors import UserError, reason
 from amie_core.machine import say
 
-VIDEOS = {".mpg", ".mpeg", ".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"}
-PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic"}
+VIDEOS = {
+    ".mpg", ".mpeg", ".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mts", ".m2ts", ".wmv",
+    ".3gp", ".flv", ".f4v", ".ogv", ".vob",
+}  # fmt: skip
+PICTURES = {
+    ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif",
+    ".jp2", ".gif",
+}  # fmt: skip
 LONGEST = 100  # bytes of a name
 SPEAKER = re.compile(r"s\d+", re.IGNORECASE)
 # The unseen-speaker split of LipNet (Assael et al. 2016, sec. 4.1): two male and two female
@@ -82,8 +88,9 @@ def files_in(root: Path, kinds: set[str] = VIDEOS) -> Iterator[Path]:
         folder, above = folders.pop()
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError:
-            continue  # one that may not be read
+        except OSError as error:
+            say(f"{folder} is left out: {reason(error)}")
+            continue
         for entry in entries:
             if entry.name.startswith(".") or entry.name == "__MACOSX":
                 continue
@@ -224,11 +231,19 @@ def _with_splits(sources: list[Source], table: Path) -> list[Source]:
     """The sources with the splits of a splits.csv; clips it does not name are left out."""
     if not table.is_file():
         return sources
+    splits: dict[tuple[str, str], str] = {}
     try:
-        with table.open(newline="", encoding="utf-8") as file:
-            splits = {(r["speaker"], r["utterance"]): r["split"] for r in csv.DictReader(file)}
-    except (KeyError, UnicodeDecodeError, csv.Error) as error:
+        with table.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets mark it
+            semicolons = ";" in (file.readline().partition(",")[0])
+            file.seek(0)
+            for row in csv.DictReader(file, delimiter=";" if semicolons else ","):
+                key = row["speaker"], row["utterance"]
+                if not row["split"] or splits.setdefault(key, row["split"]) != row["split"]:
+                    raise UserError(f"{table}: {'/'.join(key)} has no split, or two")
+    except (KeyError, TypeError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{table}: needs the columns speaker, utterance, split") from error
+    if absent := len(splits.keys() - {(s.speaker, s.utterance) for s in sources}):
+        say(f"{table}: {absent} of its {len(splits)} clips are not there")
     named = [
         dataclasses.replace(s, split=splits[s.speaker, s.utterance])
         for s in sources

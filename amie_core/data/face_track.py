@@ -22,7 +22,8 @@ class FaceTrack:
     """What following a face gave: landmarks (nan where missed), frames, what was seen on the way.
 
     lost: frames the stream has not (None); cuts: frames that a cut comes before; two: whether
-    most looks at the whole picture showed two faces of like size; frames: kept, or None when the
+    most looks at the whole picture showed two faces of like size; on_its_head: whether they showed
+    one upside down; frames: kept, or None when the
     clip is too large for that; size: (width, height) of the clip.
     """
 
@@ -32,6 +33,7 @@ class FaceTrack:
     lost: list[int] = field(default_factory=list)
     cuts: list[int] = field(default_factory=list)
     two: bool = False
+    on_its_head: bool = False
 
 
 def track(frames: Iterable[np.ndarray | None], finder: LandmarkBackend) -> FaceTrack:
@@ -40,7 +42,7 @@ def track(frames: Iterable[np.ndarray | None], finder: LandmarkBackend) -> FaceT
     kept: list[np.ndarray | None] | None = []
     result = FaceTrack(np.zeros((0, 68, 2), np.float32), kept)
     place: landmarks.Detection | None = None
-    looks, several, used = 0, 0, 0
+    looks, several, turned, used = 0, 0, 0, 0
     thumbs = Thumbnails()
     for k, frame in enumerate(frames):
         found = np.full((68, 2), np.nan, np.float32)
@@ -56,6 +58,7 @@ def track(frames: Iterable[np.ndarray | None], finder: LandmarkBackend) -> FaceT
                 candidates = faces.rivals(finder.detect(frame))
                 if candidates:
                     looks, several = looks + 1, several + (len(candidates) > 1)
+                    turned += faces.on_its_head(frame, candidates, finder)
                 near = _nearest(candidates, place)
                 if near is not None and (score < SURE or not _close(near, place)):
                     found, score = faces.locate(frame, finder, near)
@@ -71,7 +74,7 @@ def track(frames: Iterable[np.ndarray | None], finder: LandmarkBackend) -> FaceT
                 kept = result.frames = None
         points.append(found)
     result.landmarks = np.array(points, np.float32).reshape(-1, 68, 2)
-    result.two = several > looks / 2
+    result.two, result.on_its_head = several > looks / 2, turned > looks / 2
     return result
 
 

@@ -12,6 +12,7 @@ from amie_core.data.landmarks import SURE, Detection, LandmarkBackend, face_plac
 from amie_core.errors import UserError
 
 RIVAL = 0.5  # of the largest face's side: from this size on, another face makes two
+DOUBTFUL, SURER = 0.75, 0.15  # score of a detection; how much surer the picture upside down is
 
 
 @cache
@@ -44,6 +45,27 @@ def rivals(faces: list[Detection]) -> list[Detection]:
     return [face for face in faces if face.side >= RIVAL * largest]
 
 
+def of_still(
+    image: UInt8[np.ndarray, "h w 3"], finder: LandmarkBackend
+) -> list[Detection]:
+    """The faces of a still that could be the one meant, from the left: every detector looks, and
+    where landmarks confirm some of what they found, the others are none."""
+    found = rivals(getattr(finder, "every", finder.detect)(image))
+    sure = [face for face in found if locate(image, finder, face)[1] >= SURE]
+    return sorted(sure or found, key=lambda face: face.box[0])
+
+
+def on_its_head(
+    image: UInt8[np.ndarray, "h w 3"], found: list[Detection], finder: LandmarkBackend
+) -> bool:
+    """Whether a face on its head was taken for an upright one, which a finder does unsurely."""
+    surest = max((face.score for face in found), default=1.0)
+    if surest >= DOUBTFUL:
+        return False
+    turned = finder.detect(np.ascontiguousarray(image[::-1, ::-1]))
+    return max((face.score for face in turned), default=0.0) > surest + SURER
+
+
 def locate(
     frame: UInt8[np.ndarray, "h w 3"], finder: LandmarkBackend, place: Detection
 ) -> tuple[Float[np.ndarray, "68 2"], float]:
@@ -65,7 +87,7 @@ def align_image(
     UserError: no face, several and none chosen, or no such index.
     """
     finder = finder or backend()
-    faces = sorted(rivals(finder.detect(image)), key=lambda face: face.box[0])
+    faces = of_still(image, finder)
     if not faces:
         raise UserError("no face in the image: give one that shows a face from the front")
     if face_index is None and len(faces) > 1:

@@ -115,6 +115,14 @@ class MeshBackend:
                 return found
         return []
 
+    def every(self, frame: UInt8[np.ndarray, "h w 3"]) -> list[Detection]:
+        """Faces that either detector finds, for a still: what both found as the first did."""
+        found: list[Detection] = []
+        for network, size, anchors in self._detectors:
+            new = _detect(network, size, anchors, frame)
+            found += [face for face in new if not any(_overlap(face, known) for known in found)]
+        return found
+
     def landmarks(
         self, frame: UInt8[np.ndarray, "h w 3"], place: Detection
     ) -> tuple[Float[np.ndarray, "68 2"], float]:
@@ -136,6 +144,12 @@ class MeshBackend:
         inverse = cv2.invertAffineTransform(matrix)
         found = points @ inverse[:, :2].T + inverse[:, 2]
         return found.astype(np.float32), float(1 / (1 + np.exp(-score.item())))
+
+
+def _overlap(a: Detection, b: Detection) -> bool:
+    """Whether two detections are of one face: the middle of one lies in the other."""
+    middle = (np.add(a.box[:2], a.box[2:]) - np.add(b.box[:2], b.box[2:])) / 2
+    return bool(np.abs(middle).max() < max(a.side, b.side) / 2)
 
 
 def _detect(

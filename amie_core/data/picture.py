@@ -1,5 +1,6 @@
 """A decoded video frame as a person sees it: upright, square pixels, 8-bit sRGB."""
 
+import contextlib
 import functools
 
 import numpy as np
@@ -50,8 +51,12 @@ def display_matrix(frame) -> Float[np.ndarray, "2 2"] | None:
     """What the header does to a pixel's (x, y), times this; None for nothing."""
     from av.sidedata.sidedata import Type
 
-    data = (frame.side_data[k] for k in range(len(frame.side_data)))
-    found = next((bytes(d) for d in data if d.type == Type.DISPLAYMATRIX), None)
+    found = None
+    for k in range(len(frame.side_data)):
+        with contextlib.suppress(ValueError):  # PyAV does not know every kind (EXIF)
+            if frame.side_data[k].type == Type.DISPLAYMATRIX:
+                found = bytes(frame.side_data[k])
+                break
     if found is None or len(found) < 36:
         return None
     return np.frombuffer(found, "<i4", 9).reshape(3, 3)[:2, :2] / 65536

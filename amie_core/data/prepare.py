@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import threading
+import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import numpy as np
 from jaxtyping import Float
 
 from amie_core import files
-from amie_core.config import FACE_SIZE, FPS, SAMPLE_RATE
+from amie_core.config import FACE_SIZE, FPS, MFCC_RATES, SAMPLE_RATE
 from amie_core.data import (
     alignment,
     audio,
@@ -147,6 +148,8 @@ def _usable(
     seen = ~np.isnan(found.landmarks[:, 0, 0])
     if not seen.any():
         raise Rejected("no face")
+    if found.on_its_head:
+        raise Rejected("the face is upside down: turn the clip by 180°")
     if found.two:
         raise Rejected("two faces of like size")
     start, end = face_track.usable_span(seen, found.cuts)
@@ -209,6 +212,9 @@ def prepare(
     """
     from amie_core.machine import progress_bar
 
+    if mfcc_rate not in MFCC_RATES:
+        rates = " or ".join(map(str, MFCC_RATES))
+        raise UserError(f"--mfcc-rate {mfcc_rate}: {rates} Hz")
     out = Path(out)
     drawn: dict[str, Any] = {"identities": identities, "utterances": utterances, "seed": seed}
     sources, own = listed or (corpora.corpus(corpus, root, **drawn), {})
@@ -324,7 +330,7 @@ def _resume(
         if line is None:
             continue
         row = store.row_of(line)
-        if not (row["status"] == "rejected" or (out / row["file"]).is_file()):
+        if row["status"] != "rejected" and not zipfile.is_zipfile(out / row["file"]):  # or cut off
             continue
         origin = known.get(key)
         if source.path is not None:

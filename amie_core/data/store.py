@@ -241,7 +241,8 @@ def clips(folder: str | Path, split: str | None = None) -> "pd.DataFrame":
         known = sorted(rows.split.unique())
         rows = rows[rows.split == split]
         if not len(rows):
-            raise UserError(f"{folder} has no clips of split {split!r}: it has {', '.join(known)}")
+            others = ", ".join(map(str, known)) or "none of any split"
+            raise UserError(f"{folder} has no clips of split {split!r}: it has {others}")
     return rows.reset_index(drop=True)
 
 

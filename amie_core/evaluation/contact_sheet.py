@@ -1,9 +1,11 @@
 """Contact sheets: real and generated frames of a clip chosen by rule; stills that speak."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 from amie_core.errors import UserError
+from amie_core.files import write_whole
 
 RULE = "the clip of median lip correlation"
 
@@ -15,6 +17,16 @@ def median_clip(result: dict[str, Any]) -> dict[str, Any]:
         raise UserError("no clip of the split has a lip correlation: no sheet can be chosen by it")
     clips.sort(key=lambda clip: (clip["lip_correlation"], clip["utterance"]))
     return clips[(len(clips) - 1) // 2]
+
+
+def writable(path: Path) -> None:
+    """UserError where no sheet can be written, before hours of work and not after."""
+    if path.suffix.lower() != ".png" or path.is_dir():
+        raise UserError(f"--sheet {path}: the name of a PNG file is wanted")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make {path.parent}: {error.strerror}") from None
 
 
 def contact_sheet(run: Path, data: Path, result: dict[str, Any], out: Path) -> None:
@@ -39,7 +51,9 @@ def contact_sheet(run: Path, data: Path, result: dict[str, Any], out: Path) -> N
     made_by = {"profile": result["profile"], "corpus": result["corpus"], "split": words}
     made_by |= {"seed": result["seeds"]["training"], "commit": result["commit"]["training"]}
     fig.supxlabel(figures.caption(made_by), fontsize=6, color="0.4", x=0.995, ha="right")
-    fig.savefig(out, dpi=figures.PRINT_DPI, metadata={"Software": None})
+    drawn = io.BytesIO()
+    fig.savefig(drawn, format="png", dpi=figures.PRINT_DPI, metadata={"Software": None})
+    write_whole(out, drawn.getvalue())
 
 
 

@@ -4,6 +4,7 @@ Every clip is generated from its first frame and its sound alone, each frame fro
 last one: never teacher-forced.
 """
 
+import json
 import math
 import os
 import time
@@ -44,7 +45,7 @@ def evaluate(
     and writes to `out` as JSON, what `Evaluation.result` does. Raises UserError for unusable input,
     or when no clip could be evaluated.
     """
-    out = None if out is None else _writable(Path(out))
+    out = None if out is None else _writable(Path(out), Path(run), Path(data))
     evaluation = Evaluation(run, data, split, device=device, limit=limit, progress=progress)
 
     from amie_core.evaluation.network_metrics import NetworkMetrics
@@ -191,8 +192,15 @@ def _row(clips: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _writable(path: Path) -> Path:
+def _writable(path: Path, run: Path, data: Path) -> Path:
     """The path, its folder made; UserError before hours of work, not after."""
+    if path.is_file() and {run.resolve(), data.resolve()} & set(path.resolve().parents):
+        try:
+            earlier = "rows" in json.loads(path.read_text())
+        except (OSError, ValueError, TypeError):
+            earlier = False
+        if not earlier:  # another evaluation's result may be replaced
+            raise UserError(f"{path} would overwrite its own input: choose another --out")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

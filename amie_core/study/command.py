@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import arg, subcommand
 
-from amie_core.errors import UserError
+from amie_core.errors import UserError, at_least
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,12 @@ class Analyse:
         from amie_core.study.analysis import analyse, text, where
         from amie_core.study.sample import read_key
 
+        if self.out is not None and self.out.is_file():
+            given = {self.key.resolve(), *(path.resolve() for path in self.answers)}
+            if given & {self.out.resolve(), self.out.resolve().parent} and (
+                self.out.resolve() in given or self.out.suffix.lower() == ".csv"
+            ):
+                raise UserError(f"{self.out} would overwrite its own input: choose another --out")
         result = analyse(read_key(self.key), self.answers, simulated=self.simulated)
         if self.out is not None:
             write_json(self.out, result)
@@ -91,6 +97,7 @@ class Simulate:
         from amie_core.study.sample import read_key
         from amie_core.study.simulate import simulate
 
+        at_least(0, seed=self.seed)
         paths = simulate(read_key(self.key), self.out, self.raters, seed=self.seed)
         print(f"{self.out}: {len(paths)} files of simulated raters; nobody voted")
         return 0
@@ -106,11 +113,8 @@ class Power:
 
     def run(self) -> int:
         """Print it."""
-        for name in ("raters", "trials"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name} {getattr(self, name)}: at least 1")
-        if self.choices < 2:
-            raise UserError(f"--choices {self.choices}: at least 2")
+        at_least(1, raters=self.raters, trials=self.trials)
+        at_least(2, choices=self.choices)
         from amie_core.study.statistics import statement
 
         print(statement(self.raters, self.trials, kept=2 / self.choices))

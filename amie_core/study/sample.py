@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from amie_core.errors import UserError
+from amie_core.errors import UserError, at_least
 from amie_core.machine import progress_bar
 from amie_core.study import QUESTIONS, clips, plan
 from amie_core.study.analysis import RULE
@@ -53,6 +53,7 @@ def sample(
     """
     out = Path(out)
     key = Path(key) if key is not None else out.with_name(f"{out.name}.key.json")
+    at_least(0, seed=seed)
     _check(out, key, trials, repeats, size)
 
     from amie_core import files
@@ -98,10 +99,14 @@ def sample(
         key_of = {"study": spell(hashlib.sha256(text.encode()).hexdigest()[:12])} | key_of
         text = json.dumps({"study": key_of["study"]} | _public(key_of), separators=(",", ":"))
         files.write_whole(part / TRIALS, f"{HEAD}{text};\n".encode())
-        _put(part, out)
+        files.write_json(key, key_of)  # first: without it no answer can be read
+        try:
+            _put(part, out)
+        except UserError:
+            key.unlink()
+            raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    files.write_json(key, key_of)
     return key_of
 
 
@@ -221,12 +226,30 @@ def read_ballot(folder: str | Path) -> dict[str, Any]:
         raise UserError(f"{folder} is no ballot: make one with `amie study sample`") from error
 
 
+def _sound(key: dict[str, Any]) -> bool:
+    """Whether all is there that analyses and simulated raters ask of a key."""
+    try:
+        trials = key["trials"]
+        return (
+            isinstance(key["study"], str)
+            and key["choices"] >= 2
+            and all(map(len, (key["questions"], key["methods"], key["forms"])))
+            and all(t["kind"] and t["clips"].keys() and t["right"].keys() >= set()
+                    for t in trials.values())
+            and all(name in trials and turn >= 0 for form in key["forms"] for name, turn in form)
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return False
+
+
 def read_key(path: str | Path) -> dict[str, Any]:
     """A ballot's key (UserError when it is none)."""
     try:
-        key = json.loads(Path(path).read_text())
+        key = json.loads(Path(path).read_text(encoding="utf-8-sig"))
         if {"study", "trials", "forms", "methods"} <= set(key):
-            return key
+            if _sound(key):
+                return key
+            raise UserError(f"{path} is damaged: take the key as `amie study sample` wrote it")
     except (OSError, ValueError, TypeError):
         pass
     raise UserError(f"{path} is no key of a study: `amie study sample` writes one")

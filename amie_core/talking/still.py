@@ -30,7 +30,6 @@ SOME = 10  # frames: fewer do not tell how far lips open
 # Deviations of a mouth's opening, mouth widths: below the first it trembles; no speaker of GRID
 # moves less than the second, nor one of anywhere more than the last.
 STILL, LEAST, WIDEST = 0.015, 0.03, 0.12
-DOUBTFUL, SURER = 0.75, 0.15  # score of a detection; how much surer the picture upside down is
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,7 @@ def open_still(path: Path, index: int | None = None, keep_smile: bool = False) -
 
     teeth = opens = None
     try:
+        _with_heic(path)  # FFmpeg would take one tile of it for a video
         try:
             image = read_image(path)
         except UserError as error:
@@ -192,18 +192,15 @@ def find_face(image: UInt8[np.ndarray, "h w 3"], index: int | None = None) -> St
     A face on its side is found as well. UserError: no face, no such index, a face upside down, or
     too small to show a mouth.
     """
-    from amie_core.data.faces import align_image, backend, rivals
+    from amie_core.data.faces import align_image, backend, of_still, on_its_head
 
-    faces = sorted(rivals(backend().detect(image)), key=lambda face: face.box[0])
+    faces = of_still(image, backend())
     if index is None and len(faces) > 1:
         index = max(range(len(faces)), key=lambda k: faces[k].side)
         say(f"{len(faces)} faces: taking the largest, --face-index {index} (0 is leftmost)")
     points, matrix = align_image(image, face_index=index)[1:]
-    surest = max(face.score for face in faces)
-    if surest < DOUBTFUL:  # the finder takes a face on its head for an upright one, unsurely
-        turned = backend().detect(np.ascontiguousarray(image[::-1, ::-1]))
-        if max((face.score for face in turned), default=0.0) > surest + SURER:
-            raise UserError("the face is upside down: turn the image by 180°")
+    if on_its_head(image, faces, backend()):
+        raise UserError("the face is upside down: turn the image by 180°")
     eyes = BETWEEN_EYES / float(np.hypot(*matrix[:, 0]))
     if eyes < SMALLEST:
         raise UserError(
@@ -228,6 +225,8 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
             image: Image.Image = ImageOps.exif_transpose(file)
             if image.mode.startswith("I") or image.mode == "F":  # 16 bits or more a pixel
                 image = Image.fromarray(_eight_bits(np.asarray(image)))
+            if image.mode in ("P", "PA"):
+                image = image.convert("RGBA" if image.has_transparency_data else "RGB")
             image = _standard_colours(image, file.info.get("icc_profile"))
             if image.has_transparency_data:
                 image = image.convert("RGBA")

@@ -118,7 +118,11 @@ def load_generator(
     """
     file = resolve(path)
     tensors, meta = read_tensors(file)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise UserError(f"{file}: {name} holds what is no number: take another checkpoint")
     try:
+        meta["profile"], meta["mfcc_rate"], meta["image_size"]
         method = meta.get("method", "amie")
         made: Any = generator_of
         if method != "amie":  # what trains AMIE takes longer to import than torch

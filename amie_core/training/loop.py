@@ -88,6 +88,8 @@ def train(
         run = _Run(settings, identity, folders, out, fabric, progress)
         if start is not None:
             checkpoint.begin_from(run.networks, Path(start))
+        if fabric.is_global_zero:  # not before: what could not begin leaves the folder free
+            files.write_json(out / "config.json", identity | {"commit": files.commit()})
         return run.loop()
 
 
@@ -106,7 +108,6 @@ def _open_run(out: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
             return json.loads(done.read_text()) if done.exists() else None
     except (OSError, ValueError) as error:
         raise UserError(f"{out}: cannot be used as a run folder ({error})") from None
-    files.write_json(settings, identity | {"commit": files.commit()})
     return None
 
 
