@@ -177,7 +177,8 @@ def test_a_frame_that_lists_planes_which_are_not_there_is_left_out(monkeypatch):
         form = SimpleNamespace(is_planar=planar)
         return SimpleNamespace(layout=layout, format=form, planes=[b""] * planes)
 
-    good = [frame(2, 2), frame(6, 1, planar=False)]
-    given = [good[0], None, frame(43, 46), good[1]]  # as an AAC file with two wrong bytes gave them
+    good = [frame(2, 2), frame(6, 1, planar=False), frame(8, 9)]  # eight are counted as nine
+    wrong = frame(43, 46)
+    given = [good[0], None, wrong, *good[1:]]  # as an AAC file with two wrong bytes gave them
     monkeypatch.setattr(media, "decoded", lambda container, stream: iter(given))
     assert list(sound._frames(None, None)) == good

@@ -4,10 +4,14 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
+from PIL import Image
 from standins import write_hum, write_run
 
 from amie_core import cli
@@ -147,6 +151,24 @@ def test_a_reader_that_leaves_early() -> None:
     command = shlex.join([*AMIE, "--help"]) + " | true; exit ${PIPESTATUS[0]}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert done.stderr == "" and done.returncode in (0, cli.PIPE_CLOSED)
+
+
+def test_asked_to_end_it_takes_its_half_written_file_away(
+    tiny_corpus: Path, tmp_path: Path
+) -> None:
+    row = store.clips(tiny_corpus, "test_unseen").iloc[0]
+    Image.fromarray(store.load_clip(tiny_corpus, row).frames[0]).save(tmp_path / "face.png")
+    sound = tmp_path / "long.wav"
+    soundfile.write(sound, np.tile(np.sin(np.arange(16_000) / 9), 600) * 0.3, 16_000)
+    words = ["--face", str(tmp_path / "face.png"), "--audio", str(sound)]
+    words += ["--out", str(tmp_path / "out.mp4"), "--size", "128"]
+    run = subprocess.Popen([sys.executable, "-m", "amie_core.cli", "talk", *words],
+                           stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)  # fmt: skip
+    while not list(tmp_path.glob(".out.*")) and run.poll() is None:
+        time.sleep(0.05)
+    run.terminate()
+    assert b"interrupted" in run.communicate()[1] and run.returncode == cli.INTERRUPTED
+    assert {path.name for path in tmp_path.iterdir()} == {"long.wav", "face.png"}
 
 
 def test_a_folder_with_one_bad_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -118,6 +118,20 @@ def test_splits_csv_wins(tmp_path):
         corpora.corpus("grid", tmp_path)
 
 
+def test_splits_csv_as_a_spreadsheet_writes_it_and_what_it_must_not_say(tmp_path, capsys):
+    tree(tmp_path, "s1/a.mpg", "s3/a.mpg")
+    table = tmp_path / "splits.csv"
+    for text in ("speaker,utterance,split\ns1,a,val\ns9,z,train\n",
+                 "speaker;utterance;split\ns1;a;val\ns9;z;train\n"):  # fmt: skip
+        table.write_text("\ufeff" + text)
+        assert named(corpora.corpus("grid", tmp_path)) == {("s1", "a"): "val"}
+        assert "1 of its 2 clips are not there" in capsys.readouterr().out
+    for text in ("s1,a\n", "s1,a,\n", "s1,a,train\ns1,a,val\n"):
+        table.write_text("speaker,utterance,split\n" + text)
+        with pytest.raises(UserError, match="s1/a has no split, or two"):
+            corpora.corpus("grid", tmp_path)
+
+
 def test_real_grid_has_words_where_alignments_lie():
     root = shared_data("grid")
     sources = {(s.speaker, s.utterance): s for s in corpora.corpus("grid", root)}

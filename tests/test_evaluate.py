@@ -17,6 +17,7 @@ from amie_core.data.store import PreparedClip
 from amie_core.errors import UserError
 from amie_core.evaluation import evaluate as evaluation
 from amie_core.evaluation import reference_rows
+from amie_core.evaluation.contact_sheet import writable
 from amie_core.evaluation.evaluate import evaluate, table
 from amie_core.evaluation.metrics import DEFINITIONS
 from amie_core.evaluation.reference_rows import NearestAudio
@@ -155,9 +156,17 @@ def test_unusable_input(run: Path, short: Path, tmp_path: Path) -> None:
         ((run, short, "test_seen", tmp_path / "file" / "e.json"), "cannot make"),
         ((run, short, "test_seen", tmp_path), "cannot write"),
     ]
+    for path in (run / "generator.safetensors", short / "manifest.csv", short / "corpus.json"):
+        before = path.read_bytes()
+        with pytest.raises(UserError, match="would overwrite its own input"):
+            evaluate(run, short, "test_seen", path, progress=False)
+        assert path.read_bytes() == before
     for arguments, message in wrong:
         with pytest.raises(UserError, match=message):
             evaluate(*arguments, progress=False)
+    for sheet in (tmp_path, tmp_path / "s.txt", tmp_path / "file" / "s.png"):
+        with pytest.raises(UserError):
+            writable(sheet)
     with pytest.raises(UserError, match="limit 0"):
         evaluate(run, short, "test_seen", limit=0, progress=False)
 

@@ -1,5 +1,6 @@
 """Landmarks by two backends, the similarity, lip box and opening, stills."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -181,6 +182,20 @@ def test_stills_without_a_face_or_with_two_say_so():
     second = faces.align_image(pair, face_index=1)[0].astype(int)
     alone = faces.align_image(right)[0].astype(int)
     assert np.abs(second - alone).mean() < 6
+
+
+def test_the_finer_detector_adds_what_the_first_missed_and_landmarks_confirm(monkeypatch):
+    finder = faces.backend("mesh")
+    left, right = drawn(1)[0][10], drawn(2)[0][10]
+    pair = np.concatenate([left, np.full_like(left, 120), right], axis=1)
+    (first,), (second,) = finder.detect(left), finder.detect(right)
+    moved = dataclasses.replace(second, box=tuple(np.add(second.box, (512, 0, 512, 0)).tolist()))
+    nothing = dataclasses.replace(first, box=tuple(np.add(first.box, (256, 0, 256, 0)).tolist()))
+    again = dataclasses.replace(first, box=tuple(np.add(first.box, 9).tolist()), score=0.99)
+    seen = iter([[first], [again, moved, nothing]] * 2)
+    monkeypatch.setattr(landmarks_mesh, "_detect", lambda *_: next(seen))
+    assert finder.every(pair) == [first, moved, nothing]  # what the first saw stays as it saw it
+    assert faces.of_still(pair, finder) == [first, moved]  # nobody is between them
 
 
 def test_unknown_backend_is_refused():

@@ -175,6 +175,33 @@ def test_splits_are_brought_up_to_date(tmp_path):
     assert store.load_clip(tmp_path / "out", row).split == "val"
 
 
+def test_a_prepared_clip_that_is_cut_off_is_prepared_again(tmp_path):
+    root, out = tmp_path / "raw", tmp_path / "out"
+    face, voice = drawn(1, 50)
+    write_media(root / "s7" / "a.wmv", face[:26], voice)
+    prepare("folder", root, out, jobs=1, backend="mesh")
+    (made,) = out.rglob("a.npz")
+    whole = made.read_bytes()
+    made.write_bytes(whole[: len(whole) // 2])
+    assert prepare("folder", root, out, jobs=1, backend="mesh").ok == 1
+    assert made.read_bytes() == whole
+
+
+def test_a_clip_on_its_head_is_refused(tmp_path):
+    face, voice = drawn(1, 50)
+    write_media(tmp_path / "raw" / "a.mp4", face[:30, ::-1, ::-1], voice)
+    out = tmp_path / "out"
+    assert prepare("folder", tmp_path / "raw", out, jobs=1, backend="mesh").rejected == 1
+    reason = store.read_manifest(out)["reason"][0]
+    assert reason == "the face is upside down: turn the clip by 180°"
+
+
+def test_a_rate_that_is_none_of_mfccs_leaves_nothing(tmp_path):
+    with pytest.raises(UserError, match="16000 or 5000 Hz"):
+        prepare("synthetic", None, tmp_path / "out", mfcc_rate=8000)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_file_made_good_is_prepared_again(tmp_path):
     root, out = tmp_path / "raw", tmp_path / "out"
     face, voice = drawn(1, 50)

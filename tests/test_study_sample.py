@@ -238,6 +238,29 @@ def test_no_ballot_no_key(tmp_path: Path) -> None:
             sample.read_key(path)
 
 
+def test_a_damaged_key_is_said_to_be(made: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    key, path = made[1], tmp_path / "k.json"
+    first = next(iter(key["trials"]))
+    path.write_text("\ufeff" + json.dumps(key), encoding="utf-8")  # as an editor saves it
+    assert sample.read_key(path)["study"] == key["study"]
+    for wrong in ({"trials": None}, {"forms": "a"}, {"forms": []}, {"methods": []}, {"choices": 1},
+                  {"questions": None}, {"trials": key["trials"] | {first: {}}},
+                  {"trials": {k: v for k, v in key["trials"].items() if k != first}}):  # fmt: skip
+        path.write_text(json.dumps(key | wrong))
+        with pytest.raises(UserError, match="is damaged"):
+            sample.read_key(path)
+
+
+def test_a_ballot_whose_key_cannot_be_written_is_none(
+    runs: list[str], tiny_corpus: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError):
+        sample.sample(runs, tiny_corpus, "test_seen", tmp_path / "b", tmp_path / "file" / "k.json",
+                      trials=2, repeats=0, progress=False)  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_the_command_line(
     runs: list[str], tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

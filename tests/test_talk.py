@@ -7,6 +7,7 @@ import sys
 import tracemalloc
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import av
 import numpy as np
@@ -15,14 +16,14 @@ import soundfile
 import torch
 from conftest import shared_data
 from media import drawn, write_media
-from PIL import Image
+from PIL import Image, ImageCms
 from standins import write_hum, write_run
 
 from amie_core import files
 from amie_core.config import SPEECH_LEVEL
 from amie_core.data import audio, store
 from amie_core.data.alignment import TEMPLATE, lip_opening, scale
-from amie_core.data.sound import stream_audio
+from amie_core.data.sound import OVER, load_audio, stream_audio
 from amie_core.data.video import read_video
 from amie_core.errors import UserError
 from amie_core.model import composition
@@ -141,6 +142,11 @@ def test_stills_of_every_kind(tmp_path: Path) -> None:
     picture.convert("P").save(tmp_path / "palette.gif")
     deep = np.linspace(0, 65535, 60 * 40).reshape(40, 60).astype(np.uint16)
     Image.fromarray(deep).save(tmp_path / "deep.png")
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture.convert("P").save(tmp_path / "palette.png", icc_profile=profile)
+    seven = lambda image, *_, **__: image.point(lambda _: 7)  # noqa: E731
+    with patch.object(ImageCms, "profileToProfile", seven):
+        assert (read_image(tmp_path / "palette.png") == 7).all()  # its profile was asked
     for name in ("grey.png", "print.jpg", "palette.gif", "deep.png"):
         seen = read_image(tmp_path / name)
         assert seen.shape == (40, 60, 3) and seen.dtype == np.uint8, name
@@ -236,12 +242,20 @@ def test_sounds_of_every_kind(run: Path, face: Path, tmp_path: Path) -> None:
         "studio": (wave, 48_000, "PCM_24", 3),
         "float": (2 * wave, 44_100, "FLOAT", 3),
         "short": (wave[:1600], 16_000, "PCM_16", 3),
+        "fast stereo": (np.stack([wave, wave], 1), 192_000, "PCM_16", 1),
+        "three channels": (np.stack([wave] * 3, 1), 16_000, "PCM_16", 7),
+        "eight channels": (np.stack([wave, *[0 * wave] * 7], 1), 48_000, "FLOAT", 3),
+        "whole numbers": (32768 * wave, 16_000, "FLOAT", 7),
+        "wide whole numbers": (2.0**31 * wave, 16_000, "DOUBLE", 7),
+        "broken": (np.where(np.arange(4000) % 999, wave, [np.inf, 1e30] * 2000), 16_000,
+                   "DOUBLE", 7),
     }
     for name, (samples, rate, subtype, frames) in kinds.items():
         sound = tmp_path / f"{name}.wav"
         soundfile.write(sound, samples, rate, subtype=subtype)
         done = talk(face, sound, tmp_path / "out.mp4", run, 64, progress=False)
         assert done.frames == frames, name
+        assert 0.2 < np.abs(load_audio(tmp_path / "out.mp4")).max() <= OVER, name
     silent = write_media(tmp_path / "silent.mp4", drawn(frames=3)[0])
     with pytest.raises(UserError, match="silent.mp4 has no sound"):
         talk(face, silent, tmp_path / "new.mp4", run, progress=False)

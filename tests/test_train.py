@@ -14,6 +14,7 @@ from tiny import TINY, short
 
 from amie_core import config
 from amie_core.errors import UserError
+from amie_core.files import SHIPPED
 from amie_core.training import checkpoint
 from amie_core.training.amie import AmieStep
 from amie_core.training.board import Board
@@ -239,6 +240,17 @@ def test_bad_input_is_one_clear_line(tmp_path: Path, tiny_corpus: Path) -> None:
         with pytest.raises(UserError) as caught:
             wrong()
         assert "\n" not in str(caught.value)
+    assert not (tmp_path / "a" / "config.json").exists()  # the folder is free for another run
+    nothing = tmp_path / "nan.safetensors"
+    tensors, meta = checkpoint.read_tensors(SHIPPED)
+    name = next(name for name, tensor in tensors.items() if tensor.is_floating_point())
+    checkpoint.write_tensors(nothing, tensors | {name: tensors[name] * float("nan")}, meta)
+    with pytest.raises(UserError, match="holds what is no number"):
+        checkpoint.load_generator(nothing)
+    del meta["mfcc_rate"]
+    checkpoint.write_tensors(nothing, tensors, meta)
+    with pytest.raises(UserError, match="header does not describe"):
+        checkpoint.load_generator(nothing)
     damaged = tmp_path / "x.safetensors"
     damaged.write_bytes(b"\x00" * 100)
     with pytest.raises(UserError, match="not a checkpoint"):
