@@ -147,6 +147,12 @@ def test_stills_of_every_kind(tmp_path: Path) -> None:
     seven = lambda image, *_, **__: image.point(lambda _: 7)  # noqa: E731
     with patch.object(ImageCms, "profileToProfile", seven):
         assert (read_image(tmp_path / "palette.png") == 7).all()  # its profile was asked
+    light = np.linspace(0, 1, 60 * 40, dtype=np.float32).reshape(40, 60)
+    Image.fromarray(light).save(tmp_path / "plain.tif")
+    light[0, :3] = 4, np.inf, np.nan  # a lamp in the picture
+    Image.fromarray(light).save(tmp_path / "lamp.tif")
+    plain, lamp = (read_image(tmp_path / f"{n}.tif").astype(int) for n in ("plain", "lamp"))
+    assert (plain[1:] == lamp[1:]).all() and (lamp[0, :3, 0] == (255, 255, 0)).all()
     for name in ("grey.png", "print.jpg", "palette.gif", "deep.png"):
         seen = read_image(tmp_path / name)
         assert seen.shape == (40, 60, 3) and seen.dtype == np.uint8, name

@@ -277,10 +277,11 @@ def _eight_bits(values: Shaped[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
     """Deep pixels as 8 bits: floats up to 1 are whole numbers of white; else by the smallest of
     8, 16 and 32 bits that holds them, 16 for 16-bit pixels whatever they hold.
     """
-    deep = np.nan_to_num(values.astype(np.float64))
-    top = deep.max(initial=0)
+    deep = values.astype(np.float64)
+    top = deep[np.isfinite(deep)].max(initial=0)
+    deep = np.nan_to_num(deep, posinf=top, neginf=0.0)
     whole = 65535.0 if values.dtype == np.uint16 else 255.0
-    if values.dtype.kind == "f" and top <= 1.5:
+    if values.dtype.kind == "f" and np.quantile(deep, 0.99) <= 1.5:  # lights may be brighter
         whole = 1.0
     elif top > whole:
         whole = 65535.0 if top <= 65535 else top

@@ -218,7 +218,8 @@ def _check(face: Path, audio: Path, out: Path, size: int) -> None:
     """Refuse what cannot work before anything slow is loaded."""
     for path, what in ((face, "image of a face"), (audio, "audio or video file")):
         if not path.is_file():
-            raise UserError(f"{path}: no such file; give an {what}")
+            why = "is a folder" if path.is_dir() else "no such file"
+            raise UserError(f"{path}: {why}; give an {what}")
         if out.exists() and out.samefile(path):
             raise UserError(f"{out} would overwrite its own input: choose another --out")
     if out.suffix.lower() != ".mp4":
