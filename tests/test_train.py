@@ -143,7 +143,8 @@ def test_warns_when_t_stays_at_chance_or_d_wins(
     capsys: pytest.CaptureFixture,
 ) -> None:
     def bad(self: AmieStep, batch: Batch, step: int) -> dict[str, torch.Tensor]:
-        values = {"lip": 0.1, "mi_js": -1.3863, "t_accuracy": 0.5, "d_accuracy": 1.0}
+        values = {"lip": 0.1, "mi_t": -1.3863, "mi_js": -1.3863, "t_accuracy": 0.5}
+        values["d_accuracy"] = 1.0
         return {name: torch.tensor(value) for name, value in values.items()}
 
     monkeypatch.setattr(AmieStep, "__call__", bad)
@@ -152,6 +153,16 @@ def test_warns_when_t_stays_at_chance_or_d_wins(
     train(settings, tiny_corpus, tmp_path / "r", progress=False)
     said = capsys.readouterr()
     assert "T has not left chance" in said.out + said.err and "D has won" in said.out + said.err
+
+
+def test_a_t_of_dv_that_tells_pairs_is_not_said_to_be_at_chance() -> None:
+    """Eq. 7 of DV's scores may be anything: they have a free offset."""
+    step = AmieStep.__new__(AmieStep)
+    step.profile = config.resolve("grid", "c")
+    known = {"lip": 0.1, "mi_t": 1.4, "mi_js": -23.0, "t_accuracy": 0.86, "d_accuracy": 0.6}
+    assert "chance" not in step.warnings(known)
+    assert "chance" in step.warnings(known | {"t_accuracy": 0.5})
+    assert "MI 1.400 (chance 0.000)" in step.log_line(known)
 
 
 SUMS = """
