@@ -10,7 +10,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,7 +21,7 @@ from amie_core.config import ABLATION, METHODS, MOVEMENT, PROFILES, changes_of, 
 from amie_core.errors import UserError, at_least
 from amie_core.study.command import Study
 
-DONE, SOME_FAILED, UNUSABLE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
+DONE, SOME_FAILED, UNUSABLE, INTERRUPTED, PIPE_CLOSED, ENDED = 0, 1, 2, 130, 141, 143
 
 
 @dataclass(frozen=True)
@@ -305,8 +305,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name need not be Unicode
         sys.stdout.reconfigure(errors="backslashreplace")
-    with contextlib.suppress(ValueError):  # of another thread than the main one
-        signal.signal(signal.SIGTERM, _ended)
+    with _taking_leave():
+        return _main(argv)
+
+
+@contextlib.contextmanager
+def _taking_leave() -> Iterator[None]:
+    """Asked to end (SIGTERM), what is half written is taken away on the way out, as by ctrl-C."""
+
+    def ended(*_: object) -> None:
+        raise Ended
+
+    try:
+        taken = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        if taken:
+            signal.signal(signal.SIGTERM, ended)
+    except ValueError:  # not in the main thread
+        taken = False
+    try:
+        yield
+    finally:
+        if taken:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+class Ended(KeyboardInterrupt):
+    """The process was asked to end."""
+
+
+def _main(argv: Sequence[str] | None) -> int:
     try:
         try:
             code = parse(sys.argv[1:] if argv is None else argv).run()
@@ -316,8 +343,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except UserError as error:
         return _say(str(error), UNUSABLE)
-    except KeyboardInterrupt:
-        return _say("interrupted; a second call of prepare or train resumes", INTERRUPTED)
+    except KeyboardInterrupt as stop:
+        code = ENDED if isinstance(stop, Ended) else INTERRUPTED
+        return _say("interrupted; a second call of prepare or train resumes", code)
     except BrokenPipeError:
         # The reader (head, less) has gone: nothing more may be written, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -325,11 +353,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _say(f"{where}{error.strerror or error}; check path, rights and space", UNUSABLE)
-
-
-def _ended(*_: object) -> None:
-    """Asked to end: what is half written is taken away on the way out, as by ctrl-C."""
-    raise KeyboardInterrupt
 
 
 def _say(message: str, code: int) -> int:

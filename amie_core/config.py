@@ -49,7 +49,8 @@ class ModelConfig:
     speech_embedding: bool = later(False)
 
     def __post_init__(self) -> None:
-        if self.image_size < 4 or self.coarsest << self._halvings != self.image_size:
+        whole = type(self.image_size) is int
+        if not whole or self.image_size < 8 or self.coarsest << self._halvings != self.image_size:
             raise UserError(f"model.image_size={self.image_size}: px that can be halved until 4 to "
                             "7 are left are wanted, 64 or 96 for example")  # fmt: skip
 

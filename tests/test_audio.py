@@ -5,8 +5,10 @@ import sys
 import tracemalloc
 from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
+import soundfile
 from conftest import shared_data
 from media import noise, write_media
 
@@ -169,6 +171,49 @@ def test_import_is_light():
     code += "print([m for m in ('librosa', 'torch', 'scipy', 'cv2', 'pandas') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("bits", [8, 16, 24, 32])
+@pytest.mark.parametrize("quiet", [1, 8])
+def test_floats_that_hold_whole_numbers_are_brought_to_their_full_scale(tmp_path, bits, quiet):
+    tone = np.sin(np.arange(16_000) / 7) * 0.9 / quiet
+    soundfile.write(tmp_path / "a.wav", np.rint(tone * 2 ** (bits - 1)), 16_000, subtype="DOUBLE")
+    voice = sound.survey(tmp_path / "a.wav")
+    assert voice.scale == 2 ** (bits - 1) or quiet == 8 and bits == 8  # it fits within 4 then
+    assert voice.level is not None
+    if voice.scale > 1:
+        found = sound.load_audio(tmp_path / "a.wav", voice=voice)
+        np.testing.assert_allclose(found, tone, atol=1.2 / 2 ** (bits - 1))
+
+
+def test_broken_samples_are_silence_and_hot_ones_are_brought_within_full_scale(tmp_path):
+    tone = np.sin(np.arange(16_000) / 7)
+    broken = tone.copy()
+    broken[5000:5003] = np.inf, np.nan, 1e30
+    soundfile.write(tmp_path / "a.wav", broken, 16_000, subtype="DOUBLE")
+    found = sound.load_audio(tmp_path / "a.wav")
+    assert (found[5000:5003] == 0).all() and np.abs(found - tone)[5003:].max() < 1e-6
+    soundfile.write(tmp_path / "a.wav", 20 * tone, 16_000, subtype="FLOAT")
+    voice = sound.survey(tmp_path / "a.wav")
+    assert voice.scale == pytest.approx(20, rel=0.01) and voice.level == pytest.approx(-3, abs=0.2)
+
+
+def test_a_sound_put_together_of_two_rates_keeps_its_pitch_and_length(tmp_path):
+    parts = []
+    for rate in (44_100, 22_050):
+        with av.open(str(tmp_path / "part.aac"), "w", format="adts") as out:
+            stream = out.add_stream("aac", rate=rate, layout="mono")
+            wave = np.sin(2 * np.pi * 440 * np.arange(3 * rate) / rate)[None].astype(np.float32) / 2
+            frame = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+            frame.sample_rate = rate
+            out.mux([*stream.encode(frame), *stream.encode(None)])
+        parts.append((tmp_path / "part.aac").read_bytes())
+    (tmp_path / "both.aac").write_bytes(b"".join(parts))
+    found = sound.load_audio(tmp_path / "both.aac")
+    assert len(found) / 16_000 == pytest.approx(6, abs=0.2)
+    second = found[4 * 16_000 : 5 * 16_000]
+    power = np.abs(np.fft.rfft(second * np.hanning(len(second)))) ** 2
+    assert power.argmax() == 440 and power[436:445].sum() > 0.9999 * power.sum()  # no clicks
 
 
 def test_a_frame_that_lists_planes_which_are_not_there_is_left_out(monkeypatch):

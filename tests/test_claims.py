@@ -128,7 +128,8 @@ def test_fig_3_asks_for_a_share_of_mines_own_distance() -> None:
 def replicated(seeds: int, lmd: float, noise: float = 0.01) -> list[dict]:
     """Deposits of the replication's own seeds, so many of each test's, no coherence among them."""
     made = rows(dict.fromkeys(("baseline", "a", "b", "c"), 0.0) | {"a": lmd}, 8 + seeds, noise)
-    return [cell for cell in made if cell["seed"] >= 8]
+    stamp = {"replication": paper.registered_replication()}
+    return [cell | stamp for cell in made if cell["seed"] >= 8]
 
 
 def test_the_replication_decides_by_its_own_seeds_alone_what_was_left_open() -> None:
@@ -143,6 +144,10 @@ def test_the_replication_decides_by_its_own_seeds_alone_what_was_left_open() -> 
     smaller = stats.ttest_1samp(deltas, 0.05, alternative="less").pvalue
     assert alone.p_excluded == pytest.approx(smaller)
     assert alone.excluded >= 2 * 5 * smaller  # six tests, two looks; at most one was smaller
+    unsaid = [{k: v for k, v in cell.items() if k != "replication"} for cell in replicated(8, 0.0)]
+    assert claims.replication(unsaid, REAL) == []  # made before it was registered
+    other = [cell | {"replication": "another"} for cell in unsaid]
+    assert claims.replication(other, REAL) == []
     worse = claims.replication(replicated(8, 1.0), REAL)
     assert next(e for e in worse if e.claim == "mi_alone").outcome == FAILS
 
@@ -151,6 +156,8 @@ def test_the_replication_leaves_what_was_decided() -> None:
     first = claims.effects(rows(EVERY, seeds=8), REAL)
     again = claims.replication(replicated(8, 1.0), REAL)
     assert claims.with_replication(first, again) == first
+    pooled = claims.effects(rows(EVERY, seeds=8) + replicated(8, 1.0), REAL)
+    assert pooled == first  # nothing of it counts in the first study
     opened = claims.effects(rows(EVERY, seeds=8, noise=2.0), REAL)
     told = claims.with_replication(opened, again)
     changed = [(e.claim, e.metric) for e, before in zip(told, opened, strict=True) if e != before]

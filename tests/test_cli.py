@@ -167,7 +167,7 @@ def test_asked_to_end_it_takes_its_half_written_file_away(
     while not list(tmp_path.glob(".out.*")) and run.poll() is None:
         time.sleep(0.05)
     run.terminate()
-    assert b"interrupted" in run.communicate()[1] and run.returncode == cli.INTERRUPTED
+    assert b"interrupted" in run.communicate()[1] and run.returncode == cli.ENDED
     assert {path.name for path in tmp_path.iterdir()} == {"long.wav", "face.png"}
 
 

@@ -251,8 +251,7 @@ def test_sounds_of_every_kind(run: Path, face: Path, tmp_path: Path) -> None:
         "fast stereo": (np.stack([wave, wave], 1), 192_000, "PCM_16", 1),
         "three channels": (np.stack([wave] * 3, 1), 16_000, "PCM_16", 7),
         "eight channels": (np.stack([wave, *[0 * wave] * 7], 1), 48_000, "FLOAT", 3),
-        "whole numbers": (32768 * wave, 16_000, "FLOAT", 7),
-        "wide whole numbers": (2.0**31 * wave, 16_000, "DOUBLE", 7),
+        "hot": (20 * wave, 16_000, "FLOAT", 7),
         "broken": (np.where(np.arange(4000) % 999, wave, [np.inf, 1e30] * 2000), 16_000,
                    "DOUBLE", 7),
     }

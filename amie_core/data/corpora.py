@@ -238,6 +238,8 @@ def _with_splits(sources: list[Source], table: Path) -> list[Source]:
             file.seek(0)
             for row in csv.DictReader(file, delimiter=";" if semicolons else ","):
                 key = row["speaker"], row["utterance"]
+                if not any(key):
+                    continue  # an empty line, as spreadsheets leave them
                 if not row["split"] or splits.setdefault(key, row["split"]) != row["split"]:
                     raise UserError(f"{table}: {'/'.join(key)} has no split, or two")
     except (KeyError, TypeError, UnicodeDecodeError, csv.Error) as error:

@@ -50,9 +50,22 @@ def of_still(
 ) -> list[Detection]:
     """The faces of a still that could be the one meant, from the left: every detector looks, and
     where landmarks confirm some of what they found, the others are none."""
-    found = rivals(getattr(finder, "every", finder.detect)(image))
+    found = getattr(finder, "every", finder.detect)(image)
     sure = [face for face in found if locate(image, finder, face)[1] >= SURE]
-    return sorted(sure or found, key=lambda face: face.box[0])
+    return sorted(rivals(sure or found), key=lambda face: face.box[0])
+
+
+def picked(found: list[Detection], index: int | None) -> Detection:
+    """Number `index` of the faces, or the only one (UserError: none, several, or no such index)."""
+    if not found:
+        raise UserError("no face in the image: give one that shows a face from the front")
+    if index is None and len(found) > 1:
+        raise UserError(
+            f"{len(found)} faces in the image: choose one, 0 (left) to {len(found) - 1}, or crop it"
+        )
+    if index is not None and not 0 <= index < len(found):
+        raise UserError(f"face {index} asked for, but the image has {len(found)}")
+    return found[index or 0]
 
 
 def on_its_head(
@@ -87,16 +100,14 @@ def align_image(
     UserError: no face, several and none chosen, or no such index.
     """
     finder = finder or backend()
-    faces = of_still(image, finder)
-    if not faces:
-        raise UserError("no face in the image: give one that shows a face from the front")
-    if face_index is None and len(faces) > 1:
-        raise UserError(
-            f"{len(faces)} faces in the image: choose one, 0 (left) to {len(faces) - 1}, or crop it"
-        )
-    if face_index is not None and not 0 <= face_index < len(faces):
-        raise UserError(f"face {face_index} asked for, but the image has {len(faces)}")
-    points, score = locate(image, finder, faces[face_index or 0])
+    return aligned(image, picked(of_still(image, finder), face_index), finder, size)
+
+
+def aligned(
+    image: UInt8[np.ndarray, "h w 3"], face: Detection, finder: LandmarkBackend, size: int
+) -> tuple[UInt8[np.ndarray, "s s 3"], Float[np.ndarray, "68 2"], Float[np.ndarray, "2 3"]]:
+    """What `align_image` says, of a face that is found (UserError: landmarks do not confirm it)."""
+    points, score = locate(image, finder, face)
     if score < SURE:
         raise UserError("no clear face in the image: give one that shows a face from the front")
     matrix = similarity(points[None])

@@ -147,9 +147,10 @@ class MeshBackend:
 
 
 def _overlap(a: Detection, b: Detection) -> bool:
-    """Whether two detections are of one face: the middle of one lies in the other."""
+    """Whether two detections are of one face: of like size, the middle of one in the other."""
     middle = (np.add(a.box[:2], a.box[2:]) - np.add(b.box[:2], b.box[2:])) / 2
-    return bool(np.abs(middle).max() < max(a.side, b.side) / 2)
+    small, large = sorted((a.side, b.side))
+    return bool(np.abs(middle).max() < large / 2 and large < 2 * small)
 
 
 def _detect(

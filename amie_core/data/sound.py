@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -25,9 +25,9 @@ CENTRE = 1e-2  # of the loudest channel's power: a centre 20 dB below it still h
 BLOCK = 0.2  # s that loudness is measured over
 SPEECH = 1e-2  # of the loudest block's power: blocks 20 dB below it are pauses
 LONGEST_GAP = 600.0  # s of lost sound that are filled; more is a broken clock
-OVER = 4.0  # of full scale: floats go no farther, but where a sample is broken
-# Full scale of floats that hold whole numbers of 16 or 32 bits, and the least of the wider ones.
-WHOLE, WIDE = (2.0**15, 2.0**31), 2.0**17
+OVER = 4.0  # of full scale: floats go no farther, or they are scaled (`_scale`)
+WHOLE = (2.0**7, 2.0**15, 2.0**23, 2.0**31)  # full scale of floats that hold whole numbers
+BROKEN = 2.0**33  # beyond every scale: no sample but a broken one
 PLANES = 8  # of planar sound that FFmpeg lists by itself: of so many PyAV 18 lists one too many
 
 
@@ -42,7 +42,7 @@ class Voice:
 
     track: index among the file's streams; weights: of the channels (they add up to 1 without
     signs); level: of its speech, dBFS, None where it is silent; seconds: of what was decoded;
-    scale: full scale of its samples, 1 but for floats that hold whole numbers; notes: what was
+    scale: full scale of its samples, 1 but for floats that go far beyond it; notes: what was
     chosen.
     """
 
@@ -90,21 +90,18 @@ def _listen(path: str | Path, track: int, scale: float = 1.0) -> Voice:
     """What one track holds (UserError: nothing that can be decoded)."""
     names: list[str] = []
     blocks: list[np.ndarray] = []  # power of the channels, and what each two have in common
-    count, samples, beyond, far = 0, 0, 0, 0
+    count, samples, over = 0, 0, 0
     with media.opened(path, "sound") as container:
         stream = media.track(container, track)
-        rate = stream.rate  # of its first frames: the stream's own follows what is decoded
+        rate = stream.rate
         size = max(1, round(BLOCK * rate))
         rest = np.zeros((0, 0))
-        for frame in _frames(container, stream):
-            loud = np.abs(found := _samples(frame))
-            samples, beyond = samples + loud.size, beyond + int((loud > OVER).sum())
-            far += int((loud > WIDE).sum())
-            data = _channels(found, frame.sample_rate, rate, scale)
-            if not names:
+        for frame, data in _blocks(container, stream, scale):
+            if not names and frame is not None:
                 names = [channel.name for channel in frame.layout.channels]
                 rest = np.zeros((len(data), 0))
             count += data.shape[1]
+            samples, over = samples + data.size, over + int((np.abs(data) >= OVER).sum())
             if len(data) != len(names):
                 continue  # where the layout changes mid-file, the first one decides
             rest = np.concatenate([rest, data], axis=1)
@@ -115,13 +112,30 @@ def _listen(path: str | Path, track: int, scale: float = 1.0) -> Voice:
             blocks.append(rest @ rest.T / rest.shape[1])
     if not blocks:
         raise UserError(f"{path} holds no decodable sound: give another file")
-    if scale == 1 and beyond > samples / 100:
-        scale = WHOLE[far > samples / 100]
-        note = f"its floats hold whole numbers: {scale:.0f} is taken for full scale"
+    if scale == 1 and over > samples / 100:
+        scale = _scale(path, track)
+        note = f"its samples go far beyond 1: {scale:.6g} is taken for full scale"
         return dataclasses.replace(_listen(path, track, scale), notes=[note])
     weights = _weights(np.mean(blocks, axis=0), names)
     heard = np.maximum(np.einsum("bij,i,j->b", np.array(blocks), weights, weights), 0)
     return Voice(track, tuple(weights.tolist()), _level(heard), count / rate, scale)
+
+
+def _scale(path: str | Path, track: int) -> float:
+    """Full scale of floats beyond 1: of the whole numbers that they hold, or what nearly all are
+    within."""
+    tops: list[float] = []
+    integral, count = 0, 0
+    with media.opened(path, "sound") as container:
+        for frame in _frames(container, media.track(container, track)):
+            found = _samples(frame)
+            tops.append(float(np.quantile(np.abs(found), 0.999)))
+            integral += int((found == np.rint(found)).sum())
+            count += found.size
+    top = float(np.quantile(tops, 0.99))
+    if integral < 0.99 * count:
+        return max(1.0, top)
+    return next((whole for whole in WHOLE if top <= whole), WHOLE[-1])
 
 
 def speech_level(wave: Float[np.ndarray, " samples"]) -> float | None:
@@ -191,9 +205,8 @@ def whole_sound(
         begin = float((stream.start_time or 0) * (stream.time_base or 0))
     if stream.codec_context.name in ("mp2", "mp2float"):
         begin += MP2_DELAY
-    for frame in _frames(container, stream):
-        block = _channels(_samples(frame), frame.sample_rate, rate, scale)
-        if frame.time is not None:
+    for frame, block in _blocks(container, stream, scale):
+        if frame is not None and frame.time is not None:
             gap = round((frame.time - begin) * rate) - written
             if gap > LONGEST_GAP * rate:
                 raise UserError(f"{path}: its sound's clock jumps by {gap / rate:.0f} s")
@@ -217,8 +230,44 @@ def _frames(container, stream) -> "Iterator[AudioFrame]":
         if frame is None:
             continue
         planes = frame.layout.nb_channels if frame.format.is_planar else 1
-        if len(frame.planes) == planes + (frame.format.is_planar and planes == PLANES):
+        many = frame.format.is_planar and planes == PLANES
+        if len(frame.planes) in (planes, planes + many):
             yield frame
+
+
+def _blocks(
+    container, stream: "AudioStream", scale: float
+) -> "Iterator[tuple[AudioFrame | None, Float[np.ndarray, 'c k']]]":
+    """Decoded frames with their samples, within OVER of full scale and at the track's first rate.
+
+    A file that was put together of two does not keep that rate: from there on its samples come one
+    after the other, without a frame whose time could be asked.
+    """
+    import soxr
+
+    rate = own = stream.rate  # of the first frames: the stream's own follows what is decoded
+    fit: soxr.ResampleStream | None = None
+    channels = 0
+    for frame in _frames(container, stream):
+        found = np.clip(_samples(frame) / scale, -OVER, OVER)
+        if (frame.sample_rate, len(found)) != (own, channels):
+            if fit is not None:
+                yield None, _last_of(fit, channels)
+            own, channels = frame.sample_rate, len(found)
+            fit = None if own == rate else soxr.ResampleStream(own, rate, channels, "float32")
+        if fit is None:
+            yield frame, found
+        else:
+            whole = np.ascontiguousarray(found.T, np.float32)
+            yield None, fit.resample_chunk(whole).reshape(-1, channels).T
+    if fit is not None:
+        yield None, _last_of(fit, channels)
+
+
+def _last_of(fit: Any, channels: int) -> Float[np.ndarray, "c k"]:
+    """What a resampler still holds."""
+    rest = fit.resample_chunk(np.zeros((0, channels), np.float32), last=True)
+    return rest.reshape(-1, channels).T
 
 
 def _samples(frame: "AudioFrame") -> Float[np.ndarray, "c k"]:
@@ -236,18 +285,7 @@ def _samples(frame: "AudioFrame") -> Float[np.ndarray, "c k"]:
         data = data / float(np.iinfo(data.dtype).max)
     count = len(frame.layout.channels)
     data = data if frame.format.is_planar else data.reshape(-1, count).T
-    return np.nan_to_num(data, posinf=0.0, neginf=0.0)
-
-
-def _channels(
-    samples: Float[np.ndarray, "c k"], own: int, rate: int, scale: float
-) -> Float[np.ndarray, "c n"]:
-    """What `_samples` found in a frame of the rate `own`: within OVER of full scale, at the track's
-    first rate, which a file that was put together of two does not keep."""
-    import soxr
-
-    found = np.clip(samples / scale, -OVER, OVER)
-    return found if own == rate else soxr.resample(found.T, own, rate).T
+    return np.where(np.abs(data) < BROKEN, data, 0)  # nan is not less either
 
 
 def _mixed(block: Float[np.ndarray, "c k"], weights: tuple[float, ...]) -> Float[np.ndarray, " k"]:

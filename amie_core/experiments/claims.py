@@ -34,6 +34,7 @@ from amie_core.paper import (
     Contrast,
     Pair,
     Trial,
+    registered_replication,
 )
 
 if TYPE_CHECKING:
@@ -156,8 +157,11 @@ def contrasted(contrast: Contrast, of: Mapping[str, Mapping[int, float]]) -> dic
 
 
 def effects(cells: Sequence[Deposit], real: Mapping[str, Any]) -> list[Effect]:
-    """Every registered test, with Holm's correction over all of them. real: of `cells.real`."""
-    found = []
+    """Every registered test, with Holm's correction over all of them. real: of `cells.real`.
+
+    Cells of the replication are none of this study's, whatever seeds are asked for.
+    """
+    cells, found = [cell for cell in cells if "replication" not in cell], []
     for claim, trial in TRIALS:
         for contrast in trial.contrasts:
             for metric in (*trial.metrics, *trial.beside):
@@ -189,12 +193,17 @@ def _effect(
 
 def replication(cells: Sequence[Deposit], real: Mapping[str, Any]) -> list[Effect]:
     """The tests of `paper.REPLICATION` on their own seeds, corrected among themselves and for the
-    second look; one that lacks a seed has no p, and counts as a test in the others'."""
-    found = []
+    second look.
+
+    One that lacks a seed has no p, and counts as a test in the others'. Cells that were made under
+    another version of the replication, or under none, do not count.
+    """
+    version, found = registered_replication(), []
     for again in REPLICATION:
         trial = next(trial for claim, trial in TRIALS if claim.key == again.claim)
         contrast = next(c for c in trial.contrasts if c.words == again.contrast)
-        own = [cell for cell in cells if cell["seed"] in again.seeds]
+        own = [cell for cell in cells
+               if cell["seed"] in again.seeds and cell.get("replication") == version]  # fmt: skip
         effect = _effect(again.claim, trial, contrast, again.metric, own, real)
         if effect is None:
             continue

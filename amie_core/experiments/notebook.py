@@ -183,6 +183,14 @@ def deposited(settings: TableSettings, names: Sequence[str] = ()) -> list[dict[s
     return run_cell.make_all(settings.planned(names), data, workers=machine.cores())
 
 
+def replicated(settings: TableSettings) -> "tuple[list[dict[str, Any]], int]":
+    """Deposited cells of the replication, and how many it has: none on another corpus."""
+    from amie_core.experiments import cells
+
+    planned = [] if settings.test_data else cells.planned_replication(settings.profile)
+    return [cell for cell in map(cells.read, planned) if cell is not None], len(planned)
+
+
 def compared(settings: Settings) -> list[str]:
     """What a study of these settings compares, in words that `study.sample` takes.
 

@@ -121,8 +121,6 @@ class AudioEncoder(nn.Module):
         return self.head(self.blocks(x).flatten(1))
 
 
-FOLDED = 8  # px: from this size on, doubling the picture is folded into the kernel
-
 
 def doubled(kernel: Float[Tensor, "o i 3 3"]) -> Float[Tensor, "i o 4 4"]:
     """The transposed kernel of stride 2 that doubles a picture (nearest) and then convolves it.
@@ -159,12 +157,13 @@ class FrameDecoder(nn.Module):
         return (cast(Convolution, level) for level in self.levels)  # a ModuleList forgets the class
 
     def kernels(self) -> tuple[Tensor, ...]:
-        """Each level's kernel for the picture from below, doubling folded in from FOLDED px on."""
+        """Each level's kernel for the picture from below; doubling is folded in from the second on:
+        the first level's picture is too small to gain by it."""
         found: list[Tensor] = []
         for level in self._levels():
             kernel = level.kernel
             kernel = kernel[:, : kernel.shape[1] - kernel.shape[0]]
-            if found:  # doubled from FOLDED px on: from the second level
+            if found:
                 kernel = doubled(kernel)
             found.append(kernel.contiguous(memory_format=torch.channels_last))
         return tuple(found)
@@ -189,7 +188,7 @@ class FrameDecoder(nn.Module):
         kernel = self.start.kernel[:, -code.shape[1] :]
         x = self.start.finish(F.conv2d(code, kernel, None, 1, 1) + first)
         for level, kernel, here in zip(self._levels(), skips.kernels, joined, strict=True):
-            if x.shape[-1] < FOLDED:
+            if kernel.shape[-1] == 3:
                 x = F.conv2d(F.interpolate(x, scale_factor=2.0, mode="nearest"), kernel, None, 1, 1)
             else:
                 x = F.conv_transpose2d(x, kernel, None, 2, 1)

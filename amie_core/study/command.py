@@ -61,13 +61,13 @@ class Analyse:
         """Analyse; 1 when a file or row was refused."""
         from amie_core.files import write_json
         from amie_core.study.analysis import analyse, text, where
+        from amie_core.study.answers import ENDINGS
         from amie_core.study.sample import read_key
 
         if self.out is not None and self.out.is_file():
             given = {self.key.resolve(), *(path.resolve() for path in self.answers)}
-            if given & {self.out.resolve(), self.out.resolve().parent} and (
-                self.out.resolve() in given or self.out.suffix.lower() == ".csv"
-            ):
+            out = self.out.resolve()
+            if out in given or (out.parent in given and out.suffix.lower() in ENDINGS):
                 raise UserError(f"{self.out} would overwrite its own input: choose another --out")
         result = analyse(read_key(self.key), self.answers, simulated=self.simulated)
         if self.out is not None:

@@ -102,7 +102,7 @@ def sample(
         files.write_json(key, key_of)  # first: without it no answer can be read
         try:
             _put(part, out)
-        except UserError:
+        except BaseException:
             key.unlink()
             raise
     finally:
@@ -234,7 +234,7 @@ def _sound(key: dict[str, Any]) -> bool:
             isinstance(key["study"], str)
             and key["choices"] >= 2
             and all(map(len, (key["questions"], key["methods"], key["forms"])))
-            and all(t["kind"] and t["clips"].keys() and t["right"].keys() >= set()
+            and all(t["kind"] and t["clips"] and set(t["right"].values()) <= t["clips"].keys()
                     for t in trials.values())
             and all(name in trials and turn >= 0 for form in key["forms"] for name, turn in form)
         )  # fmt: skip

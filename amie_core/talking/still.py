@@ -79,7 +79,7 @@ def open_still(path: Path, index: int | None = None, keep_smile: bool = False) -
     """
     from amie_core.model.own_teeth import skin_of
 
-    teeth = opens = None
+    teeth = opens = face = None
     try:
         _with_heic(path)  # FFmpeg would take one tile of it for a video
         try:
@@ -88,10 +88,10 @@ def open_still(path: Path, index: int | None = None, keep_smile: bool = False) -
             found = watch(path, index)
             if found is None:
                 raise error
-            image, teeth, opens, index = found
+            image, teeth, opens, face = found
             if opens is not None:
                 say(f"{path}: the lips will open as far as they do there, --movement changes it")
-        still = replace(find_face(image, index), opens=opens)
+        still = replace(find_face(image, index, face), opens=opens)
         if teeth is not None:
             skin = skin_of(still.aligned(FACE_SIZE), still.points)
             still = replace(still, teeth=teeth.under(skin))
@@ -107,7 +107,7 @@ class Watched(NamedTuple):
     frame: UInt8[np.ndarray, "h w 3"]  # the one whose mouth is most closed
     teeth: "Teeth | None"  # of the one that shows most of them
     opens: float | None  # deviation of the opening, mouth widths; None where nobody seems to speak
-    which: int | None  # face of that frame, counted from the left; None where it is alone
+    face: "Detection"  # where it is in that frame
 
 
 def watch(path: Path, index: int | None = None) -> Watched | None:
@@ -117,20 +117,21 @@ def watch(path: Path, index: int | None = None) -> Watched | None:
     None. In later frames it is the one nearest to where it was. UserError: no such face is seen.
     """
     from amie_core.data.alignment import lip_opening, similarity, transform
-    from amie_core.data.faces import backend, locate, rivals
+    from amie_core.data.faces import backend, locate, of_still, rivals
     from amie_core.data.landmarks import SURE
     from amie_core.data.video import read_video
     from amie_core.model.lips import mouth_width
     from amie_core.model.own_teeth import most, shown
 
     finder, best, least, teeth, place = backend(), None, np.inf, None, None
+    look = finder.detect
     seen: list[np.ndarray] = []
     there: list[int] = []
     try:
         for frame in itertools.islice(read_video(path).frames, 0, SEEN * FPS, EVERY):
             if frame is None:  # damaged
                 continue
-            faces = sorted(rivals(finder.detect(frame)), key=lambda face: face.box[0])
+            faces = of_still(frame, finder) if place is None else rivals(look(frame))
             there.append(len(faces))
             face = _chosen(faces, index) if place is None else _nearest(faces, place)
             if face is None:
@@ -138,19 +139,20 @@ def watch(path: Path, index: int | None = None) -> Watched | None:
             points, score = locate(frame, finder, face)
             if score < SURE:
                 continue
+            if place is None and len(faces) > 1:  # whom one detector does not see the other may
+                look = getattr(finder, "every", look)
             place = face
             matrix = similarity(points[None])
             aligned = transform(points, matrix)
             seen.append(aligned)
             opening = lip_opening(aligned[None])[0] / mouth_width(aligned)
             if opening < least:
-                best, least = frame, opening
-                which = faces.index(face) if len(faces) > 1 else None
+                best, least, where = frame, opening, face
             teeth = most([teeth, shown(frame, aligned, matrix)])
     except UserError:
         pass  # no video, or none from here on
     if best is not None:
-        return Watched(best, teeth, opens_in(np.stack(seen)), which)
+        return Watched(best, teeth, opens_in(np.stack(seen)), where)
     if not there:
         return None
     asked = "" if index is None else f" number {index} (at most {max(there)} in a frame)"
@@ -186,20 +188,25 @@ def opens_in(points: Float[np.ndarray, "n 68 2"]) -> float | None:
     return float(np.clip(found, LEAST, WIDEST)) if found >= STILL else None
 
 
-def find_face(image: UInt8[np.ndarray, "h w 3"], index: int | None = None) -> Still:
-    """The face of a picture: number `index` from the left, or the largest of several (it says so).
+def find_face(
+    image: UInt8[np.ndarray, "h w 3"], index: int | None = None, face: "Detection | None" = None
+) -> Still:
+    """The face of a picture: number `index` from the left, or the largest of several (it says so);
+    or `face`, where it is known.
 
     A face on its side is found as well. UserError: no face, no such index, a face upside down, or
     too small to show a mouth.
     """
-    from amie_core.data.faces import align_image, backend, of_still, on_its_head
+    from amie_core.data.faces import aligned, backend, of_still, on_its_head, picked
 
-    faces = of_still(image, backend())
-    if index is None and len(faces) > 1:
-        index = max(range(len(faces)), key=lambda k: faces[k].side)
-        say(f"{len(faces)} faces: taking the largest, --face-index {index} (0 is leftmost)")
-    points, matrix = align_image(image, face_index=index)[1:]
-    if on_its_head(image, faces, backend()):
+    if face is None:
+        faces = of_still(image, backend())
+        if index is None and len(faces) > 1:
+            index = max(range(len(faces)), key=lambda k: faces[k].side)
+            say(f"{len(faces)} faces: taking the largest, --face-index {index} (0 is leftmost)")
+        face = picked(faces, index)
+    points, matrix = aligned(image, face, backend(), FACE_SIZE)[1:]
+    if on_its_head(image, [face], backend()):
         raise UserError("the face is upside down: turn the image by 180°")
     eyes = BETWEEN_EYES / float(np.hypot(*matrix[:, 0]))
     if eyes < SMALLEST:

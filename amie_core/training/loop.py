@@ -88,8 +88,9 @@ def train(
         run = _Run(settings, identity, folders, out, fabric, progress)
         if start is not None:
             checkpoint.begin_from(run.networks, Path(start))
-        if fabric.is_global_zero:  # not before: what could not begin leaves the folder free
-            files.write_json(out / "config.json", identity | {"commit": files.commit()})
+        if fabric.is_global_zero and not _open_run(out, identity):  # nobody was faster
+            # Not before: what could not begin leaves the folder free.
+            files.write_json(out / "config.json", identity | {"commit": run.commit})
         return run.loop()
 
 
@@ -272,6 +273,8 @@ class _Run:
     def _take_up(self) -> None:
         """Networks, optimizers and clock as the last checkpoint has them."""
         state, meta = checkpoint.read_tensors(self.out / checkpoint.STATE)
+        if meta["key"] != self.identity["key"]:
+            raise UserError(f"{self.out} holds the state of another run: choose another --out")
         own = {n.removeprefix("networks."): t for n, t in state.items() if n[:9] == "networks."}
         self.networks.load_state_dict(own)
         for name, optimizer in self.step.optimizers.items():

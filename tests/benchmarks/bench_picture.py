@@ -152,6 +152,7 @@ class Covering(Painter):
     """`Painter` of `Masked`: it covers where the mask says, not where landmarks do."""
 
     def _paint(self, part: np.ndarray, painted: speaking.Painted) -> None:
+        assert self.teeth is None  # of G's own canvas alone
         how = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
         laid = cv2.warpAffine(painted.colours, self.to_square, self.square, flags=how)
         colours, mask = laid[..., :3] * np.float32(255), laid[..., 3:].clip(0, 1)
