@@ -198,6 +198,23 @@ def test_broken_samples_are_silence_and_hot_ones_are_brought_within_full_scale(t
     assert voice.scale == pytest.approx(20, rel=0.01) and voice.level == pytest.approx(-3, abs=0.2)
 
 
+def test_the_centre_of_eight_planar_channels_is_heard(tmp_path):
+    tone = np.sin(2 * np.pi * 440 * np.arange(48_000) / 48_000).astype(np.float32) / 2
+    with av.open(str(tmp_path / "a.m4a"), "w") as out:
+        stream = out.add_stream("aac", rate=48_000, layout="7.1")
+        data = np.zeros((48_000, 8), np.float32)
+        names = [channel.name for channel in stream.layout.channels]
+        data[:, names.index("FC")] = tone
+        frame = av.AudioFrame.from_ndarray(data.reshape(1, -1), format="flt", layout="7.1")
+        frame.sample_rate = 48_000
+        fit = av.AudioResampler("fltp", "7.1", 48_000, frame_size=1024)
+        for part in [*fit.resample(frame), *fit.resample(None)]:
+            out.mux(stream.encode(part))
+        out.mux(stream.encode(None))
+    found = sound.load_audio(tmp_path / "a.m4a")[4000:12_000]
+    assert np.abs(np.fft.rfft(found)).argmax() == 220 and 0.3 < found.std() < 0.4
+
+
 def test_a_sound_put_together_of_two_rates_keeps_its_pitch_and_length(tmp_path):
     parts = []
     for rate in (44_100, 22_050):
