@@ -38,6 +38,17 @@ def results_dir(table: str) -> Path:
     return workspace() / "rehearsals" / profile if rehearsed(profile) else figures_dir()
 
 
+def writable(path: Path, option: str) -> Path:
+    """The path, its folder made; UserError before hours of work, not after."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make {path.parent}: {error.strerror}") from None
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UserError(f"cannot write {path}: choose another {option}")
+    return path
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that it is there whole or not at all. UserError: disk full, no right."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")

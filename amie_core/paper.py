@@ -246,6 +246,11 @@ class Again:
     metric: str
     seeds: range
 
+    def asked(self) -> tuple[Trial, Contrast]:
+        """The claim's trial, and the contrast of it that is asked again."""
+        trial = next(claim.trial for claim in CLAIMS if claim.key == self.claim and claim.trial)
+        return trial, next(c for c in trial.contrasts if c.words == self.contrast)
+
 
 # The replication: the tests that alone keep three claims undecided, put to seeds that the first
 # study did not have, fixed before the first of its runs was made. Nothing of the first study is

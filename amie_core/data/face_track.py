@@ -23,8 +23,8 @@ class FaceTrack:
 
     lost: frames the stream has not (None); cuts: frames that a cut comes before; two: whether
     most looks at the whole picture showed two faces of like size; on_its_head: whether they showed
-    one upside down; frames: kept, or None when the
-    clip is too large for that; size: (width, height) of the clip.
+    one upside down; frames: kept, or None when the clip is too large for that; size: (width,
+    height) of the clip.
     """
 
     landmarks: Float[np.ndarray, "n 68 2"]

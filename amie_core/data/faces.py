@@ -45,12 +45,12 @@ def rivals(faces: list[Detection]) -> list[Detection]:
     return [face for face in faces if face.side >= RIVAL * largest]
 
 
-def of_still(
-    image: UInt8[np.ndarray, "h w 3"], finder: LandmarkBackend
-) -> list[Detection]:
+def of_still(image: UInt8[np.ndarray, "h w 3"], finder: LandmarkBackend) -> list[Detection]:
     """The faces of a still that could be the one meant, from the left: every detector looks, and
     where landmarks confirm some of what they found, the others are none."""
     found = getattr(finder, "every", finder.detect)(image)
+    if len(found) < 2:  # nobody to be told from
+        return found
     sure = [face for face in found if locate(image, finder, face)[1] >= SURE]
     return sorted(rivals(sure or found), key=lambda face: face.box[0])
 

@@ -4,8 +4,8 @@ import io
 from pathlib import Path
 from typing import Any
 
+from amie_core import files
 from amie_core.errors import UserError
-from amie_core.files import write_whole
 
 RULE = "the clip of median lip correlation"
 
@@ -23,10 +23,7 @@ def writable(path: Path) -> None:
     """UserError where no sheet can be written, before hours of work and not after."""
     if path.suffix.lower() != ".png" or path.is_dir():
         raise UserError(f"--sheet {path}: the name of a PNG file is wanted")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make {path.parent}: {error.strerror}") from None
+    files.writable(path, "--sheet")
 
 
 def contact_sheet(run: Path, data: Path, result: dict[str, Any], out: Path) -> None:
@@ -53,7 +50,7 @@ def contact_sheet(run: Path, data: Path, result: dict[str, Any], out: Path) -> N
     fig.supxlabel(figures.caption(made_by), fontsize=6, color="0.4", x=0.995, ha="right")
     drawn = io.BytesIO()
     fig.savefig(drawn, format="png", dpi=figures.PRINT_DPI, metadata={"Software": None})
-    write_whole(out, drawn.getvalue())
+    files.write_whole(out, drawn.getvalue())
 
 
 

@@ -6,7 +6,6 @@ last one: never teacher-forced.
 
 import json
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -202,13 +201,7 @@ def _writable(path: Path, run: Path, data: Path) -> Path:
             earlier = False
         if not earlier:  # another evaluation's result may be replaced
             raise UserError(f"{path} would overwrite its own input: choose another --out")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make {path.parent}: {error.strerror}") from None
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise UserError(f"cannot write {path}: choose another --out")
-    return path
+    return files.writable(path, "--out")
 
 
 def _finite(value: Any) -> Any:

@@ -22,7 +22,7 @@ from amie_core.config import (
 )
 from amie_core.errors import UserError
 from amie_core.files import results_dir, workspace
-from amie_core.paper import CLAIMS, REPLICATION
+from amie_core.paper import REPLICATION
 
 STRIP = 8  # frames of the shown utterance
 REAL, JUDGE = "real.json", "judge.safetensors"
@@ -132,11 +132,7 @@ def planned_replication(profile: str) -> list[Cell]:
     rows = {
         (seed, row)
         for again in REPLICATION
-        for claim in CLAIMS
-        if claim.key == again.claim and claim.trial
-        for contrast in claim.trial.contrasts
-        if contrast.words == again.contrast
-        for pair in contrast.pairs
+        for pair in again.asked()[1].pairs
         for row in pair
         for seed in again.seeds
     }

@@ -200,8 +200,7 @@ def replication(cells: Sequence[Deposit], real: Mapping[str, Any]) -> list[Effec
     """
     version, found = registered_replication(), []
     for again in REPLICATION:
-        trial = next(trial for claim, trial in TRIALS if claim.key == again.claim)
-        contrast = next(c for c in trial.contrasts if c.words == again.contrast)
+        trial, contrast = again.asked()
         own = [cell for cell in cells
                if cell["seed"] in again.seeds and cell.get("replication") == version]  # fmt: skip
         effect = _effect(again.claim, trial, contrast, again.metric, own, real)
