@@ -137,13 +137,17 @@ def _places(frames: int, count: int, random: np.random.Generator) -> Tensor:
 
 @torch.inference_mode()
 def judged(
-    judge: SyncNetwork, frames: UInt8[np.ndarray, "n s s 3"], clip: store.PreparedClip
+    judge: SyncNetwork,
+    frames: UInt8[np.ndarray, "n s s 3"],
+    clip: store.PreparedClip,
+    reach: int = MAX_OFFSET,
 ) -> Judgement:
     """How well `frames` (real or generated for `clip`, at the judge's size) fit its sound.
 
     AUC: the cosine of a mouth with its own sound against that with all sounds of the clip APART
     frames away or more, pairs of two silences left out. Offset: where the mean cosine is
-    greatest. None where the clip is too short or too silent to tell.
+    greatest, of at most `reach` frames either way. None where the clip is too short or too silent
+    to tell.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -163,7 +167,7 @@ def judged(
     if len(own) and len(other):
         labels = np.r_[np.ones(len(own)), np.zeros(len(other))]
         auc = float(roc_auc_score(labels, np.r_[own, other]))
-    reach = min(MAX_OFFSET, n - SPAN)
+    reach = min(reach, n - SPAN)
     means = {k: scores[gap == k].mean() for k in range(-reach, reach + 1)}
     return Judgement(auc, int(max(means, key=lambda k: means[k])))
 

@@ -46,6 +46,8 @@ COLUMNS = {
     "speech": "the same over frames where something is said",
     "lag": "frames by which the opening comes after the real one, where it follows it best",
     "at_lag": "correlation of the opening at that lag",
+    "late": "frames by which the sound of the real clips comes after their lips, by the judge",
+    "in_time": "correlation of the opening with that put right",
     "variance": "of the lip opening, over the real one's",
     "opening": "mean lip opening, px at 256, less the real one's",
     "lmd": "landmark distance, over the copied frame's",
@@ -73,18 +75,26 @@ def inner_energy(frames: np.ndarray, measured: Measured) -> float | None:
     return float(np.mean(found)) if found else None
 
 
-def best_lag(
+def at_lags(
     opening: np.ndarray, wanted: np.ndarray, found: np.ndarray
-) -> tuple[int, float | None]:
-    """The lag, in frames, at which the opening follows the wanted one best; correlation there."""
+) -> dict[int, float | None]:
+    """How well the opening follows the wanted one so many frames later: the correlation."""
     n, at = len(opening), {}
     for lag in range(-FARTHEST, FARTHEST + 1):
         later = slice(max(lag, 0), n + min(lag, 0))
         earlier = slice(max(-lag, 0), n - max(lag, 0))
         both = found[later] & found[earlier]
         at[lag] = metrics.lip_correlation(opening[later][both], wanted[earlier][both])
-    best = max(at, key=lambda lag: (at[lag] or -1.0, -abs(lag)))
-    return best, at[best]
+    return at
+
+
+def in_time(clips: list[dict[str, Any]]) -> None:
+    """Puts the sound of a speaker's recordings right: by what the judge hears of all of them."""
+    heard = [clip["late"] for clip in clips if clip["late"] is not None]
+    late = round(float(np.median(heard))) if heard else None
+    for clip in clips:
+        at = clip.pop("at")
+        clip["in_time"] = None if late is None else at.get(late)
 
 
 def spoken(
@@ -106,8 +116,8 @@ def spoken(
     return np.concatenate([frames, np.repeat(frames[-1:], len(clip.frames) - len(frames), 0)])
 
 
-def measured(clip: store.PreparedClip, made: np.ndarray, judge: Any) -> dict[str, float | None]:
-    """The columns of one clip."""
+def measured(clip: store.PreparedClip, made: np.ndarray, judge: Any) -> dict[str, Any]:
+    """The columns of one clip; `at`: the correlation at every lag."""
     real, own = measure_lips(clip.frames), measure_lips(made)
     n = len(made)
     still = np.repeat(clip.frames[:1], n, axis=0)
@@ -120,10 +130,13 @@ def measured(clip: store.PreparedClip, made: np.ndarray, judge: Any) -> dict[str
     of_copy = metrics.lmd(first.points[both], real.points[both], metrics.MOUTH)
     some = slice(1, None, EVERY)
     energy, real_energy = inner_energy(made, own), inner_energy(clip.frames, real)
-    lag, at_lag = best_lag(opening, wanted, both)
-    row: dict[str, float | None] = {
+    at = at_lags(opening, wanted, both)
+    lag = max(at, key=lambda lag: (at[lag] or -1.0, -abs(lag)))
+    row: dict[str, Any] = {
+        "at": at,
         "lag": lag,
-        "at_lag": at_lag,
+        "at_lag": at[lag],
+        "late": None,
         "correlation": metrics.lip_correlation(opening[both], wanted[both]),
         "speech": metrics.lip_correlation(opening[said], wanted[said]),
         "variance": metrics.lip_variance_ratio(opening[both], wanted[both]),
@@ -138,16 +151,18 @@ def measured(clip: store.PreparedClip, made: np.ndarray, judge: Any) -> dict[str
     if judge is not None:
         for name, frames in (("auc", made), ("auc_real", clip.frames)):
             small = np.stack([scale(frame, JUDGE_SIZE) for frame in frames])
-            row[name] = sync_judge.judged(judge, small, clip).auc
+            judgement = sync_judge.judged(judge, small, clip, FARTHEST)
+            row[name] = judgement.auc
+        row["late"] = judgement.offset  # of the real clip, the last of both
     return row
 
 
 def by_speaker(
     generator: Any, meta: dict[str, Any], folder: Path, split: str, judge: Any, *, clips: int = 4,
     movement: float = 1.0, video: bool = False,
-) -> dict[str, list[dict[str, float | None]]]:  # fmt: skip
+) -> dict[str, list[dict[str, Any]]]:  # fmt: skip
     """The columns of at most `clips` clips of every speaker of a split."""
-    found: dict[str, list[dict[str, float | None]]] = defaultdict(list)
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     rows = store.clips(folder, split)
     who = rows["speaker"].where(rows["speaker"] != "", rows["utterance"].str.split("/").str[0])
     of = {str(name): at_most(part, clips)["file"].tolist() for name, part in rows.groupby(who)}
@@ -161,6 +176,8 @@ def by_speaker(
         with torch.inference_mode():
             made = spoken(generator, meta, clip, movement, opens)
         found[speaker].append(measured(clip, made, judge))
+    for of_speaker in found.values():
+        in_time(of_speaker)
     return dict(found)
 
 
