@@ -12,6 +12,7 @@ fullest span of 60 ms, and its median. Prints a line a speaker. Not a test: noth
 import sys
 
 import numpy as np
+from bench_faces import who
 from scipy import signal
 
 from amie_core.config import FPS, SAMPLE_RATE
@@ -75,8 +76,7 @@ def main() -> None:
     print(f"{'':24}{'clips':>6}{'openings':>10}{'in pile':>9}{'sound later, ms':>17}")
     for folder in sys.argv[1:]:
         table = store.clips(folder)
-        who = table["speaker"].where(table["speaker"] != "", table["utterance"].str.split("/").str[0])
-        for speaker, rows in table.groupby(who):
+        for speaker, rows in table.groupby(who(table)):
             found: list[int] = []
             for file in progress_bar(rows["file"], str(speaker), unit="clip"):
                 found += later(store.load_clip(folder, file, only=[]))

@@ -157,6 +157,11 @@ def measured(clip: store.PreparedClip, made: np.ndarray, judge: Any) -> dict[str
     return row
 
 
+def who(rows: Any) -> Any:
+    """The speaker of each row of a manifest, its folder where none is named."""
+    return rows["speaker"].where(rows["speaker"] != "", rows["utterance"].str.split("/").str[0])
+
+
 def by_speaker(
     generator: Any, meta: dict[str, Any], folder: Path, split: str, judge: Any, *, clips: int = 4,
     movement: float = 1.0, video: bool = False,
@@ -164,8 +169,8 @@ def by_speaker(
     """The columns of at most `clips` clips of every speaker of a split."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     rows = store.clips(folder, split)
-    who = rows["speaker"].where(rows["speaker"] != "", rows["utterance"].str.split("/").str[0])
-    of = {str(name): at_most(part, clips)["file"].tolist() for name, part in rows.groupby(who)}
+    named = rows.groupby(who(rows))
+    of = {str(name): at_most(part, clips)["file"].tolist() for name, part in named}
     todo = [(speaker, file) for speaker, files in of.items() for file in files]
     for speaker, file in progress_bar(todo, split, unit="clip"):
         clip, opens = store.load_clip(folder, file), None
