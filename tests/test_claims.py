@@ -50,6 +50,24 @@ def test_noise_decides_nothing_and_neither_do_one_seed_or_missing_rows() -> None
     assert len(claims.answers([])) == sum(c.trial is not None for c in CLAIMS)
 
 
+def test_by_the_lips_is_not_by_psnr() -> None:
+    """Table 2's claim alone has PSNR beside its own metrics: it sees no lips."""
+    trial = next(c.trial for c in CLAIMS if c.key == "grid_best_ssim_lmd")
+    assert trial is not None and "psnr_rgb" in trial.beside
+
+    def found(contrast: Contrast, metric: str, gain: float) -> claims.Effect:
+        by_seed = {seed: gain for seed in range(8)}
+        return claims.Effect("grid_best_ssim_lmd", contrast, metric, metric in trial.metrics, 0.01,
+                             by_seed, 0.0, 1.0, 1.0, adjusted=0.0, excluded=1.0)  # fmt: skip
+
+    asked = (*trial.metrics, *trial.beside)
+    effects = [found(contrast, metric, -1.0 if metric == "psnr_rgb" else 1.0)
+               for contrast in trial.contrasts for metric in asked]  # fmt: skip
+    assert claims.verdict("grid_best_ssim_lmd", effects, by_lips=True) == HOLDS
+    against = [found(trial.contrasts[0], "sync_auc", -1.0), *effects]
+    assert claims.verdict("grid_best_ssim_lmd", against, by_lips=True) == FAILS
+
+
 def test_a_main_effect_is_the_mean_of_its_pairs_and_its_p_students() -> None:
     of = {"a": {0: 1.0, 1: 2.0}, "c": {0: 2.0, 1: 5.0}, "d": {0: 0.0, 1: 1.0},
           "e": {0: 3.0, 1: 3.0}}  # fmt: skip

@@ -66,13 +66,15 @@ def test_g_gets_gradient_through_both_terms_and_t_none() -> None:
     assert all(p.grad is None for p in amie.critic.parameters())
 
 
-def test_t_is_updated_before_g_sees_it_and_not_by_g() -> None:
-    """With T's learning rate at 0 T stands still: G's step leaves no trace in it."""
+def test_g_s_step_does_not_move_t_nor_gather_gradients_in_it() -> None:
+    """With T's learning rate at 0 T stands still; D and T are frozen when G has learnt."""
     step, batch = make_step(config.with_changes(TINY, {"train.lr_critic": 0.0})), make_batch(TINY)
     before, g = weights(step.amie.critic), weights(step.amie.generator)
     step(batch, 0)
     assert torch.equal(before, weights(step.amie.critic))
     assert not torch.equal(g, weights(step.amie.generator))
+    for judge in (step.amie.critic, step.amie.discriminator):
+        assert not any(p.requires_grad for p in judge.parameters())
 
 
 def logged(row: str, step: int = 11, **changes: Any) -> dict[str, float]:

@@ -25,6 +25,7 @@ from amie_core.experiments.ablation import (
 from amie_core.paper import (
     ALPHA,
     CLAIMS,
+    LIPS,
     LOOKS,
     NEARER,
     REPLICATION,
@@ -276,13 +277,14 @@ def contrast_verdict(found: Sequence[Effect]) -> str:
     return EXCLUDED if outcomes and set(outcomes) == {EXCLUDED} else OPEN
 
 
-def verdict(key: str, found: Sequence[Effect], *, decides: bool = True) -> str:
-    """What the runs say to a claim, by its deciding metrics, or by those beside them (RULE)."""
+def verdict(key: str, found: Sequence[Effect], *, by_lips: bool = False) -> str:
+    """What the runs say to a claim, by its deciding metrics, or by those of the lips (RULE)."""
     trial = next(trial for claim, trial in TRIALS if claim.key == key)
     said = []
     for contrast in trial.contrasts:
         own = [e for e in found if e.claim == key and e.contrast == contrast]
-        said.append(contrast_verdict([e for e in own if e.decides == decides]))
+        asked = [e for e in own if (e.metric in LIPS if by_lips else e.decides)]
+        said.append(contrast_verdict(asked))
     for answer in (FAILS, OPEN):
         if answer in said or not said:
             return answer
@@ -325,7 +327,7 @@ def answers(found: Sequence[Effect]) -> "pd.DataFrame":
         lines.append({
             "claim": claim.key, "the paper says": claim.quote,
             "here": verdict(claim.key, found),
-            "by the lips": verdict(claim.key, found, decides=False) if trial.beside else "–",
+            "by the lips": verdict(claim.key, found, by_lips=True) if trial.beside else "–",
             "evidence, positive as claimed": " · ".join(words),
         })  # fmt: skip
     return pd.DataFrame(lines)

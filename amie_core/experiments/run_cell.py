@@ -74,7 +74,7 @@ def measure_cell(
     with alone(folder / REAL):  # the same for all cells: measured once, the others wait for it
         real = _real_clips(tested, data, settings, folder, progress)
     first, gathered, splits = real.splits[0], Gathered(real), {}
-    critic = cell.method == "amie" and settings.loss.mi > 0
+    critic = cell.method == "amie"
     asked: dict[str, list[Pairs]] = {"real": [], "made": []}
     for split in real.splits:
         limit = settings.evaluate_clips
