@@ -132,6 +132,8 @@ class Train:
         given = {"devices": self.devices, "steps": self.steps}
         at_least(1, **{name: value for name, value in given.items() if value is not None})
         at_least(0, seed=self.seed)
+        if self.seed >= 2**32:
+            raise UserError(f"--seed {self.seed}: below 2^32")
         changes = changes_of(self.change)
         if taken := changes.keys() & ABLATION[self.row].keys():
             raise UserError(f"--change {min(taken)}: row {self.row!r} sets it itself")
@@ -217,13 +219,15 @@ class Evaluate:
 
         if self.sheet is not None:
             writable(self.sheet)
+            if self.sheet.resolve() == self.out.resolve():
+                raise UserError(f"--sheet {self.sheet} would overwrite --out: choose another")
         result = evaluate(
             self.run_folder, self.data, self.split, self.out, device=self.device, limit=self.limit,
             features=self.features, syncnet=self.syncnet,
         )  # fmt: skip
+        print(table(result))
         if self.sheet is not None:
             contact_sheet(self.run_folder, self.data, result, self.sheet)
-        print(table(result))
         for clip in result["failed"]:
             where = f"{clip['speaker']}/{clip['utterance']}".lstrip("/")
             print(f"failed: {where}: {clip['reason']}", file=sys.stderr)
@@ -258,6 +262,9 @@ def parse(argv: Sequence[str]) -> Fetch | Prepare | Train | Talk | Evaluate | St
 
     said = io.StringIO()
     wide = {} if {"-h", "--help"} & set(argv) else {"COLUMNS": "2000"}  # no wrapping of messages
+    for option, word in itertools.pairwise(argv):
+        if option.startswith("--") and not word:
+            raise UserError(f"{option} is empty: is a variable of the shell not set?")
     before = {name: os.environ.get(name) for name in wide}
     os.environ.update(wide)
     try:

@@ -295,7 +295,10 @@ def cell_changes(name: str, cell: str) -> dict[str, Any]:
 def cell_seeds(name: str) -> tuple[int, ...]:
     """The seeds of a profile's tables; a rehearsal has the first alone."""
     rehearsal = rehearsed(name)
-    return CELL_SEEDS[rehearsal[0]][:1] if rehearsal else CELL_SEEDS[name]
+    base = rehearsal[0] if rehearsal else name
+    if base not in CELL_SEEDS:
+        raise UserError(f"profile {base} has no tables: choose one of {', '.join(CELL_SEEDS)}")
+    return CELL_SEEDS[base][:1] if rehearsal else CELL_SEEDS[base]
 
 
 def with_changes(base: Profile, changes: dict[str, Any]) -> Profile:
@@ -340,11 +343,35 @@ def changes_of(words: Iterable[str]) -> dict[str, Any]:
         if fitting is UNFIT:
             wanted = kind.__name__ if isinstance(kind, type) else str(kind)
             raise UserError(f"{word}: {key} wants {wanted.removeprefix('typing.')}")
-        least = 0 if name in ("warmup", "identity_gap") else 1
-        if type(fitting) is int and fitting < least:
-            raise UserError(f"{word}: {key} must be at least {least}")
+        if key in ("name", "corpus"):
+            raise UserError(f"{word}: {key} is the profile's own: choose another --profile")
+        _within(word, key, fitting)
         found[key] = fitting
     return found
+
+
+BELOW_1 = ("ema", "betas", "mi_share", "sync_share")  # at 1 nothing is learnt
+
+
+def _within(word: str, key: str, value: Any) -> None:
+    """Refuse numbers that a training would run through and be worth nothing (UserError)."""
+    part, _, name = key.rpartition(".")
+    for number in value if isinstance(value, tuple) else (value,):
+        if type(number) is int:
+            least = 0 if name in ("warmup", "identity_gap") else 1
+            most = FACE_SIZE if name == "canvas" else math.inf
+        elif type(number) is float:
+            free = name == "clip" or (part == "loss" and name not in ("mi_from", *BELOW_1))
+            least, most = 0, math.inf if free else 1
+        else:
+            continue
+        if number < least:
+            raise UserError(f"{word}: {key} must be at least {least}")
+        if number > most or (number == most and name in BELOW_1):
+            edge = "below" if name in BELOW_1 else "at most"
+            raise UserError(f"{word}: {key} must be {edge} {most}")
+        if name == "clip" and number == 0:
+            raise UserError(f"{word}: {key} must be above 0: no gradient would be left")
 
 
 def _fitting(value: Any, kind: Any) -> Any:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from amie_core.files import figures_dir, workspace
+from amie_core.files import NETWORKS, SHIPPED, SPEECH, figures_dir, workspace
 
 # package: what its absence costs
 OPTIONAL = {
@@ -112,19 +112,36 @@ def devices() -> Iterator[Finding]:
         yield Finding("devices", False, text)
 
 
+def shipped() -> Iterator[Finding]:
+    """The model that `amie talk` uses where no other is named."""
+    from safetensors import SafetensorError, safe_open
+
+    for file in (SHIPPED, NETWORKS, SPEECH):
+        try:
+            with safe_open(file, "numpy"):
+                pass
+        except (OSError, SafetensorError):
+            text = f"{file.name} is missing or damaged: take it from the repository anew"
+            yield Finding("model", False, text, grave=True)
+            return
+    yield Finding("model", True, f"{SHIPPED.name}, {NETWORKS.name}, {SPEECH.name}")
+
+
 def disk() -> Iterator[Finding]:
     """Where results go, and the room there."""
     for topic, folder in (("workspace", workspace()), ("figures", figures_dir())):
         parent = next(path for path in (folder, *folder.parents) if path.exists())
         free = shutil.disk_usage(parent).free / 2**30
-        writable = os.access(parent, os.W_OK)
+        writable = parent.is_dir() and os.access(parent, os.W_OK)
         text = f"{folder}: {free:.0f} GiB free" + ("" if writable else ", not writable")
         yield Finding(topic, writable and free > 2, text, grave=not writable)
 
 
 def findings() -> list[Finding]:
     """Everything the report says, in order."""
-    parts = [packages, landmarks, phi, devices, disk] if version("torch") else [packages, disk]
+    parts = [packages, disk]
+    if version("torch"):
+        parts = [packages, landmarks, phi, shipped, devices, disk]
     return [line for part in parts for line in part()]
 
 

@@ -98,10 +98,18 @@ def test_settings_are_told_by_name_and_refused_by_type() -> None:
     assert resolve("smoke", changes=found).train.teacher == (0.5, 0.0)
     wrong = ("train.mix=NaN", "train.mix", "model=3", "x=1", "model.compose=foo", "train.steps=1.5",
              "attention.enabled=1", "train.teacher=[1]", 'train.teacher=["a", 1]', "model.widths=3",
-             "train.steps=0", "train.warmup=-1", "evaluate_clips=0", "model.__doc__=a")  # fmt: skip
+             "train.steps=0", "train.warmup=-1", "evaluate_clips=0", "model.__doc__=a",
+             "train.clip=-1", "train.clip=0", "train.ema=1.0", "train.teacher=[5, 0]",
+             "train.betas=[1.5, 2.0]", "train.lr=-1", "attention.hold=2", "loss.pixel=-1",
+             "loss.mi_share=1.0", "model.canvas=1000", "corpus=lrw", "name=a")  # fmt: skip
     for word in wrong:
         with pytest.raises(UserError, match=re.escape(word.partition("=")[0])):
             changes_of([word])
+
+
+def test_an_empty_word_is_no_path() -> None:
+    with pytest.raises(UserError, match="--out is empty: is a variable of the shell not set"):
+        cli.parse(["train", "--data", "d", "--out", ""])
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -126,10 +126,25 @@ def test_splits_csv_as_a_spreadsheet_writes_it_and_what_it_must_not_say(tmp_path
         table.write_text("\ufeff" + text)
         assert named(corpora.corpus("grid", tmp_path)) == {("s1", "a"): "val"}
         assert "1 of its 2 clips are not there" in capsys.readouterr().out
+    table.write_text("Speaker , Utterance,SPLIT\n s1 ,a.mpg, vall \n")
+    assert named(corpora.corpus("grid", tmp_path)) == {("s1", "a"): "vall"}
+    assert "split 'vall' is none that training and tables look for" in capsys.readouterr().out
+    table.write_bytes("speaker,utterance,split\nM\xfcller,a,train\n".encode("latin-1"))
+    with pytest.raises(UserError, match="is not UTF-8"):
+        corpora.corpus("grid", tmp_path)
     for text in ("s1,a\n", "s1,a,\n", "s1,a,train\ns1,a,val\n"):
         table.write_text("speaker,utterance,split\n" + text)
         with pytest.raises(UserError, match="s1/a has no split, or two"):
             corpora.corpus("grid", tmp_path)
+
+
+def test_splits_csv_may_name_clips_as_their_folders_do(tmp_path):
+    tree(tmp_path, "Anna Müller/clip one.mp4", "bob/a.mp4")
+    lines = "speaker,utterance,split\nAnna Müller,clip one,train\nbob,a,test_seen\n"
+    (tmp_path / "splits.csv").write_text(lines, encoding="utf-8")
+    assert named(corpora.corpus("folder", tmp_path)) == {
+        ("Anna_Müller", "clip_one"): "train", ("bob", "a"): "test_seen"
+    }  # fmt: skip
 
 
 def test_real_grid_has_words_where_alignments_lie():

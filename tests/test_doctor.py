@@ -5,9 +5,15 @@ from pathlib import Path
 import pytest
 
 from amie_core import doctor, perceptual
+from amie_core.data import origins
 from amie_core.errors import UserError
 from amie_core.evaluation.evaluate import results
-from amie_core.experiments.notebook import Settings, injected_names
+from amie_core.experiments.notebook import (
+    Settings,
+    TableSettings,
+    injected_names,
+    prepared_folder,
+)
 
 
 def test_report_names_what_is_here(capsys: pytest.CaptureFixture) -> None:
@@ -48,11 +54,48 @@ def test_a_misspelt_parameter_is_refused() -> None:
         ({"seed": "3"}, "seed must be int"),
         ({"seed": True}, "seed must be int"),
         ({"data": "nowhere"}, "no folder"),
+        ({"seed": -1}, "seed -1"),
     ],
 )
 def test_unusable_values_are_refused(values: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         Settings.of(values)
+
+
+@pytest.mark.parametrize("values", [{"seeds": -1}, {"profile": "talk"}, {"profile": "talk-20"}])
+def test_tables_refuse_what_none_has(values: dict) -> None:
+    with pytest.raises(UserError, match="seeds -1|profile talk has no tables"):
+        TableSettings.of(values)
+
+
+def test_folders_of_one_name_are_prepared_apart_and_a_moved_one_is_not_prepared_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMIE_WORKSPACE", str(tmp_path / "work"))
+    a, b = (tmp_path / name / "videos" for name in "ab")
+    for root in (a, b):
+        root.mkdir(parents=True)
+    plain = prepared_folder(Settings(data=str(a)))
+    assert plain == prepared_folder(Settings(data=str(b)))
+    plain.mkdir(parents=True)
+    clip = a / "s" / "one.mp4"
+    clip.parent.mkdir()
+    clip.write_bytes(b"film")
+    (plain / "sources.csv").write_bytes(origins.line(("s", "one"), origins.of(clip)))
+    assert prepared_folder(Settings(data=str(a))) == plain
+    other = prepared_folder(Settings(data=str(b)))
+    assert other != plain and other.name.startswith("folder-videos-")
+    clip.unlink()  # a is gone: b is what it was moved to
+    assert prepared_folder(Settings(data=str(b))) == plain
+
+
+def test_weights_that_are_not_there_are_grave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [line.good for line in doctor.shipped()] == [True]
+    monkeypatch.setattr(doctor, "SHIPPED", tmp_path / "talk.safetensors")
+    (found,) = doctor.shipped()
+    assert found.grave and "talk.safetensors is missing or damaged" in found.text
 
 
 def test_a_folder_given_to_smoke_is_any_folder(tmp_path: Path) -> None:

@@ -117,6 +117,21 @@ def test_a_connection_that_stays_broken_is_said_and_resumed(server: Server, tmp_
     assert server.asked[-2] == ("s1.zip", 70_000) and (tmp_path / "s1").is_dir()
 
 
+def test_a_network_that_is_gone_is_not_taken_for_the_disk(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> bytes:
+        raise OSError(113, "No route to host")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fetch, "CHUNK", 1000)
+        patched.setattr(fetch.http.client.HTTPResponse, "read", gone)
+        with pytest.raises(UserError, match=r"(?i)no route to host") as told:
+            address = server.record.replace("/record", "/s1.zip")
+            fetch._download(fetch.Archive("s1.zip", address, 10, ("md5", "")), tmp_path / "part", 0.0)
+    assert "broke off" in str(told.value)
+
+
 def test_a_server_without_ranges_begins_anew(server: Server, tmp_path: Path) -> None:
     server.cut, server.ranges = [70_000], False
     fetch.fetch_grid(tmp_path, (1,), record=server.record, pause=0.0)

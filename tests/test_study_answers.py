@@ -152,11 +152,24 @@ def test_raters_in_one_file(tmp_path: Path) -> None:
     assert found.refused == [("a.csv", 41, "rater 'bbbb' is not 'aaaaaaaa' as in the rest")]
     write(tmp_path / "b.csv", filled("bbbbbbbb", 5))
     again = answers.read([tmp_path], KEY)
-    assert again.refused[1:] == [("b.csv", None, "rater bbbbbbbb is in a.csv already")]
-    assert again.usable == found.usable
+    # b.csv has the row that a mistake in a.csv takes from this rater: the fullest is read.
+    told = f"rater bbbbbbbb is in b.csv already ({one} rows, {one - 1} here)"
+    assert ("a.csv", None, told) in again.refused
+    assert len(again.usable) == 2 * one
     write(tmp_path / "c.csv", filled("cccccccc") + filled("simulated-001", 5))
     mixed = answers.read([tmp_path / "c.csv"], KEY)
     assert mixed.refused == [("c.csv", None, "simulated raters: nobody voted")] != mixed.usable
+
+
+def test_a_half_saved_file_gives_way_and_folders_are_read_to_the_bottom(tmp_path: Path) -> None:
+    rows = filled()
+    (tmp_path / "tuesday").mkdir()
+    write(tmp_path / "a.csv", rows[:10])
+    write(tmp_path / "tuesday" / "b.csv", rows)
+    (tmp_path / "tuesday" / "c.numbers").write_bytes(b"PK")
+    found = answers.read([tmp_path], KEY)
+    assert len(found.usable) == len(rows) - 1 and found.files == 3
+    assert {name for name, *_ in found.refused} == {"a.csv", "c.numbers"}
 
 
 def test_people_and_simulated_raters_never_meet(tmp_path: Path) -> None:

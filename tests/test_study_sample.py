@@ -205,6 +205,42 @@ def test_unusable_input_leaves_nothing(runs: list[str], tiny_corpus: Path, tmp_p
         assert sorted(path.name for path in tmp_path.rglob("*")) == ["full", "there.txt"], change
 
 
+def test_more_choices_than_a_screen_has_letters_are_refused(
+    tiny_corpus: Path, tmp_path: Path
+) -> None:
+    many = [f"n{seed}={write_run(tmp_path / str(seed), seed=seed)}" for seed in range(8)]
+    with pytest.raises(UserError, match="--choices 8: from 2 to 7"):
+        make(many, tiny_corpus, tmp_path / "ballot", choices=8)
+    key = make(many, tiny_corpus, tmp_path / "ballot", choices=7, trials=1, repeats=0)
+    assert all(len(trial["clips"]) == 7 for trial in key["trials"].values()
+               if trial["kind"] == "main")  # fmt: skip
+
+
+def test_of_two_at_one_ballot_the_second_takes_nothing_away(
+    runs: list[str], tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, key, put = tmp_path / "ballot", tmp_path / "ballot.key.json", sample.files.write_whole
+
+    def meanwhile(path: Path, data: bytes) -> None:
+        put(path, data)
+        if path.name == sample.TRIALS:
+            key.write_text("the first one's")
+
+    monkeypatch.setattr(sample.files, "write_whole", meanwhile)
+    with pytest.raises(UserError, match="was made meanwhile"):
+        make(runs, tiny_corpus, out)
+    assert key.read_text() == "the first one's" and not out.exists()
+
+
+def test_a_key_that_cannot_be_written_is_said_before_anything_is_made(
+    runs: list[str], tiny_corpus: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    for more in ({"key": tmp_path / "file" / "key.json"}, {"out": tmp_path / "file" / "ballot"}):
+        with pytest.raises(UserError, match="cannot make .*file"):
+            sample.sample(runs, tiny_corpus, "train", **{"out": tmp_path / "ballot"} | more)
+
+
 def test_a_failure_half_way_leaves_nothing(
     runs: list[str], tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

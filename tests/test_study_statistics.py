@@ -142,7 +142,8 @@ def test_raters_trials_and_differences_fit_together() -> None:
         assert statistics.detectable(round(0.8 * raters), trials) > 0.65
     # More trials help ever less: beyond 1/ρ the raters count.
     assert statistics.detectable(42, 1000) > statistics.detectable(84, 100)
-    assert statistics.detectable(2, 1) == 1
+    assert statistics.detectable(2, 1) is None
+    assert "find no head-to-head share" in statistics.statement(1, 1)
     assert statistics.head_to_head(56.41, 28.37) == pytest.approx(0.665, abs=1e-3)
     with pytest.raises(ValueError):
         statistics.votes_needed(0.5)

@@ -85,6 +85,21 @@ def test_what_was_logged_before_the_first_checkpoint_is_logged_anew(
     assert [json.loads(line)["step"] for line in lines] == [2, 4, 6, 8]
 
 
+def test_damage_in_a_run_folder_is_passed_over_or_said(tiny_corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    train(short(TINY, 4), tiny_corpus, out, progress=False)
+    (out / checkpoint.GENERATOR).unlink()  # a finished run without its weights is not finished
+    with (out / "metrics.jsonl").open("ab") as log:
+        log.write(b'{x}\n{"a": 1}\n\xff\xfe\n')
+    train(short(TINY, 4), tiny_corpus, out, progress=False)
+    assert checkpoint.read_tensors(out / checkpoint.GENERATOR)[1]["step"] == 4
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [2, 4]
+    (out / "config.json").write_text("[]")
+    with pytest.raises(UserError, match="other settings"):
+        train(short(TINY, 4), tiny_corpus, out, progress=False)
+
+
 def test_a_second_process_is_told(tiny_corpus: Path, tmp_path: Path) -> None:
     from filelock import FileLock
 

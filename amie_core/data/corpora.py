@@ -31,6 +31,8 @@ SPEAKER = re.compile(r"s\d+", re.IGNORECASE)
 GRID_UNSEEN = {"s1", "s2", "s20", "s22"}
 GRID_VALIDATION = {"s31"}  # a speaker for choices, so that none is made on those
 LRW_FRAMES = 29  # of each of its clips: 1.16 s
+COLUMNS = "speaker", "utterance", "split"  # of a splits.csv
+SPLITS = {"train", "val", "val_seen", "val_unseen", "test", "test_seen", "test_unseen"}
 HELD_OUT = 0.1  # share of the other speakers' utterances (and of a folder's) kept for testing
 
 
@@ -228,31 +230,46 @@ CORPORA: dict[str, Callable[[Path], Iterable[Source]]] = {
 
 
 def _with_splits(sources: list[Source], table: Path) -> list[Source]:
-    """The sources with the splits of a splits.csv; clips it does not name are left out."""
+    """The sources with the splits of a splits.csv; clips it does not name are left out.
+
+    Names are as in the manifest, or as the folders and files have them.
+    """
     if not table.is_file():
         return sources
+    known = {(source.speaker, source.utterance) for source in sources}
     splits: dict[tuple[str, str], str] = {}
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets mark it
             semicolons = ";" in (file.readline().partition(",")[0])
             file.seek(0)
-            for row in csv.DictReader(file, delimiter=";" if semicolons else ","):
-                key = row["speaker"], row["utterance"]
-                if not any(key):
+            for cells in csv.DictReader(file, delimiter=";" if semicolons else ","):
+                row = {str(name).strip().lower(): cell for name, cell in cells.items()}
+                speaker, utterance, split = ((row[name] or "").strip() for name in COLUMNS)
+                if not (speaker or utterance):
                     continue  # an empty line, as spreadsheets leave them
-                if not row["split"] or splits.setdefault(key, row["split"]) != row["split"]:
-                    raise UserError(f"{table}: {'/'.join(key)} has no split, or two")
-    except (KeyError, TypeError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{table}: needs the columns speaker, utterance, split") from error
-    if absent := len(splits.keys() - {(s.speaker, s.utterance) for s in sources}):
-        say(f"{table}: {absent} of its {len(splits)} clips are not there")
+                key = speaker and safe_name(speaker), utterance and safe_name(utterance)
+                if key not in known and Path(utterance).suffix.lower() in VIDEOS:
+                    key = key[0], safe_name(Path(utterance).stem)
+                if not split or splits.setdefault(key, split) != split:
+                    raise UserError(f"{table}: {speaker}/{utterance} has no split, or two")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{table}: is not UTF-8: save it as CSV UTF-8") from error
+    except (KeyError, TypeError, AttributeError, csv.Error) as error:
+        raise UserError(f"{table}: needs the columns {', '.join(COLUMNS)}") from error
+    if absent := sorted(splits.keys() - known):
+        say(f"{table}: {len(absent)} of its {len(splits)} clips are not there "
+            f"({'/'.join(absent[0])} for one)")  # fmt: skip
+    if strange := sorted({*splits.values()} - SPLITS):
+        say(f"{table}: split {strange[0]!r} is none that training and tables look for "
+            f"({', '.join(sorted(SPLITS))})")  # fmt: skip
     named = [
         dataclasses.replace(s, split=splits[s.speaker, s.utterance])
         for s in sources
         if (s.speaker, s.utterance) in splits
     ]
     if not named:
-        raise UserError(f"{table}: names none of the {len(sources)} clips beside it")
+        one = f"{sources[0].speaker}/{sources[0].utterance}".lstrip("/")
+        raise UserError(f"{table}: names none of the {len(sources)} clips beside it, {one} for one")
     return named
 
 

@@ -140,9 +140,17 @@ def _more(archive: Archive, part: Path, bar) -> None:
         with part.open("wb" if again else "ab") as file:
             if again:
                 bar.reset()
-            while data := answer.read(CHUNK):
+            while data := _came(answer):
                 file.write(data)
                 bar.update(len(data))
+
+
+def _came(answer: http.client.HTTPResponse) -> bytes:
+    """What comes next. What ends it is the connection's (ConnectionError), not the disk's."""
+    try:
+        return answer.read(CHUNK)
+    except OSError as error:
+        raise ConnectionError(error.errno, error.strerror or str(error)) from error
 
 
 def _unpack(part: Path, root: Path, folder: str) -> None:

@@ -104,7 +104,9 @@ def load_clip(
             list(spoken),
         )  # fmt: skip
     except Exception as error:  # the parsers of ZIP, NumPy and JPEG raise a dozen kinds
-        raise UserError(f"{path} is absent or damaged: prepare the corpus again") from error
+        raise UserError(
+            f"{path} is absent or damaged: remove it and prepare the corpus again"
+        ) from error
 
 
 def levelled(clip: PreparedClip, rate: int) -> PreparedClip:

@@ -194,7 +194,8 @@ def _row(clips: list[dict[str, Any]]) -> dict[str, Any]:
 def _writable(path: Path, run: Path, data: Path) -> Path:
     """The path, its folder made; UserError before hours of work, not after."""
     own = {path.resolve(), *path.resolve().parents}
-    if path.is_file() and {run.resolve(), data.resolve()} & own:
+    folder = run.parent if run.is_file() else run
+    if path.is_file() and {run.resolve(), folder.resolve(), data.resolve()} & own:
         try:
             earlier = "rows" in json.loads(path.read_text())
         except (OSError, ValueError, TypeError):

@@ -70,6 +70,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         config.profile(self.profile)
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed {self.seed}: a whole number from 0, below 2^32")
         if self.data and not Path(self.data).is_dir():
             raise UserError(f"no folder {self.data!r}: data is the folder of the raw corpus")
         if not self.data and self.scale.corpus != "synthetic" and self.needs_data:
@@ -99,6 +101,12 @@ class TableSettings(Settings):
     seeds: int = 0
     test_data: str = ""
     needs_data: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.seeds < 0:
+            raise UserError(f"seeds {self.seeds}: how many, 0 for the profile's own number")
+        config.cell_seeds(self.profile)
 
     @property
     def trains(self) -> bool:
@@ -134,14 +142,31 @@ def sources(settings: Settings) -> list[Source]:
 
 
 def prepared_folder(settings: Settings) -> Path:
-    """Where the prepared corpus of these settings lies, or will."""
+    """Where the prepared corpus of these settings lies, or will: one folder of clips each."""
     from amie_core.data.synthetic.corpus import drawing
 
     scale = settings.scale
-    source = f"{scale.identities}x{scale.utterances}-{drawing()}"
-    if settings.data:
-        source = Path(settings.data).resolve().name
-    return workspace() / "prepared" / f"{settings.corpus}-{source}-{scale.mfcc_rate}"
+
+    def named(source: str) -> Path:
+        return workspace() / "prepared" / f"{settings.corpus}-{source}-{scale.mfcc_rate}"
+
+    if not settings.data:
+        return named(f"{scale.identities}x{scale.utterances}-{drawing()}")
+    root = Path(settings.data).resolve()
+    own = f"{root.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:6]}"
+    return named(own if _elsewhere(named(root.name), root) else root.name)
+
+
+def _elsewhere(folder: Path, root: Path) -> bool:
+    """Whether a prepared folder has clips of another root, which are there still (not moved)."""
+    from amie_core.data import origins
+
+    paths = (Path(origin.path) for origin in origins.read(folder).values() if origin.path)
+    return any(
+        not path.is_relative_to(root) and path.exists()
+        and not path.resolve().is_relative_to(root)
+        for path in paths
+    )  # fmt: skip
 
 
 def prepared(settings: Settings) -> Path:
@@ -221,9 +246,11 @@ def ballot(
     folder = workspace() / "study" / name
     key = folder.with_name(f"{name}.key.json")
     with alone(folder):
-        if not (folder.is_dir() and key.is_file()):
+        if key.is_file() and not folder.is_dir():
+            raise UserError(f"{folder} is gone, its key is there: where it went to raters put it "
+                            f"back, else remove {key} and run this again")  # fmt: skip
+        if not key.is_file():
             shutil.rmtree(folder, ignore_errors=True)  # without its key a ballot is worth nothing
-            key.unlink(missing_ok=True)
             sample(words, data, split, folder, key, trials=trials, size=160, seed=settings.seed)
     if read_ballot(folder)["study"] != read_key(key)["study"]:
         raise UserError(f"{key} is not the key of {folder}: remove both and run this again")

@@ -14,7 +14,7 @@ from amie_core.study.plan import shown
 from amie_core.study.tables import Refused, Row
 
 # What raters send, in either case of letters; a workbook is refused by name, not passed over.
-ENDINGS = {".csv", ".tsv", ".tab", ".txt", ".xlsx", ".xls", ".ods"}
+ENDINGS = {".csv", ".tsv", ".tab", ".txt", ".xlsx", ".xls", ".ods", ".numbers"}
 AS_SAVED = "ask for the file as the page saved it"
 
 
@@ -46,13 +46,16 @@ class Answers:
 
 
 def find(paths: Iterable[str | Path]) -> list[Path]:
-    """The files of answers among these files and folders, each once (UserError: there is none)."""
+    """The files of answers among these files, folders and what is below them, each once (UserError:
+    there is none)."""
     found: dict[Path, Path] = {}
     for path in map(Path, paths):
         if not path.exists():
             raise UserError(f"{path}: no such file or folder of answers")
-        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-            hidden = file.name.startswith((".", "~$"))  # left by systems and open workbooks
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            inner = file.relative_to(path).parts
+            # left by systems and open workbooks
+            hidden = any(part.startswith((".", "~$")) for part in inner)
             if file == path or (file.is_file() and file.suffix.lower() in ENDINGS and not hidden):
                 found.setdefault(file.resolve(), file)
     if not found:
@@ -65,24 +68,28 @@ def read(paths: Iterable[str | Path], key: dict[str, Any], source: str = PEOPLE)
 
     source: whose answers are wanted; a file of the other kind (people or simulated raters) is
     refused whole, so that the two never meet. Rows are numbered as a spreadsheet shows them: the
-    header is row 1. A rater's second file is refused, and so are two answers that contradict each
-    other. A clip's name that a spreadsheet took for a number is told back where no other clip of
-    the key would be shown so; else its row is refused.
+    header is row 1. Of a rater's files the one with most rows is read, the others are refused; so
+    are two answers that contradict each other. A clip's name that a spreadsheet took for a number
+    is told back where no other clip of the key would be shown so; else its row is refused.
     """
     result = Answers([], files=len(files := find(paths)))
-    raters: dict[str, str] = {}
+    raters: dict[str, tuple[str, int]] = {}
+    found = []
     for path in files:
         try:
-            for rater, form, rows in _raters(tables.rows(path), key, source):
-                if rater in raters:
-                    why = f"rater {rater} is in {raters[rater]} already"
-                    result.refused.append((path.name, None, why))
-                    continue
-                raters[rater] = path.name
-                said = {"source": source, "rater": rater, "form": form}
-                _add(result, path.name, rows, key, said)
+            for one in _raters(tables.rows(path), key, source):
+                found.append((path.name, *one))
         except Refused as why:
             result.refused.append((path.name, None, str(why)))
+    # The fullest first: a page may be saved half-way, and again at the end.
+    for name, rater, form, rows in sorted(found, key=lambda one: -len(one[3])):
+        if rater in raters:
+            other, count = raters[rater]
+            twice = f"rater {rater} is in {other} already ({count} rows, {len(rows)} here)"
+            result.refused.append((name, None, twice))
+            continue
+        raters[rater] = name, len(rows)
+        _add(result, name, rows, key, {"source": source, "rater": rater, "form": form})
     return result
 
 

@@ -59,7 +59,7 @@ class Analyse:
 
     def run(self) -> int:
         """Analyse; 1 when a file or row was refused."""
-        from amie_core.files import write_json
+        from amie_core.files import writable, write_json
         from amie_core.study.analysis import analyse, text, where
         from amie_core.study.answers import ENDINGS
         from amie_core.study.sample import read_key
@@ -69,6 +69,8 @@ class Analyse:
             out = self.out.resolve()
             if out in given or (out.parent in given and out.suffix.lower() in ENDINGS):
                 raise UserError(f"{self.out} would overwrite its own input: choose another --out")
+        if self.out is not None:
+            writable(self.out, "--out")
         result = analyse(read_key(self.key), self.answers, simulated=self.simulated)
         if self.out is not None:
             write_json(self.out, result)

@@ -12,6 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from amie_core import paper
 from amie_core.errors import UserError
+from amie_core.machine import say
 from amie_core.show.figures import MARKERS, PALETTE, STYLE, figure
 from amie_core.study import statistics
 from amie_core.study.analysis import analyse, span
@@ -164,7 +165,8 @@ def volunteers(trials: tuple[int, ...] = (1, 5, 20, 60, 120)) -> pd.DataFrame:
             cells = [*least, statistics.head_to_head(first, second)]
             keys = [*trials, "printed"]
             table[f"{question}, {name}"] = {
-                key: f"{cell:.1%}" for key, cell in zip(keys, cells, strict=True)
+                key: "none" if cell is None else f"{cell:.1%}"
+                for key, cell in zip(keys, cells, strict=True)
             }
     return pd.DataFrame(table).rename_axis("answers each")
 
@@ -186,8 +188,11 @@ def unblinded(key: dict[str, Any], folder: Path) -> dict[str, list[np.ndarray]]:
 
 
 def people(key: dict[str, Any], files: Iterable[Path]) -> dict[str, Any] | None:
-    """The analysis of people's answers in these files; None where nobody's can be counted."""
+    """The analysis of people's answers in these files; None, and why, where nobody's counts."""
+    files = list(files)
     try:
         return analyse(key, files)
-    except UserError:
+    except UserError as error:
+        if files:
+            say(f"of {len(files)} files of answers none counts: {error}")
         return None

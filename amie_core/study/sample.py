@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from amie_core import files
 from amie_core.errors import UserError, at_least
 from amie_core.machine import progress_bar
 from amie_core.study import QUESTIONS, clips, plan
@@ -24,6 +25,7 @@ TRIALS = "trials.js"  # a script, since a page opened from disk may not read fil
 HEAD = "window.STUDY = "
 CHECKS = 2  # of each kind
 SIZES = (64, 512)  # px
+LETTERS = "ABCDEFGH"  # of the clips of a trial, the real one among them in a check
 VOLUNTEERS = 42  # the paper's, for whom the key says what they could show
 
 
@@ -51,20 +53,20 @@ def sample(
     the end. `size`: px of the clips. The folder needs no server and names no method. Raises
     UserError for unusable input; nothing is written then.
     """
-    out = Path(out)
+    out = Path(out) if Path(out).name else Path(out).resolve()
     key = Path(key) if key is not None else out.with_name(f"{out.name}.key.json")
     at_least(0, seed=seed)
     _check(out, key, trials, repeats, size)
 
-    from amie_core import files
     from amie_core.data import store
 
     settings, rows = store.settings(data), store.clips(data, split)
     methods = open_methods(runs, Path(data), device)
     names = [method.name for method in methods]
     choices = min(3, len(names)) if choices is None else choices
-    if not 2 <= choices <= len(names):
-        raise UserError(f"--choices {choices}: from 2 to the number of methods, {len(names)}")
+    most = min(len(names), len(LETTERS) - 1)
+    if not 2 <= choices <= most:
+        raise UserError(f"--choices {choices}: from 2 to {most}, of {len(names)} methods")
     rng = np.random.default_rng(seed)
     planned = _plan(names, choices, rows, trials, rng)
     planned = [planned[i] for i in rng.permutation(len(planned))]  # a number tells no check
@@ -99,8 +101,9 @@ def sample(
         key_of = {"study": spell(hashlib.sha256(text.encode()).hexdigest()[:12])} | key_of
         text = json.dumps({"study": key_of["study"]} | _public(key_of), separators=(",", ":"))
         files.write_whole(part / TRIALS, f"{HEAD}{text};\n".encode())
-        files.write_json(key, key_of)  # first: without it no answer can be read
+        _claim(key)
         try:
+            files.write_json(key, key_of)  # first: without it no answer can be read
             _put(part, out)
         except BaseException:
             key.unlink()
@@ -120,6 +123,9 @@ def _check(out: Path, key: Path, trials: int, repeats: int, size: int) -> None:
         raise UserError(f"{key} lies in the ballot folder, which raters get: choose another --key")
     if trials < 1 or not 0 <= repeats <= trials:
         raise UserError(f"--trials {trials} --repeats {repeats}: at least 1, at most all again")
+    files.writable(key, "--key")
+    if not out.is_dir():
+        files.writable(out, "--out")
     if size % 2 or not SIZES[0] <= size <= SIZES[1]:
         raise UserError(f"--size {size}: an even number of px from {SIZES[0]} to {SIZES[1]}")
 
@@ -145,7 +151,7 @@ def _balance(planned: list[Trial], rows: Any) -> dict[str, dict[str, int]]:
     """How often main trials show each method, at each position, and each speaker."""
     main = [trial for trial in planned if trial.kind == plan.MAIN]
     shown = Counter(method for trial in main for method in trial.methods)
-    stood = Counter(f"{m} at {'ABCDEFGH'[p]}" for t in main for p, m in enumerate(t.methods))
+    stood = Counter(f"{m} at {LETTERS[p]}" for t in main for p, m in enumerate(t.methods))
     speakers = Counter(str(rows.speaker.iloc[trial.clip]) for trial in main)
     return {"methods": dict(shown), "positions": dict(stood), "speakers": dict(speakers)}
 
@@ -158,7 +164,8 @@ def _write_clips(
     from amie_core.data import store
 
     makers = {method.name: method.frames for method in methods}
-    free = iter(spell(f"{number:05x}") for number in rng.permutation(16**5)[: 8 * len(planned)])
+    most = (len(LETTERS) + 1) * len(planned)
+    free = iter(spell(f"{number:05x}") for number in rng.permutation(16**5)[:most])
     found = {}
     for number, trial in enumerate(progress_bar(planned, "ballot", shown=progress, unit="trial")):
         row = rows.iloc[trial.clip]
@@ -205,6 +212,14 @@ def _public(key: dict[str, Any]) -> dict[str, Any]:
         for name, trial in key["trials"].items()
     }  # fmt: skip
     return {"questions": key["questions"], "trials": trials, "forms": key["forms"]}
+
+
+def _claim(key: Path) -> None:
+    """Take the key's name, so that no key of another ballot is overwritten or taken away."""
+    try:
+        key.open("x").close()
+    except FileExistsError:
+        raise UserError(f"{key} was made meanwhile: choose another --key") from None
 
 
 def _put(part: Path, out: Path) -> None:

@@ -17,6 +17,7 @@ from amie_core.files import write_whole
 from amie_core.study import COLUMNS, SIMULATED
 from amie_core.study.plan import MAIN, shown
 
+FILES = "answers-SIMULATED-"
 LAPSE = 0.03  # chance that an attentive rater answers a question at random
 
 
@@ -42,6 +43,8 @@ def simulate(
     """
     if raters < 1 or not 0 <= careless <= 1:
         raise UserError(f"{raters} raters, {careless} of them careless: at least 1, from 0 to 1")
+    for earlier in Path(out).glob(f"{FILES}*.csv"):
+        earlier.unlink()  # they would be counted with these
     by_question = strengths or dict.fromkeys(key["questions"], made_up_strengths(key["methods"]))
     rng = np.random.default_rng(seed)
     guesses = set(rng.permutation(raters)[: round(careless * raters)].tolist())
@@ -62,7 +65,7 @@ def simulate(
                 seconds = f"{rng.gamma(4.0, 3.0):.0f}"
                 writer.writerow([key["study"], SIMULATED, name, form, place, trial, question, at,
                                  clips[at], seconds])  # fmt: skip
-        paths.append(Path(out) / f"answers-SIMULATED-{number:03d}.csv")
+        paths.append(Path(out) / f"{FILES}{number:03d}.csv")
         write_whole(paths[-1], text.getvalue().encode())
     return paths
 

@@ -148,25 +148,28 @@ def raters_needed(
 
 def detectable(
     raters: int, trials: int, *, kept: float = 1.0, clustering: float = CLUSTERING
-) -> float:
+) -> float | None:
     """The smallest head-to-head share (above 1/2) that so many raters and trials find.
 
-    1.0 where not even a unanimous vote would do.
+    None where not even a unanimous vote would do.
     """
     votes = int(raters * trials * kept / design_effect(trials, clustering))
 
     def beyond(share: float) -> float:
         return power(share, votes) - POWER
 
-    return 1.0 if votes < 1 or beyond(1.0) < 0 else float(brentq(beyond, 0.5, 1.0))
+    return None if votes < 1 or beyond(1.0) < 0 else float(brentq(beyond, 0.5, 1.0))
 
 
 def statement(raters: int, trials: int, *, kept: float = 1.0) -> str:
     """In words: what `raters` of `trials` trials each can show, and what 60 and 70 % need."""
     least = detectable(raters, trials, kept=kept)
     need = [f"{raters_needed(s, trials, kept=kept)} for {s:.0%}" for s in (0.6, 0.7)]
+    share = "no head-to-head share, not even all votes for one"
+    if least is not None:
+        share = f"a head-to-head share of {least:.1%} or more"
     return (
-        f"{raters} raters with {trials} trials each find a head-to-head share of {least:.1%} or "
-        f"more (two-sided level {SIGNIFICANCE:.0%}, power {POWER:.0%}, correlation {CLUSTERING} "
+        f"{raters} raters with {trials} trials each find {share} "
+        f"(two-sided level {SIGNIFICANCE:.0%}, power {POWER:.0%}, correlation {CLUSTERING} "
         f"within a rater); raters needed: {', '.join(need)}"
     )

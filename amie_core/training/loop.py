@@ -101,15 +101,24 @@ def _open_run(out: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
         out.mkdir(parents=True, exist_ok=True)
         if settings.exists():
             known = json.loads(settings.read_text())
-            if known.get("key") != identity["key"]:
+            if not isinstance(known, dict) or known.get("key") != identity["key"]:
                 raise UserError(
                     f"{out} holds a run with other settings, seed or data: choose another --out"
                 )
             done = out / "done.json"
-            return json.loads(done.read_text()) if done.exists() else None
+            whole = done.exists() and (out / checkpoint.GENERATOR).exists()
+            return json.loads(done.read_text()) if whole else None
     except (OSError, ValueError) as error:
         raise UserError(f"{out}: cannot be used as a run folder ({error})") from None
     return None
+
+
+def _step_of(line: str) -> float:
+    """The step that a log line tells of; none ever where it cannot be read: a kill cut it."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
 
 
 class _Run:
@@ -149,6 +158,8 @@ class _Run:
         """Train to the last step; returns what done.json holds."""
         t = self.settings.train
         self._resume()
+        if self.done == t.steps:
+            self._save()  # a kill may have come between its two files
         batches = Prefetch(self.windows, self.done, t.steps)
         bar = machine.progress_bar(
             what="train", shown=self.progress, total=t.steps, initial=self.done, unit="step"
@@ -266,14 +277,14 @@ class _Run:
             self._take_up()
         log = self.out / "metrics.jsonl"
         if log.exists() and self.fabric.is_global_zero:
-            lines = [ln for ln in log.read_text().splitlines() if ln.endswith("}")]
-            kept = [ln for ln in lines if json.loads(ln)["step"] <= self.done]
+            lines = log.read_text(errors="replace").splitlines()
+            kept = [ln for ln in lines if _step_of(ln) <= self.done]
             files.write_whole(log, "".join(f"{ln}\n" for ln in kept).encode())
 
     def _take_up(self) -> None:
         """Networks, optimizers and clock as the last checkpoint has them."""
         state, meta = checkpoint.read_tensors(self.out / checkpoint.STATE)
-        if meta["key"] != self.identity["key"]:
+        if meta.get("key") != self.identity["key"]:
             raise UserError(f"{self.out} holds the state of another run: choose another --out")
         own = {n.removeprefix("networks."): t for n, t in state.items() if n[:9] == "networks."}
         self.networks.load_state_dict(own)
