@@ -285,6 +285,9 @@ def test_a_damaged_key_is_said_to_be(made: tuple[Path, dict[str, Any]], tmp_path
         path.write_text(json.dumps(key | wrong))
         with pytest.raises(UserError, match="is damaged"):
             sample.read_key(path)
+    path.write_text(json.dumps({name: part for name, part in key.items() if name != "runs"}))
+    with pytest.raises(UserError, match="is damaged"):
+        sample.read_key(path)
 
 
 def test_a_ballot_whose_key_cannot_be_written_is_none(

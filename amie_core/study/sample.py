@@ -246,7 +246,8 @@ def _sound(key: dict[str, Any]) -> bool:
     try:
         trials = key["trials"]
         return (
-            isinstance(key["study"], str)
+            {"corpus", "split", "profiles", "seed", "commit", "runs"} <= key.keys()
+            and isinstance(key["study"], str)
             and key["choices"] >= 2
             and all(map(len, (key["questions"], key["methods"], key["forms"])))
             and all(t["kind"] and t["clips"] and set(t["right"].values()) <= t["clips"].keys()
