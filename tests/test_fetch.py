@@ -128,7 +128,8 @@ def test_a_network_that_is_gone_is_not_taken_for_the_disk(
         patched.setattr(fetch.http.client.HTTPResponse, "read", gone)
         with pytest.raises(UserError, match=r"(?i)no route to host") as told:
             address = server.record.replace("/record", "/s1.zip")
-            fetch._download(fetch.Archive("s1.zip", address, 10, ("md5", "")), tmp_path / "part", 0.0)
+            archive = fetch.Archive("s1.zip", address, 10, ("md5", ""))
+            fetch._download(archive, tmp_path / "part", 0.0)
     assert "broke off" in str(told.value)
 
 
