@@ -1,5 +1,6 @@
 """The command line: names, exit codes, one line for an error, and nothing slow before it."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -171,11 +172,14 @@ def test_asked_to_end_it_takes_its_half_written_file_away(
     words = ["--face", str(tmp_path / "face.png"), "--audio", str(sound)]
     words += ["--out", str(tmp_path / "out.mp4"), "--size", "128"]
     run = subprocess.Popen([sys.executable, "-m", "amie_core.cli", "talk", *words],
-                           stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)  # fmt: skip
+                           stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                           env=os.environ | {"PYTHONFAULTHANDLER": "1"})  # fmt: skip
     while not list(tmp_path.glob(".out.*")) and run.poll() is None:
         time.sleep(0.05)
+    early = run.poll()  # what it ended with where it ended by itself, crashed or was killed
     run.terminate()
-    assert b"interrupted" in run.communicate()[1] and run.returncode == cli.ENDED
+    said = run.communicate()[1]
+    assert (early, run.returncode) == (None, cli.ENDED) and b"interrupted" in said, said
     assert {path.name for path in tmp_path.iterdir()} == {"long.wav", "face.png"}
 
 

@@ -239,7 +239,7 @@ def test_bf16_is_taken_where_it_is_faster(
 def test_bf16_runs_on_a_cpu(tiny_corpus: Path, tmp_path: Path) -> None:
     brief = config.with_changes(short(TINY, 2), {"train.precision": "bf16-mixed"})
     done = train(brief, tiny_corpus, tmp_path / "run", progress=False)
-    assert done["steps"] == 2
+    assert (done["steps"], done["precision"]) == (2, "bf16-mixed")
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from amie_core.errors import UserError
 from amie_core.model.talker import picture_size
 from amie_core.training import checkpoint
 from amie_core.training.board import Board
-from amie_core.training.method import launch_fabric, method_of
+from amie_core.training.method import launch_fabric, method_of, precision_of
 from amie_core.training.windows import Prefetch, Windows
 
 
@@ -311,6 +311,7 @@ class _Run:
             "resident": self.windows.resident,
             "parameters": sum(p.numel() for p in self.networks.generator.parameters()),
             "devices": self.fabric.world_size,
+            "precision": precision_of(self.settings, torch.cuda.is_available()),
             "machine": machine.describe(),
             "torch": torch.__version__,
             "commit": self.commit,
