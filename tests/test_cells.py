@@ -272,6 +272,20 @@ def test_plotted_frames_are_spread_over_all_but_each_clips_first(most: int) -> N
     assert [(c, k) for c, ks in enumerate(numbers) for k in ks] == [every[i] for i in wanted]
 
 
+def test_of_more_clips_than_are_plotted_some_have_no_frame() -> None:
+    """As of LRW's 500: a clip without one has rows all the same, none of them."""
+    frames = np.zeros((3, 64, 64, 3), np.uint8)
+    clip = PreparedClip(
+        "a", "b", "test_seen", frames, np.zeros((3, 68, 2)), (152, 232, 64, 192),
+        np.zeros((12, 13)), np.zeros(3, bool), np.zeros(16, np.int16),
+    )  # fmt: skip
+    numbers = real_clips.chosen([3] * 40, 30)
+    rows = [real_clips.rows_of(clip, frames, own) for own in numbers]
+    assert any(len(pixels) == 0 for pixels, _ in rows)
+    pixels, lips = (np.concatenate(part) for part in zip(*rows, strict=True))
+    assert pixels.shape == (30, 64 * 64 * 3) and len(lips) == 30
+
+
 def test_two_cells_hold_two_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)

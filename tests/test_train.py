@@ -151,6 +151,33 @@ def test_a_non_finite_loss_stops_and_keeps_the_last_checkpoint(
     assert checkpoint.read_tensors(tmp_path / "run" / "state.safetensors")[1]["step"] == 4
 
 
+def test_weights_that_are_not_finite_are_never_saved(
+    tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step's own losses are from before its update: they may be finite still."""
+    plain, run = AmieStep.__call__, tmp_path / "run"
+
+    def breaks(self: AmieStep, batch: Batch, step: int) -> dict[str, torch.Tensor]:
+        log = plain(self, batch, step)
+        if step == 7:
+            next(self.amie.generator.parameters()).data[0] = float("nan")
+        return log
+
+    monkeypatch.setattr(AmieStep, "__call__", breaks)
+    with pytest.raises(TrainingStopped, match=r"generator.* not finite near step 8"):
+        train(TINY, tiny_corpus, run, progress=False)
+    for name in ("state", "generator"):
+        tensors, meta = checkpoint.read_tensors(run / f"{name}.safetensors")
+        own = [t for n, t in tensors.items() if "generator." in n]
+        assert meta["step"] == 4 and own and all(bool(t.isfinite().all()) for t in own)
+
+
+def test_on_another_number_of_devices_it_is_another_run(tiny_corpus: Path, tmp_path: Path) -> None:
+    train(short(TINY, 1), tiny_corpus, tmp_path / "run", progress=False)
+    with pytest.raises(UserError, match="other settings, seed, data or --devices"):
+        train(short(TINY, 1), tiny_corpus, tmp_path / "run", devices=2, progress=False)
+
+
 def test_warns_when_t_stays_at_chance_or_d_wins(
     tiny_corpus: Path,
     tmp_path: Path,

@@ -1,12 +1,16 @@
 """Training windows: what a batch holds, and which face is given away with it."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny import TINY
 
 from amie_core import config
+from amie_core.data import store
 from amie_core.training.windows import Windows, identity_frames
 
 
@@ -39,3 +43,24 @@ def test_a_batch_keeps_the_gap(tiny_corpus: Path) -> None:
         batch = windows.batch(step)
         apart = (batch.frames - batch.identity[:, None]).abs().flatten(1).amax(1)
         assert apart.min() > 0  # the identity face is never a frame of its window
+
+
+def test_what_networks_are_set_by_does_not_follow_the_memory_that_there_is(
+    tiny_corpus: Path, tmp_path: Path
+) -> None:
+    """Of filmed clips alone, resident or not: portraits speak with those clips' own sound."""
+    portraits = tmp_path / "portraits"
+    shutil.copytree(tiny_corpus, portraits)
+    settings = json.loads((portraits / "corpus.json").read_text())
+    (portraits / "corpus.json").write_text(json.dumps(settings | {"corpus": "portraits"}))
+    mixed = config.with_changes(TINY, {"train.mix": 0.5})
+    told = []
+    for memory in (None, 0):
+        given = Windows(
+            tiny_corpus, mixed, 0, also=portraits, resident_bytes=memory, progress=False
+        )
+        assert given.resident == (memory is None) and len(given.filmed) == len(given.rows) // 2
+        told.append([*given.standardisation(), given.shapes()])
+    assert all(torch.equal(a, b) for a, b in zip(*told, strict=True))
+    filmed = store.clips(tiny_corpus, "train")["frames"].sum()
+    assert len(told[0][2]) == filmed

@@ -65,8 +65,12 @@ def sample(
     border = cv2.BORDER_REPLICATE if border is None else border
     scale = float(np.hypot(*matrix[:, 0]))
     if scale < 0.5:  # sampling without a filter would alias: shrink first
-        frame = cv2.resize(frame, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
-        matrix = matrix @ np.diag([0.5 / scale, 0.5 / scale, 1])
+        height, width = frame.shape[:2]
+        small = max(1, round(2 * scale * width)), max(1, round(2 * scale * height))
+        frame = cv2.resize(frame, small, interpolation=cv2.INTER_AREA)
+        x, y = width / small[0], height / small[1]  # px there for one of the smaller picture
+        # Places are those of pixels' centres, at whole numbers; edges fall on edges.
+        matrix = matrix @ np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
     return cv2.warpAffine(frame, matrix, (size, size), borderMode=border)
 
 

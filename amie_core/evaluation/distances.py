@@ -21,6 +21,7 @@ from amie_core.losses import crop_lips
 SPACES = ("frame", "lips", "joint")
 PROJECTIONS = 128
 DRAWS = 40  # of the bootstrap over clips
+MEASURED = 500  # rows, at most, whose distances give a kernel's width
 KINDS = ("frechet", "sliced_wasserstein", "mmd", "coherence")  # the last of `joint` alone
 DIRECTIONS = 4  # of lips and of sound, in which their tie is measured
 # Frames that are measured: frame 0 is given to the model, neighbours are nearly the same picture.
@@ -127,13 +128,14 @@ class Standardisation(NamedTuple):
 
 def standardisation(real: Sequence[Features]) -> Standardisation:
     """Standardisation and median-heuristic kernel widths, from the real clips alone."""
+    from scipy.spatial.distance import pdist
+
     mean, deviation, bandwidth = {}, {}, {}
     for space in SPACES:
         every = np.concatenate([clip[space] for clip in real])
         mean[space], deviation[space] = every.mean(0), every.std(0) + 1e-6
-        some = ((every - mean[space]) / deviation[space])[:: max(1, len(every) // 500)]
-        apart = np.linalg.norm(some[:, None] - some[None], axis=-1)
-        bandwidth[space] = float(np.median(apart[np.triu_indices(len(some), 1)]))
+        some = ((every - mean[space]) / deviation[space])[:: -(-len(every) // MEASURED)]
+        bandwidth[space] = float(np.median(pdist(some)))
     return Standardisation(mean, deviation, bandwidth)
 
 

@@ -48,7 +48,8 @@ RULE = (
     "correction over all tests of all claims.) A contrast comes out as claimed when a deciding "
     "metric bears it out and none speaks against it, the other way when one speaks against it; "
     "the paper's effect is excluded when every deciding metric excludes it. `No better` is borne "
-    "out by a metric that excludes the effect that counts. A claim holds when all its contrasts "
+    "out by a metric that excludes the effect that counts, and comes out as claimed when every "
+    "deciding metric does. A claim holds when all its contrasts "
     "come out as claimed, does not hold when one comes out the other way, its effect is excluded "
     "when each contrast that does not come out as claimed excludes it; else it is undecided."
 )

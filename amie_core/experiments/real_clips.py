@@ -234,7 +234,8 @@ def rows_of(
     clip: PreparedClip, frames: Frames, numbers: Int[np.ndarray, " k"]
 ) -> tuple[Rows, Rows]:
     """Frames of a clip as rows: pixels in [0, 1], and lip crops less the clip's mean crop."""
-    pixels = frames[numbers].reshape(len(numbers), -1).astype(np.float32) / 255
+    # Sizes told: a clip of a large corpus may have no frame among those that are plotted.
+    pixels = frames[numbers].reshape(len(numbers), frames[0].size).astype(np.float32) / 255
     box = torch.tensor([clip.lip_box]).expand(len(frames) - 1, 4)
     crops = crop_lips(torch.from_numpy(frames[1:].copy()).permute(0, 3, 1, 2), box)
     lips = crops.flatten(1).float().div(255)

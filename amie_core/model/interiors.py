@@ -28,7 +28,7 @@ class Interiors(nn.Module):
         self.register_buffer("canvases", torch.ones(KEPT, 3, size, size))
         self.register_buffer("inner", torch.zeros(KEPT, 1, size, size))  # between the lips
         self.register_buffer("hang", torch.zeros(KEPT, 2))  # of the upper lip, 256ths
-        self.register_buffer("widths", torch.ones(KEPT))  # of the mouth at rest, 256ths
+        self.register_buffer("widths", torch.ones(KEPT))  # of the mouth in that frame, 256ths
         self.register_buffer("tints", torch.ones(KEPT, 3))
 
     def bank(self) -> Bank:

@@ -79,14 +79,6 @@ class Mouths(NamedTuple):
     codes: Float[Tensor, "b k c q q"]  # their shapes, as G's decoder is told of them
 
 
-class Painted(NamedTuple):
-    """A frame: landmarks (256ths of the face); colours in [0, 1] and shade of its canvas."""
-
-    points: Float[np.ndarray, "68 2"]
-    colours: Float[np.ndarray, "s s 3"]
-    shade: Float[np.ndarray, "s s 3"]
-
-
 class MouthGenerator(Generator, MouthTalker):
     """The generator of `compose="landmarks"`."""
 

@@ -17,7 +17,7 @@ class Bank(NamedTuple):
     canvases: Float[np.ndarray, "k 3 s s"]
     inner: Float[np.ndarray, "k 1 s s"]  # between the lips
     hang: Float[np.ndarray, "k 2"]  # of the upper lip, 256ths
-    widths: Float[np.ndarray, " k"]  # of the mouth at rest, 256ths
+    widths: Float[np.ndarray, " k"]  # of the mouth in that frame, 256ths
     tints: Float[np.ndarray, "k 3"]
 
     def details(self, tint: Float[np.ndarray, " 3"]) -> "Details":

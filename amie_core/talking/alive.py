@@ -19,7 +19,9 @@ BETWEEN = (2.0, 6.0)  # s from one blink to the next
 SHUT = (0.5, 1.0, 1.0, 0.7, 0.3)  # how far the eyes are shut in the frames of a blink
 LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))  # upper and lower landmarks of the eyes
 MEET = 1.05  # of the way to the lower lid, that the upper one goes
-SWAY, NOD = 1.6, 1.0  # px at 256: deviation of the head's drift from side to side, up and down
+# The head's drift from side to side, up and down: px at 256 of each of the waves, whose mean it is
+# (a deviation of .4 of it); its turn.
+SWAY, NOD = 1.6, 1.0
 TURN = np.deg2rad(0.5)
 SLOW = (0.11, 0.19, 0.31)  # Hz, of the waves that the drift is made of
 STEP = 4  # px at 256 between the places where the movement is worked out
@@ -31,7 +33,7 @@ class _Wave(NamedTuple):
     size: float
 
     def at(self, seconds: float) -> float:
-        """Its value; of mean 0 and deviation `size`, and 0 at the beginning."""
+        """Its value: the mean of waves `size` high, less what that is at the beginning."""
         waves = np.sin(2 * np.pi * np.array(SLOW) * seconds + self.phases) - np.sin(self.phases)
         return float(self.size * waves.mean())
 

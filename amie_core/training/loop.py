@@ -78,7 +78,10 @@ def train(
         "start": begun,
         "corpus": "+".join(str(corpus.get("corpus")) for corpus in corpora),
         "data_digest": digest,
-        "key": config.run_key(settings, seed, digest + begun, method),
+        # Each device learns from a batch of its own: on more of them it is another run.
+        "key": config.run_key(
+            settings, seed, digest + begun + (f"+{devices} devices" if devices > 1 else ""), method
+        ),
     }
     finished = _open_run(out, identity)
     if finished:
@@ -103,7 +106,8 @@ def _open_run(out: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
             known = json.loads(settings.read_text())
             if not isinstance(known, dict) or known.get("key") != identity["key"]:
                 raise UserError(
-                    f"{out} holds a run with other settings, seed or data: choose another --out"
+                    f"{out} holds a run with other settings, seed, data or --devices: choose another "
+                    "--out"
                 )
             done = out / "done.json"
             whole = done.exists() and (out / checkpoint.GENERATOR).exists()
@@ -186,18 +190,20 @@ class _Run:
             bar.close()
         return self._finish()
 
+    def _refuse(self, broken: list[str]) -> None:
+        if broken:
+            raise TrainingStopped(
+                f"{self.out}: {', '.join(broken)} not finite near step {self.done}; stopped, the "
+                f"last good checkpoint is kept. A lower train.lr or other weights may help"
+            )
+
     def _log(self, pending: list[dict[str, Tensor]], bar: Any) -> None:
         names = dict.fromkeys(name for values in pending for name in values)
         mean = {  # a step may lack a value: no mask is worn at rate 1
             name: float(torch.stack([p[name].float() for p in pending if name in p]).mean())
             for name in names
         }
-        broken = [name for name, value in mean.items() if not math.isfinite(value)]
-        if broken:
-            raise TrainingStopped(
-                f"{self.out}: {', '.join(broken)} not finite near step {self.done}; stopped, the "
-                f"last good checkpoint is kept. A lower train.lr or other weights may help"
-            )
+        self._refuse([name for name, value in mean.items() if not math.isfinite(value)])
         for name, value in mean.items():
             self.smooth[name] = 0.9 * self.smooth.get(name, value) + 0.1 * value
         t = self.settings.train
@@ -254,7 +260,12 @@ class _Run:
         }
 
     def _save(self) -> None:
-        """Everything of the run in one file, then the generator alone; each written whole."""
+        """Everything of the run in one file, then the generator alone; each written whole.
+
+        What a step did to the weights shows in no loss before the next: they are looked at.
+        """
+        weights = self.networks.named_parameters()
+        self._refuse([name for name, w in weights if not bool(w.isfinite().all())][:3])
         if not self.fabric.is_global_zero:
             return
         state = {f"networks.{n}": t for n, t in self.networks.state_dict().items()}

@@ -197,10 +197,7 @@ class Windows:
 
     def standardisation(self) -> tuple[Float[Tensor, "*c"], Float[Tensor, "*c"]]:
         """Mean and deviation of the cepstra (13), or of all samples, over at most 512 clips."""
-        if self.all is not None:
-            rows = self.all.sound.cpu()
-        else:
-            rows = torch.cat([torch.from_numpy(self._sound(clip)) for _, clip in self.some()])
+        rows = torch.cat([torch.from_numpy(self._sound(clip)) for _, clip in self.some()])
         columns = (0, 1) if self.hears == "wave" else 0
         return rows.mean(columns), rows.std(columns) + 1e-3
 
@@ -211,9 +208,7 @@ class Windows:
         return store.rows(clip, "wave", self.profile.mfcc_rate, level=self.profile.level)
 
     def shapes(self) -> Float[Tensor, "n 68 2"]:
-        """Landmarks of training frames, px at 256², of at most 512 clips of a large split."""
-        if self.all is not None:
-            return self.all.landmarks.cpu()
+        """Landmarks of training frames, px at 256², of at most 512 clips."""
         return torch.cat([torch.from_numpy(clip.landmarks) for _, clip in self.some()])
 
     def some(self) -> Iterator[tuple[int, store.PreparedClip]]:
