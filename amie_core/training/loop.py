@@ -106,8 +106,8 @@ def _open_run(out: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
             known = json.loads(settings.read_text())
             if not isinstance(known, dict) or known.get("key") != identity["key"]:
                 raise UserError(
-                    f"{out} holds a run with other settings, seed, data or --devices: choose another "
-                    "--out"
+                    f"{out} holds a run with other settings, seed, data or --devices: choose "
+                    "another --out"
                 )
             done = out / "done.json"
             whole = done.exists() and (out / checkpoint.GENERATOR).exists()
