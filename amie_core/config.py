@@ -350,6 +350,8 @@ def changes_of(words: Iterable[str]) -> dict[str, Any]:
     return found
 
 
+# What memory grows by: beyond MOST a machine would be out of it, and end what else runs on it.
+LARGE, MOST = ("batch", "unroll", "width", "max_width", "audio_width", "embedding"), 4096
 BELOW_1 = ("ema", "betas", "mi_share", "sync_share")  # at 1 nothing is learnt
 
 
@@ -359,7 +361,7 @@ def _within(word: str, key: str, value: Any) -> None:
     for number in value if isinstance(value, tuple) else (value,):
         if type(number) is int:
             least = 0 if name in ("warmup", "identity_gap") else 1
-            most = FACE_SIZE if name == "canvas" else math.inf
+            most = FACE_SIZE if name == "canvas" else MOST if name in LARGE else math.inf
         elif type(number) is float:
             free = name == "clip" or (part == "loss" and name not in ("mi_from", *BELOW_1))
             least, most = 0, math.inf if free else 1

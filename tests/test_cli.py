@@ -102,7 +102,8 @@ def test_settings_are_told_by_name_and_refused_by_type() -> None:
              "train.steps=0", "train.warmup=-1", "evaluate_clips=0", "model.__doc__=a",
              "train.clip=-1", "train.clip=0", "train.ema=1.0", "train.teacher=[5, 0]",
              "train.betas=[1.5, 2.0]", "train.lr=-1", "attention.hold=2", "loss.pixel=-1",
-             "loss.mi_share=1.0", "model.canvas=1000", "corpus=lrw", "name=a")  # fmt: skip
+             "loss.mi_share=1.0", "model.canvas=1000", "train.batch=100000000",
+             "corpus=lrw", "name=a")  # fmt: skip
     for word in wrong:
         with pytest.raises(UserError, match=re.escape(word.partition("=")[0])):
             changes_of([word])
