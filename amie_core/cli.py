@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg, subcommand
@@ -318,22 +319,49 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _taking_leave() -> Iterator[None]:
-    """Asked to end (SIGTERM), what is half written is taken away on the way out, as by ctrl-C."""
+    """Asked to end (SIGTERM; SIGHUP, its terminal closed), what is half written is taken away on
+    the way out, as by ctrl-C. Not amid an import: a C extension that is interrupted there ends the
+    process, or says that it cannot be imported.
+    """
 
-    def ended(*_: object) -> None:
-        raise Ended
+    def ended(number: int, frame: FrameType | None) -> None:
+        if number != signal.SIGALRM:
+            asked.append(number)
+        if _importing(frame) and len(asked) < PATIENCE:
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            return
+        raise KeyboardInterrupt if asked[-1] == signal.SIGINT else Ended
 
-    try:
-        taken = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-        if taken:
-            signal.signal(signal.SIGTERM, ended)
-    except ValueError:  # not in the main thread
-        taken = False
+    asked: list[int] = []
+    before: dict[int, Any] = {}
+    if hasattr(signal, "setitimer"):
+        usual = {signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL,
+                 signal.SIGINT: signal.default_int_handler,
+                 signal.SIGALRM: signal.SIG_DFL}  # fmt: skip
+        with contextlib.suppress(ValueError):  # not in the main thread
+            for number, own in usual.items():
+                if signal.getsignal(number) is own:
+                    signal.signal(number, ended)
+                    before[number] = own
     try:
         yield
     finally:
-        if taken:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if signal.SIGALRM in before:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, own in before.items():
+            signal.signal(number, own)
+
+
+PATIENCE = 3  # times asked, after which nothing is waited for
+
+
+def _importing(frame: FrameType | None) -> bool:
+    """Whether the main thread is amid an import."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 class Ended(KeyboardInterrupt):
@@ -346,7 +374,8 @@ def _main(argv: Sequence[str] | None) -> int:
             code = parse(sys.argv[1:] if argv is None else argv).run()
         except SystemExit as stop:  # --help
             code = int(stop.code or 0)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by the caller
+            sys.stdout.flush()
         return code
     except UserError as error:
         return _say(str(error), UNUSABLE)

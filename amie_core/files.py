@@ -50,7 +50,14 @@ def writable(path: Path, option: str) -> Path:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all. UserError: disk full, no right."""
+    """Write a file so that it is there whole or not at all. UserError: disk full, no right.
+
+    What a link points to is written, not the link; a device or a pipe is written into.
+    """
+    path = path.resolve() if path.is_symlink() else path
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        path.write_bytes(data)
+        return
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -184,6 +184,34 @@ def test_asked_to_end_it_takes_its_half_written_file_away(
     assert {path.name for path in tmp_path.iterdir()} == {"long.wav", "face.png"}
 
 
+IMPORTED = """
+import os, signal
+os.kill(os.getpid(), signal.{name})
+for _ in range(200_000):
+    pass
+whole = True
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 143), ("SIGINT", 130)])
+def test_asked_to_end_amid_an_import_it_ends_after_it(
+    tmp_path: Path, name: str, code: int
+) -> None:
+    """A C extension that is interrupted while it is imported ends the process without a word."""
+    (tmp_path / "asks.py").write_text(IMPORTED.format(name=name))
+    script = ("from amie_core import cli; import sys, time\n"
+              "class Command:\n"
+              "    def run(self):\n"
+              "        import asks; print(asks.whole, flush=True); time.sleep(60)\n"
+              "cli.parse = lambda words: Command()\n"
+              "sys.exit(cli.main([]))")  # fmt: skip
+    found = os.pathsep.join([str(tmp_path), str(Path(cli.__file__).parents[1])])
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": found}, timeout=50)  # fmt: skip
+    assert (done.stdout, done.returncode) == ("True\n", code), done.stderr
+    assert done.stderr.startswith("amie: interrupted") and done.stderr.count("\n") == 1
+
+
 def test_a_folder_with_one_bad_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     raw = tmp_path / "raw" / "someone"
     raw.mkdir(parents=True)

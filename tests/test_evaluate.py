@@ -22,6 +22,7 @@ from amie_core.evaluation.evaluate import evaluate, table
 from amie_core.evaluation.metrics import DEFINITIONS
 from amie_core.evaluation.reference_rows import NearestAudio
 from amie_core.model import talker
+from amie_core.training import checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +128,16 @@ def test_a_still_model_scores_as_the_copied_frame(
     clip = store.load_clip(short, row, size=TINY.image_size)
     assert (asked[0][0] == clip.frames[0]).all() and asked[0][1].shape == (12, 20, 13)
     assert asked[0][2] == lip_box(clip.landmarks[:1])
+
+
+def test_frames_that_are_no_numbers_are_no_result(short: Path, tmp_path: Path) -> None:
+    """As uint8 they would be pictures, with a PSNR."""
+    broken = write_run(tmp_path / "broken")
+    tensors, meta = checkpoint.read_tensors(broken / checkpoint.GENERATOR)
+    huge = {name: t * 1e30 if t.is_floating_point() else t for name, t in tensors.items()}
+    checkpoint.write_tensors(broken / checkpoint.GENERATOR, huge, meta)
+    with pytest.raises(UserError, match="not finite"):
+        evaluate(broken, short, "test_seen", progress=False)
 
 
 def test_a_damaged_clip_is_listed_and_the_rest_goes_on(

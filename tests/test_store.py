@@ -1,5 +1,7 @@
 """Prepared clips on disk: what is written is read, and damage is named."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -107,6 +109,18 @@ def test_digest_follows_data_and_settings(folder):
     second = store.digest(folder)
     (folder / "manifest.csv").write_text((folder / "manifest.csv").read_text() + "\n")
     assert len({first, second, store.digest(folder)}) == 3
+
+
+def test_what_a_link_points_to_is_written_and_a_device_written_into(tmp_path):
+    (tmp_path / "there").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    files.write_whole(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "there").read_text() == "new"
+    null = tmp_path / "null"
+    null.symlink_to("/dev/null")
+    files.write_whole(null, b"new")
+    assert Path("/dev/null").is_char_device()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "null", "there"]
 
 
 def test_unwritable_targets_say_so_and_leave_nothing(tmp_path, monkeypatch):

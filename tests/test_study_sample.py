@@ -175,6 +175,19 @@ def test_the_same_draw_again_and_another(
     assert other["study"] != key["study"]
 
 
+def test_a_ballot_of_other_methods_or_of_weights_trained_again_is_another_study(
+    made: tuple[Path, dict[str, Any]], runs: list[str], tiny_corpus: Path, tmp_path: Path
+) -> None:
+    """Though raters see the same names: an answer read by the other key would count for another."""
+    red, blue = runs
+    turned = make([f"red={blue.partition('=')[2]}", f"blue={red.partition('=')[2]}"],
+                  tiny_corpus, tmp_path / "turned")  # fmt: skip
+    retrained = write_run(tmp_path / "again", seed=7)
+    anew = make([f"red={retrained}", blue], tiny_corpus, tmp_path / "anew")
+    assert turned["trials"] == anew["trials"] == made[1]["trials"]
+    assert len({turned["study"], anew["study"], made[1]["study"]}) == 3
+
+
 def test_unusable_input_leaves_nothing(runs: list[str], tiny_corpus: Path, tmp_path: Path) -> None:
     full = tmp_path / "full"
     full.mkdir()
@@ -311,6 +324,14 @@ def test_the_command_line(
     assert cli.main([*words, "--simulated"]) == 0
     assert "SIMULATED RATERS: NOBODY VOTED" in capsys.readouterr().out
     assert json.loads(report.read_text())["source"] == "simulated raters: nobody voted"
+    (tmp_path / "all").mkdir()
+    sim.rename(tmp_path / "all" / "inner")  # answers are looked for in folders below, too
+    answer = next((tmp_path / "all" / "inner").glob("*.csv"))
+    before = answer.read_bytes()
+    words = ["study", "analyse", "--key", key, "--answers", str(tmp_path / "all"), "--simulated"]
+    assert cli.main([*words, "--out", str(answer)]) == 2
+    assert "would overwrite its own input" in capsys.readouterr().err
+    assert answer.read_bytes() == before
 
 
 def test_on_grid(runs: list[str], tmp_path: Path) -> None:

@@ -172,6 +172,21 @@ def test_weights_that_are_not_finite_are_never_saved(
         assert meta["step"] == 4 and own and all(bool(t.isfinite().all()) for t in own)
 
 
+def test_a_damaged_run_folder_is_said_to_be(tiny_corpus: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    first = train(short(TINY, 2), tiny_corpus, run, progress=False)
+    (run / "done.json").write_text('{"steps": 2}')  # not whole: it is finished again
+    again = train(short(TINY, 2), tiny_corpus, run, progress=False)
+    assert again["last"] == first["last"] and "minutes" in again
+    (run / "done.json").unlink()
+    tensors, meta = checkpoint.read_tensors(run / "state.safetensors")
+    fewer = dict(list(tensors.items())[5:])
+    for damaged, told in ((fewer, meta), (tensors, {"key": meta["key"]})):
+        checkpoint.write_tensors(run / "state.safetensors", damaged, told)
+        with pytest.raises(UserError, match=r"state.safetensors is damaged or of other code"):
+            train(short(TINY, 2), tiny_corpus, run, progress=False)
+
+
 def test_on_another_number_of_devices_it_is_another_run(tiny_corpus: Path, tmp_path: Path) -> None:
     train(short(TINY, 1), tiny_corpus, tmp_path / "run", progress=False)
     with pytest.raises(UserError, match="other settings, seed, data or --devices"):

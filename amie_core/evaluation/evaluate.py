@@ -108,7 +108,7 @@ class Evaluation:
             name = {"speaker": row["speaker"], "utterance": row["utterance"]}
             try:
                 clip, frames, values = self._one(row["file"])
-            except (UserError, OSError, ValueError) as error:
+            except (UserError, OSError, ValueError, IndexError) as error:
                 self.failed.append(name | {"reason": " ".join(str(error).split())})
                 continue
             for kind, metric in values.items():

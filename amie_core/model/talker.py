@@ -9,6 +9,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from amie_core.config import FACE_SIZE, SAMPLE_RATE, ModelConfig
+from amie_core.errors import UserError
 from amie_core.model import composition
 from amie_core.model.composition import Change
 
@@ -63,7 +64,11 @@ def roll_changes(
     device = next(generator.parameters()).device
     face = face.to(device)[None].contiguous(memory_format=torch.channels_last)
     heard = (torch.as_tensor(np.asarray(chunk), device=device) for chunk in windows)
-    yield from generator.changes(face, heard, lip_box)
+    for made in generator.changes(face, heard, lip_box):
+        if not bool(made[0].isfinite().all()):
+            raise UserError("what the model makes is not finite: its weights, or this sound's "
+                            "cepstra, are damaged")  # fmt: skip
+        yield made
 
 
 class MouthTalker(Talker):

@@ -67,7 +67,8 @@ class Analyse:
         if self.out is not None and self.out.is_file():
             given = {self.key.resolve(), *(path.resolve() for path in self.answers)}
             out = self.out.resolve()
-            if out in given or (out.parent in given and out.suffix.lower() in ENDINGS):
+            below = not given.isdisjoint(out.parents)  # answers are looked for in folders below
+            if out in given or (below and out.suffix.lower() in ENDINGS):
                 raise UserError(f"{self.out} would overwrite its own input: choose another --out")
         if self.out is not None:
             writable(self.out, "--out")

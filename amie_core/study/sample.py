@@ -97,8 +97,7 @@ def sample(
             [[f"t{trial:02d}", turn] for trial, turn in form]
             for form in plan.forms(kinds, choices, repeats)
         ]
-        text = json.dumps(_public(key_of), separators=(",", ":"))
-        key_of = {"study": spell(hashlib.sha256(text.encode()).hexdigest()[:12])} | key_of
+        key_of = {"study": spell(_digest(key_of, part)[:12])} | key_of
         text = json.dumps({"study": key_of["study"]} | _public(key_of), separators=(",", ":"))
         files.write_whole(part / TRIALS, f"{HEAD}{text};\n".encode())
         _claim(key)
@@ -111,6 +110,15 @@ def sample(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return key_of
+
+
+def _digest(key_of: dict[str, Any], folder: Path) -> str:
+    """What names a study: all of its key and every clip, so that no answer is read by the key of
+    another, of other methods or of a run trained again, whose ballot asks for the same names."""
+    told = hashlib.sha256(json.dumps(key_of, sort_keys=True).encode())
+    for clip in sorted(folder.glob("clips/*")):
+        told.update(clip.name.encode() + hashlib.sha256(clip.read_bytes()).digest())
+    return told.hexdigest()
 
 
 def _check(out: Path, key: Path, trials: int, repeats: int, size: int) -> None:

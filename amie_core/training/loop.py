@@ -110,8 +110,9 @@ def _open_run(out: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
                     "another --out"
                 )
             done = out / "done.json"
-            whole = done.exists() and (out / checkpoint.GENERATOR).exists()
-            return json.loads(done.read_text()) if whole else None
+            told = json.loads(done.read_text()) if done.exists() else {}
+            whole = {"steps", "minutes", "frames_per_second"} <= set(told)
+            return told if whole and (out / checkpoint.GENERATOR).exists() else None
     except (OSError, ValueError) as error:
         raise UserError(f"{out}: cannot be used as a run folder ({error})") from None
     return None
@@ -297,6 +298,16 @@ class _Run:
         state, meta = checkpoint.read_tensors(self.out / checkpoint.STATE)
         if meta.get("key") != self.identity["key"]:
             raise UserError(f"{self.out} holds the state of another run: choose another --out")
+        try:
+            self._lay(state, meta)
+        except (RuntimeError, KeyError, IndexError, ValueError, TypeError):
+            raise UserError(
+                f"{self.out / checkpoint.STATE} is damaged or of other code: remove it to begin "
+                "the run anew, or choose another --out"
+            ) from None
+
+    def _lay(self, state: dict[str, Tensor], meta: dict[str, Any]) -> None:
+        clock = {name: meta[name] for name in ("step", "smooth", "seconds", "waited")}
         own = {n.removeprefix("networks."): t for n, t in state.items() if n[:9] == "networks."}
         self.networks.load_state_dict(own)
         for name, optimizer in self.step.optimizers.items():
@@ -310,8 +321,8 @@ class _Run:
                         value = torch.empty_like(weights[int(index)]).copy_(value)
                     plain["state"].setdefault(int(index), {})[key] = value
             optimizer.load_state_dict(plain)
-        self.done, self.smooth = meta["step"], meta["smooth"]
-        self.seconds, self.waited = meta["seconds"], meta["waited"]
+        self.done, self.smooth = int(clock["step"]), dict(clock["smooth"])
+        self.seconds, self.waited = float(clock["seconds"]), float(clock["waited"])
 
     def _finish(self) -> dict[str, Any]:
         result = {
