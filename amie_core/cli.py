@@ -339,10 +339,10 @@ def _taking_leave() -> Iterator[None]:
                  signal.SIGINT: signal.default_int_handler,
                  signal.SIGALRM: signal.SIG_DFL}  # fmt: skip
         with contextlib.suppress(ValueError):  # not in the main thread
-            for number, own in usual.items():
-                if signal.getsignal(number) is own:
-                    signal.signal(number, ended)
-                    before[number] = own
+            for which, own in usual.items():
+                if signal.getsignal(which) is own:
+                    signal.signal(which, ended)
+                    before[which] = own
     try:
         yield
     finally:
