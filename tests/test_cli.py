@@ -199,7 +199,10 @@ def test_asked_to_end_amid_an_import_it_ends_after_it(
 ) -> None:
     """A C extension that is interrupted while it is imported ends the process without a word."""
     (tmp_path / "asks.py").write_text(IMPORTED.format(name=name))
-    script = ("from amie_core import cli; import sys, time\n"
+    # Not as whoever started the tests has it: nohup and background jobs ignore some of them.
+    usual = "signal.default_int_handler" if name == "SIGINT" else "signal.SIG_DFL"
+    script = ("from amie_core import cli; import signal, sys, time\n"
+              f"signal.signal(signal.{name}, {usual})\n"
               "class Command:\n"
               "    def run(self):\n"
               "        import asks; print(asks.whole, flush=True); time.sleep(60)\n"
