@@ -178,6 +178,9 @@ def test_a_damaged_run_folder_is_said_to_be(tiny_corpus: Path, tmp_path: Path) -
     (run / "done.json").write_text('{"steps": 2}')  # not whole: it is finished again
     again = train(short(TINY, 2), tiny_corpus, run, progress=False)
     assert again["last"] == first["last"] and "minutes" in again
+    (run / "done.json").write_text("2")
+    with pytest.raises(UserError, match="cannot be used as a run folder"):
+        train(short(TINY, 2), tiny_corpus, run, progress=False)
     (run / "done.json").unlink()
     tensors, meta = checkpoint.read_tensors(run / "state.safetensors")
     fewer = dict(list(tensors.items())[5:])

@@ -113,7 +113,7 @@ def _open_run(out: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
             told = json.loads(done.read_text()) if done.exists() else {}
             whole = {"steps", "minutes", "frames_per_second"} <= set(told)
             return told if whole and (out / checkpoint.GENERATOR).exists() else None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{out}: cannot be used as a run folder ({error})") from None
     return None
 
