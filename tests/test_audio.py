@@ -12,7 +12,7 @@ import soundfile
 from conftest import shared_data
 from media import noise, write_media
 
-from amie_core.data import audio, media, sound
+from amie_core.data import audio, media, sound, video_writer
 from amie_core.errors import UserError
 
 MEL = {"n_fft": 512, "win_length": 400, "hop_length": 160, "n_mels": 26, "center": False}
@@ -213,6 +213,27 @@ def test_the_centre_of_eight_planar_channels_is_heard(tmp_path):
         out.mux(stream.encode(None))
     found = sound.load_audio(tmp_path / "a.m4a")[4000:12_000]
     assert np.abs(np.fft.rfft(found)).argmax() == 220 and 0.3 < found.std() < 0.4
+
+
+@pytest.mark.parametrize("channels", [9, 17, 20, 64])
+def test_many_channels_without_names_are_laid_as_the_voice(tmp_path, channels):
+    tone = np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000) / 2
+    soundfile.write(tmp_path / "a.wav", np.repeat(tone[:, None], channels, 1), 16_000)
+    with video_writer.VideoWriter(tmp_path / "a.mp4", 64, audio=tmp_path / "a.wav") as out:
+        for _ in range(25):
+            out.write(np.zeros((64, 64, 3), np.uint8))
+    found = sound.load_audio(tmp_path / "a.mp4")[4000:12_000]
+    assert np.abs(np.fft.rfft(found)).argmax() == 220 and 0.3 < found.std() < 0.4
+
+
+@pytest.mark.parametrize("rate", [1, 999, 2**31 - 1])
+def test_a_rate_that_no_sound_has_is_refused(tmp_path, rate):
+    soundfile.write(tmp_path / "a.wav", np.ones(4000) / 2, 16_000, subtype="PCM_16")
+    whole = bytearray((tmp_path / "a.wav").read_bytes())
+    whole[24:28] = rate.to_bytes(4, "little")
+    (tmp_path / "a.wav").write_bytes(whole)
+    with pytest.raises(UserError, match=f"a.wav says that its sound has {rate} samples a second"):
+        sound.survey(tmp_path / "a.wav")
 
 
 def test_a_sound_put_together_of_two_rates_keeps_its_pitch_and_length(tmp_path):

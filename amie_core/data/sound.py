@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FRAME_SAMPLES = SAMPLE_RATE // FPS  # 640
 MP2_DELAY = 481 / 44100  # s: the synthesis filter bank's (ISO 11172-3), which decoders leave in
+RATES = 1_000, 3_000_000  # samples a second that a recording may have; else its header is damaged
 SILENT = 1e-7  # power of a track that holds nothing: -70 dBFS, BS.1770's absolute gate
 UNHEARD = 1e-4  # of the loudest channel's power: a channel 40 dB below it has no voice
 OPPOSED = -0.5  # correlation with the loudest channel from which one is turned over
@@ -94,6 +95,8 @@ def _listen(path: str | Path, track: int, scale: float = 1.0) -> Voice:
     with media.opened(path, "sound") as container:
         stream = media.track(container, track)
         rate = stream.rate
+        if not RATES[0] <= rate <= RATES[1]:
+            raise UserError(f"{path} says that its sound has {rate} samples a second: no sound has")
         size = max(1, round(BLOCK * rate))
         rest = np.zeros((0, 0))
         for frame, data in _blocks(container, stream, scale):
@@ -188,7 +191,7 @@ def stream_audio(
         stream = media.track(container, voice.track)
         resample = soxr.ResampleStream(stream.rate, SAMPLE_RATE, 1, dtype="float32")
         for block in whole_sound(path, container, stream, origin, voice.scale):
-            chunk = resample.resample_chunk(_mixed(block, voice.weights))
+            chunk = resample.resample_chunk(mixed(block, voice.weights))
             if len(chunk):
                 yield chunk if gain == 1 else np.float32(gain) * chunk
         if len(chunk := resample.resample_chunk(np.zeros(0, np.float32), last=True)):
@@ -288,7 +291,7 @@ def _samples(frame: "AudioFrame") -> Float[np.ndarray, "c k"]:
     return np.where(np.abs(data) < BROKEN, data, 0)  # nan is not less either
 
 
-def _mixed(block: Float[np.ndarray, "c k"], weights: tuple[float, ...]) -> Float[np.ndarray, " k"]:
+def mixed(block: Float[np.ndarray, "c k"], weights: tuple[float, ...]) -> Float[np.ndarray, " k"]:
     """The channels by their weights; where the layout changes mid-file, their mean."""
     if len(block) != len(weights) or len(set(weights)) == 1:
         return np.ascontiguousarray(block.mean(axis=0), np.float32)
