@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from amie_core.errors import UserError
+from amie_core.files import from_json
 
 FPS = 25  # pictures a second, GRID's and LRW's own
 SAMPLE_RATE = 16_000  # Hz, of all sound inside the package
@@ -334,7 +335,7 @@ def changes_of(words: Iterable[str]) -> dict[str, Any]:
         target, _, name = _place(PROFILES["smoke"], key)
         kind = get_type_hints(type(target))[name]
         try:
-            told = json.loads(text)
+            told = from_json(text)
         except ValueError:
             told = text
         fitting = _fitting(told, kind)

@@ -71,6 +71,14 @@ def write_whole(path: Path, data: bytes) -> None:
             part.unlink()
 
 
+def from_json(text: str | bytes) -> Any:
+    """What JSON says. ValueError: it is none, or nested deeper than can be read."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON whole or not at all (UserError when the folder cannot be written)."""
     write_whole(path, (json.dumps(content, indent=1) + "\n").encode())

@@ -97,6 +97,13 @@ def test_a_folder_that_is_not_prepared_says_so(tmp_path):
             look(tmp_path)
 
 
+def test_settings_that_are_no_json_are_said_to_be_damaged(tmp_path):
+    for text in ("{", "[]", "[" * 100_000):
+        (tmp_path / "corpus.json").write_text(text)
+        with pytest.raises(UserError, match="damaged"):
+            store.settings(tmp_path)
+
+
 def test_a_line_cut_short_is_dropped(folder):
     path = folder / "manifest.csv"
     path.write_text(path.read_text() + "s9,z,train,o")

@@ -295,10 +295,14 @@ def test_a_damaged_key_is_said_to_be(made: tuple[Path, dict[str, Any]], tmp_path
     assert sample.read_key(path)["study"] == key["study"]
     for wrong in ({"trials": None}, {"forms": "a"}, {"forms": []}, {"methods": []}, {"choices": 1},
                   {"questions": None}, {"trials": key["trials"] | {first: {}}},
+                  {"methods": key["methods"][1:]}, {"methods": [*key["methods"][1:], "another"]},
                   {"trials": {k: v for k, v in key["trials"].items() if k != first}}):  # fmt: skip
         path.write_text(json.dumps(key | wrong))
         with pytest.raises(UserError, match="is damaged"):
             sample.read_key(path)
+    path.write_text("[" * 100_000)
+    with pytest.raises(UserError, match="no key"):
+        sample.read_key(path)
     path.write_text(json.dumps({name: part for name, part in key.items() if name != "runs"}))
     with pytest.raises(UserError, match="is damaged"):
         sample.read_key(path)

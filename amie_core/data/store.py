@@ -9,7 +9,6 @@ import csv
 import dataclasses
 import hashlib
 import io
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ from jaxtyping import Bool, Float, Int16, UInt8
 from amie_core.config import FACE_SIZE
 from amie_core.data import alignment
 from amie_core.errors import UserError
-from amie_core.files import write_whole
+from amie_core.files import from_json, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -273,7 +272,7 @@ def settings(folder: str | Path) -> dict[str, Any]:
     """What a folder was prepared with. UserError: not a prepared folder."""
     path = Path(folder) / "corpus.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = from_json(path.read_text(encoding="utf-8"))
         if not isinstance(found, dict):
             raise ValueError("it describes no settings")
         return found

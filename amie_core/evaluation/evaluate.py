@@ -4,7 +4,6 @@ Every clip is generated from its first frame and its sound alone, each frame fro
 last one: never teacher-forced.
 """
 
-import json
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -197,7 +196,7 @@ def _writable(path: Path, run: Path, data: Path) -> Path:
     folder = run.parent if run.is_file() else run
     if path.is_file() and {run.resolve(), folder.resolve(), data.resolve()} & own:
         try:
-            earlier = "rows" in json.loads(path.read_text())
+            earlier = "rows" in files.from_json(path.read_text())
         except (OSError, ValueError, TypeError):
             earlier = False
         if not earlier:  # another evaluation's result may be replaced

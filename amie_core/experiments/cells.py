@@ -4,7 +4,6 @@ A cell's deposit is a small JSON in figures/cells/PROFILE, with a strip of frame
 and figures are drawn from deposits alone, so what was measured once need not be trained again.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from amie_core.config import (
     Profile,
 )
 from amie_core.errors import UserError
-from amie_core.files import results_dir, workspace
+from amie_core.files import from_json, results_dir, workspace
 from amie_core.paper import REPLICATION
 
 STRIP = 8  # frames of the shown utterance
@@ -154,7 +153,7 @@ def read(cell: Cell, data: Path | None = None) -> dict[str, Any] | None:
 def _made(path: Path, key: str) -> dict[str, Any] | None:
     """A deposit, if it is there and was made with the settings that `key` names."""
     try:
-        found = json.loads(path.read_text())
+        found = from_json(path.read_text())
     except (OSError, ValueError):
         return None
     return found if found.get("key") == key else None
@@ -164,7 +163,7 @@ def real(table: str) -> dict[str, Any]:
     """What the real clips say of themselves (UserError where no cell has been deposited)."""
     path = deposits(table) / REAL
     try:
-        return json.loads(path.read_text())
+        return from_json(path.read_text())
     except (OSError, ValueError):
         raise UserError(f"{path}: no results of profile {table} yet: give its data") from None
 

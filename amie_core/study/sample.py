@@ -17,7 +17,7 @@ from amie_core.study import QUESTIONS, clips, plan
 from amie_core.study.analysis import RULE
 from amie_core.study.methods import Method, open_methods
 from amie_core.study.names import spell
-from amie_core.study.plan import REAL, SHIFT, Trial
+from amie_core.study.plan import MAIN, REAL, SHIFT, Trial
 from amie_core.study.statistics import statement
 
 STATIC = Path(__file__).parent / "static"
@@ -244,7 +244,7 @@ def read_ballot(folder: str | Path) -> dict[str, Any]:
     """What a ballot folder's page knows (UserError when it is no ballot)."""
     path = Path(folder) / TRIALS
     try:
-        return json.loads(path.read_text().removeprefix(HEAD).rstrip().rstrip(";"))
+        return files.from_json(path.read_text().removeprefix(HEAD).rstrip().rstrip(";"))
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} is no ballot: make one with `amie study sample`") from error
 
@@ -260,6 +260,8 @@ def _sound(key: dict[str, Any]) -> bool:
             and all(map(len, (key["questions"], key["methods"], key["forms"])))
             and all(t["kind"] and t["clips"] and set(t["right"].values()) <= t["clips"].keys()
                     for t in trials.values())
+            and all(set(t["clips"].values()) <= set(key["methods"])
+                    for t in trials.values() if t["kind"] == MAIN)
             and all(name in trials and turn >= 0 for form in key["forms"] for name, turn in form)
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -269,7 +271,7 @@ def _sound(key: dict[str, Any]) -> bool:
 def read_key(path: str | Path) -> dict[str, Any]:
     """A ballot's key (UserError when it is none)."""
     try:
-        key = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        key = files.from_json(Path(path).read_text(encoding="utf-8-sig"))
         if {"study", "trials", "forms", "methods"} <= set(key):
             if _sound(key):
                 return key

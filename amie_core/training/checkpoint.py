@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from amie_core.config import ModelConfig, from_dict
 from amie_core.errors import UserError
-from amie_core.files import SHIPPED
+from amie_core.files import SHIPPED, from_json
 from amie_core.model.attention import FineMask
 from amie_core.model.mouth import generator_of
 from amie_core.model.talker import Talker
@@ -48,7 +48,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise UserError(f"{path}: no such file; `amie train` makes one")
     try:
         with safe_open(path, framework="pt") as file:
-            meta = json.loads((file.metadata() or {})["amie"])
+            meta = from_json((file.metadata() or {})["amie"])
             return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}"
@@ -80,7 +80,7 @@ def channels_last(module: nn.Module) -> None:
 def run_name(run: Path) -> str:
     """Name and key of a run folder (UserError when it is none)."""
     try:
-        return f"{run.resolve().name}-{json.loads((run / 'config.json').read_text())['key']}"
+        return f"{run.resolve().name}-{from_json((run / 'config.json').read_text())['key']}"
     except (OSError, ValueError, KeyError):
         raise UserError(f"{run}: not a run folder; `amie train` makes one") from None
 
@@ -122,7 +122,8 @@ def load_generator(
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise UserError(f"{file}: {name} holds what is no number: take another checkpoint")
     try:
-        meta["profile"], meta["mfcc_rate"], meta["image_size"]
+        for name in ("profile", "commit", "step", "mfcc_rate", "image_size"):
+            meta[name]
         method = meta.get("method", "amie")
         made: Any = generator_of
         if method != "amie":  # what trains AMIE takes longer to import than torch

@@ -103,14 +103,14 @@ def _open_run(out: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         if settings.exists():
-            known = json.loads(settings.read_text())
+            known = files.from_json(settings.read_text())
             if not isinstance(known, dict) or known.get("key") != identity["key"]:
                 raise UserError(
                     f"{out} holds a run with other settings, seed, data or --devices: choose "
                     "another --out"
                 )
             done = out / "done.json"
-            told = json.loads(done.read_text()) if done.exists() else {}
+            told = files.from_json(done.read_text()) if done.exists() else {}
             whole = {"steps", "minutes", "frames_per_second"} <= set(told)
             return told if whole and (out / checkpoint.GENERATOR).exists() else None
     except (OSError, ValueError, TypeError) as error:
@@ -121,7 +121,7 @@ def _open_run(out: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
 def _step_of(line: str) -> float:
     """The step that a log line tells of; none ever where it cannot be read: a kill cut it."""
     try:
-        return float(json.loads(line)["step"])
+        return float(files.from_json(line)["step"])
     except (ValueError, KeyError, TypeError):
         return math.inf
 
