@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import shared_data
-from media import drawn
+from media import drawn, noise, write_media
 from PIL import Image
 
 from amie_core.data import alignment
@@ -129,11 +129,37 @@ def test_a_mouth_at_rest_stays_as_it_is() -> None:
     assert (changed[:100] == picture[:100]).all() and (changed[150:230] != picture[150:230]).any()
 
 
-def test_the_largest_of_several_faces_is_taken_and_said(capsys: pytest.CaptureFixture) -> None:
+def _pair() -> np.ndarray:
+    """A small face on the left, a larger one on the right."""
     face = drawn(frames=1)[0][0]
     small = cv2.resize(face, (180, 180), interpolation=cv2.INTER_AREA)
     pair = np.full((256, 460, 3), 120, np.uint8)
     pair[40:220, :180], pair[:, 204:] = small, face
+    return pair
+
+
+def test_of_a_video_of_two_faces_the_larger_is_taken_and_said(
+    tmp_path, capsys: pytest.CaptureFixture
+) -> None:
+    path = write_media(tmp_path / "two.mp4", np.repeat(_pair()[None], 12, 0), noise(0.48))
+    still.watch(path)
+    said = capsys.readouterr()
+    told = [line for line in (said.out + said.err).splitlines() if "faces" in line]
+    assert told == [f"{path}: 2 faces: taking the largest, --face-index 1 (0 is leftmost)"]
+    still.watch(path, 0)
+    assert "faces" not in capsys.readouterr().err
+
+
+def test_a_face_whose_mouth_is_cut_off_is_refused() -> None:
+    face = drawn(frames=1)[0][0]
+    points = still.find_face(face).points
+    assert still.find_face(face[: int(points[57, 1]) + 8])
+    with pytest.raises(UserError, match="the mouth lies outside the picture"):
+        still.find_face(face[: int(points[62, 1])])
+
+
+def test_the_largest_of_several_faces_is_taken_and_said(capsys: pytest.CaptureFixture) -> None:
+    pair = _pair()
     taken = still.find_face(pair)
     said = capsys.readouterr()
     assert "2 faces: taking the largest, --face-index 1" in said.out + said.err

@@ -91,7 +91,7 @@ def open_still(path: Path, index: int | None = None, keep_smile: bool = False) -
             image, teeth, opens, face = found
             if opens is not None:
                 say(f"{path}: the lips will open as far as they do there, --movement changes it")
-        still = replace(find_face(image, index, face), opens=opens)
+        still = replace(find_face(image, index, face, path), opens=opens)
         if teeth is not None:
             skin = skin_of(still.aligned(FACE_SIZE), still.points)
             still = replace(still, teeth=teeth.under(skin))
@@ -141,6 +141,8 @@ def watch(path: Path, index: int | None = None) -> Watched | None:
                 continue
             if place is None and len(faces) > 1:  # whom one detector does not see the other may
                 look = getattr(finder, "every", look)
+                if index is None:
+                    _largest_of(faces, path)
             place = face
             matrix = similarity(points[None])
             aligned = transform(points, matrix)
@@ -157,6 +159,14 @@ def watch(path: Path, index: int | None = None) -> Watched | None:
         return None
     asked = "" if index is None else f" number {index} (at most {max(there)} in a frame)"
     raise UserError(f"no face{asked} is seen in its first {SEEN} s: give one that shows a face")
+
+
+def _largest_of(faces: "list[Detection]", path: Path | None) -> int:
+    """Its place among several, from the left; says how to choose another."""
+    index = max(range(len(faces)), key=lambda k: faces[k].side)
+    where = "" if path is None else f"{path}: "
+    say(f"{where}{len(faces)} faces: taking the largest, --face-index {index} (0 is leftmost)")
+    return index
 
 
 def _chosen(faces: "list[Detection]", index: int | None) -> "Detection | None":
@@ -189,21 +199,24 @@ def opens_in(points: Float[np.ndarray, "n 68 2"]) -> float | None:
 
 
 def find_face(
-    image: UInt8[np.ndarray, "h w 3"], index: int | None = None, face: "Detection | None" = None
+    image: UInt8[np.ndarray, "h w 3"], index: int | None = None, face: "Detection | None" = None,
+    path: Path | None = None,
 ) -> Still:
     """The face of a picture: number `index` from the left, or the largest of several (it says so);
     or `face`, where it is known.
 
-    A face on its side is found as well. UserError: no face, no such index, a face upside down, or
-    too small to show a mouth.
+    A face on its side is found as well. path: of the picture, for what is said. UserError: no face,
+    no such index, a face upside down, too small to show a mouth, or whose mouth is cut off.
     """
+    import cv2
+
+    from amie_core.data.alignment import transform
     from amie_core.data.faces import aligned, backend, of_still, on_its_head, picked
 
     if face is None:
         faces = of_still(image, backend())
         if index is None and len(faces) > 1:
-            index = max(range(len(faces)), key=lambda k: faces[k].side)
-            say(f"{len(faces)} faces: taking the largest, --face-index {index} (0 is leftmost)")
+            index = _largest_of(faces, path)
         face = picked(faces, index)
     points, matrix = aligned(image, face, backend(), FACE_SIZE)[1:]
     if on_its_head(image, [face], backend()):
@@ -214,6 +227,9 @@ def find_face(
             f"the face is too small ({eyes:.0f} px from eye to eye): give a larger image of it "
             f"(at least {SMALLEST} px)"
         )
+    mouth = transform(points[48:68].astype(np.float64), cv2.invertAffineTransform(matrix))
+    if (mouth < 0).any() or (mouth >= image.shape[1::-1]).any():
+        raise UserError("the mouth lies outside the picture: give one that shows the whole face")
     return Still(image, points, matrix)
 
 
