@@ -1,5 +1,6 @@
 """Sound to MFCC windows: parity with two libraries, geometry, streams, damage."""
 
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -224,6 +225,21 @@ def test_many_channels_without_names_are_laid_as_the_voice(tmp_path, channels):
             out.write(np.zeros((64, 64, 3), np.uint8))
     found = sound.load_audio(tmp_path / "a.mp4")[4000:12_000]
     assert np.abs(np.fft.rfft(found)).argmax() == 220 and 0.3 < found.std() < 0.4
+
+
+@pytest.mark.parametrize(
+    "name, codec", [("a.flac", "flac"), ("a.mkv", "aac"), ("a.wav", "pcm_s16le")]
+)
+def test_sound_that_is_cut_is_said_to_be(tmp_path, name, codec):
+    path = write_media(tmp_path / name, audio=noise(4), sound=codec)
+    assert not sound.survey(path).notes
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    notes = sound.survey(path).notes
+    if name == "a.wav":  # of which FFmpeg tells the length by the file's
+        assert not notes
+    else:
+        assert re.fullmatch(r"only 1\.\d of 4\.\d s can be read: cut or damaged", notes[0])
 
 
 @pytest.mark.parametrize("rate", [1, 999, 2**31 - 1])

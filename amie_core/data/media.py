@@ -19,6 +19,8 @@ FORMATS = (
     "aiff", "au", "caf", "flac", "mp3", "aac", "loas", "ac3", "eac3", "dts", "amr", "ape", "wv",
     "tta", "tak", "mpc", "mpc8", "voc", "sox", "gif",
 )  # fmt: skip
+# Of these FFmpeg reads no length, or one that holds for a steady bit rate.
+GUESSED = ("mp3", "aac", "loas", "ac3", "eac3", "dts", "amr", "mpeg", "mpegts")
 OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}
 
 
@@ -72,6 +74,20 @@ def decoded(container: "InputContainer", stream: "VideoStream | AudioStream") ->
             yield from packet.decode()
         except FFmpegError:
             yield None
+
+
+def told_seconds(container: "InputContainer", stream: "AudioStream") -> float | None:
+    """How long a track's header says that it is; None where it does not say.
+
+    Of raw streams FFmpeg only guesses, by their size.
+    """
+    if container.format.name in GUESSED:
+        return None
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    if container.duration is not None and len(container.streams) == 1:
+        return container.duration / 1e6
+    return None
 
 
 def track(container: "InputContainer", index: int) -> "AudioStream":

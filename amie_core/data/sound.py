@@ -23,6 +23,7 @@ SILENT = 1e-7  # power of a track that holds nothing: -70 dBFS, BS.1770's absolu
 UNHEARD = 1e-4  # of the loudest channel's power: a channel 40 dB below it has no voice
 OPPOSED = -0.5  # correlation with the loudest channel from which one is turned over
 CENTRE = 1e-2  # of the loudest channel's power: a centre 20 dB below it still has the dialogue
+LACKING = 0.3, 0.02  # s, and share, that sound is shorter than its header says before it is told
 BLOCK = 0.2  # s that loudness is measured over
 SPEECH = 1e-2  # of the loudest block's power: blocks 20 dB below it are pauses
 LONGEST_GAP = 600.0  # s of lost sound that are filled; more is a broken clock
@@ -94,7 +95,7 @@ def _listen(path: str | Path, track: int, scale: float = 1.0) -> Voice:
     count, samples, over = 0, 0, 0
     with media.opened(path, "sound") as container:
         stream = media.track(container, track)
-        rate = stream.rate
+        rate, told = stream.rate, media.told_seconds(container, stream)
         if not RATES[0] <= rate <= RATES[1]:
             raise UserError(f"{path} says that its sound has {rate} samples a second: no sound has")
         size = max(1, round(BLOCK * rate))
@@ -118,10 +119,14 @@ def _listen(path: str | Path, track: int, scale: float = 1.0) -> Voice:
     if scale == 1 and over > samples / 100:
         scale = _scale(path, track)
         note = f"its samples go far beyond 1: {scale:.6g} is taken for full scale"
-        return dataclasses.replace(_listen(path, track, scale), notes=[note])
+        again = _listen(path, track, scale)
+        return dataclasses.replace(again, notes=[note, *again.notes])
     weights = _weights(np.mean(blocks, axis=0), names)
     heard = np.maximum(np.einsum("bij,i,j->b", np.array(blocks), weights, weights), 0)
-    return Voice(track, tuple(weights.tolist()), _level(heard), count / rate, scale)
+    voice = Voice(track, tuple(weights.tolist()), _level(heard), count / rate, scale)
+    if told is not None and told - voice.seconds > max(LACKING[0], LACKING[1] * told):
+        voice.notes.append(f"only {voice.seconds:.1f} of {told:.1f} s can be read: cut or damaged")
+    return voice
 
 
 def _scale(path: str | Path, track: int) -> float:
