@@ -91,6 +91,18 @@ def test_damaged_and_absent_clips_say_so(folder):
         store.load_clip(folder, "clips/s2/c.npz")
 
 
+def test_clips_that_contradict_themselves_or_the_manifest_say_so(folder):
+    path, (row, *_) = folder / "clips" / "s1" / "a.npz", store.clips(folder).to_dict("records")
+    assert row["file"] == "clips/s1/a.npz"
+    with pytest.raises(UserError, match="a.npz is absent or damaged"):
+        store.load_clip(folder, row | {"frames": row["frames"] + 1})
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    store.write_clip(path, arrays | {"landmarks": arrays["landmarks"][1:]})
+    with pytest.raises(UserError, match="a.npz is absent or damaged"):
+        store.load_clip(folder, row)
+
+
 def test_a_folder_that_is_not_prepared_says_so(tmp_path):
     for look in (store.read_manifest, store.clips, store.digest, store.settings):
         with pytest.raises(UserError, match="amie prepare"):

@@ -90,7 +90,11 @@ def load_clip(
         # Opened here, because numpy leaves a damaged file open.
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             data = {name: file[name] for name in file.files}
-        numbers = range(len(data["offsets"]) - 1) if only is None else only
+        count = len(data["offsets"]) - 1
+        told = count if isinstance(row, str) else row["frames"]
+        if not told == count == len(data["landmarks"]) == len(data["silent"]):
+            raise ValueError("its parts are not of as many frames")
+        numbers = range(count) if only is None else only
         frames = np.empty((len(numbers), size, size, 3), np.uint8)
         for picture, k in zip(frames, numbers, strict=True):
             picture[:] = _decode(data["jpeg"][data["offsets"][k] : data["offsets"][k + 1]], k, size)
