@@ -113,6 +113,26 @@ def test_lips_close_beyond_rest_by_no_more_than_a_little() -> None:
     assert np.allclose(lips.parted(heard) / speaking.USUAL, wanted, atol=0.05)
 
 
+def test_an_unknown_voice_moves_half_as_far_in_pauses_however_it_is_cut() -> None:
+    random = np.random.default_rng(0)
+    said = np.full((240, 20, 13), voices.SAID + 50, np.float32)
+    said[:, :, 1] = 1 + random.uniform(0, 1, (240, 1))
+    loud = said.copy()
+    said[100:140, :, 0] = voices.SAID - 50
+    opening, always = (
+        lips.parted(np.concatenate([m for m, _ in speaking.heard(_hearing(1.0), [one])]))
+        for one in (said, loud)
+    )
+    # what is learnt of the size is learnt outside the pause, so they are compared after that
+    ratio = opening / always * np.median(always[:90] / opening[:90])
+    assert np.allclose(ratio[:105], 1, atol=0.2) and np.allclose(ratio[139:], 1, atol=0.2)
+    assert ratio[107:137] == pytest.approx(speaking.PAUSES, abs=0.1)
+    cut = [m for m, _ in speaking.heard(_hearing(1.0), np.split(said, [50, 101, 110, 133]))]
+    assert np.allclose(lips.parted(np.concatenate(cut)), opening, atol=1e-6)
+    near = speaking.said_near(said)
+    assert near[104] > 0.5 > near[105] and near[139] > 0.5 > near[138]
+
+
 def test_of_what_an_unknown_voice_does_beside_opening_half_is_kept() -> None:
     random = np.random.default_rng(0)
     said = np.full((240, 20, 13), voices.SAID + 50, np.float32)
