@@ -120,6 +120,22 @@ def test_settings_are_kept_and_other_ones_refused(odd):
         prepare("folder", root, out, jobs=1, mfcc_rate=5000, backend="mesh")
 
 
+def test_a_call_that_made_nothing_does_not_keep_the_folder(tmp_path):
+    root, out = tmp_path / "in", tmp_path / "out"
+    root.mkdir(), out.mkdir()
+    write_media(root / "noface.mp4", flat(30), np.ones(30 * 640) / 9)
+    prepare("folder", root, tmp_path / "first", jobs=1, backend="mesh")
+    settings = store.settings(tmp_path / "first")
+    (out / "corpus.json").write_text(json.dumps(settings | {"mfcc_rate": 5000}))  # and ended here
+    with files.only_one(out, "prepare"), pytest.raises(UserError, match="another amie prepare"):
+        prepare("folder", root, out, jobs=1, backend="mesh")
+    assert store.settings(out)["mfcc_rate"] == 5000
+    prepare("folder", root, out, jobs=1, backend="mesh")
+    assert store.settings(out) == settings and len(store.read_manifest(out)) == 1
+    with pytest.raises(UserError, match="mfcc_rate 16000, not 5000"):
+        prepare("folder", root, out, jobs=1, mfcc_rate=5000, backend="mesh")
+
+
 def test_a_second_call_does_only_what_is_missing(odd, monkeypatch):
     out, rows, summary, root = odd
     manifest = (out / "manifest.csv").read_bytes()

@@ -3,7 +3,6 @@
 import concurrent.futures
 import contextlib
 import itertools
-import json
 import multiprocessing
 import os
 import shutil
@@ -293,16 +292,26 @@ def _in_shard(source: Source, shard: tuple[int, int]) -> bool:
 
 
 def _check_target(out: Path, settings: dict[str, Any]) -> None:
-    if (out / "corpus.json").is_file():
-        before = store.settings(out)
-        for key in settings.keys() | before.keys():
-            if settings.get(key) != before.get(key):
-                raise UserError(
-                    f"{out} was prepared with {key} {before.get(key)}, not {settings.get(key)}: "
-                    "choose another --out or remove it"
-                )
-    else:
-        files.write_whole(out / "corpus.json", (json.dumps(settings, indent=1) + "\n").encode())
+    """Take the folder for these settings (UserError: it holds what others made)."""
+    if not (out / "corpus.json").is_file():
+        files.write_json(out / "corpus.json", settings)
+        return
+    before = store.settings(out)
+    for key in settings.keys() | before.keys():
+        if settings.get(key) != before.get(key) and _begun(out):
+            raise UserError(
+                f"{out} was prepared with {key} {before.get(key)}, not {settings.get(key)}: "
+                "choose another --out or remove it"
+            )
+    if settings != before:  # a call that made nothing does not keep it
+        with files.only_one(out, "prepare"):
+            files.write_json(out / "corpus.json", settings)
+
+
+def _begun(out: Path) -> bool:
+    """Whether anything was prepared in a folder, or may be at this moment by shards."""
+    manifest = out / "manifest.csv"
+    return bool(_shards(out)) or (manifest.is_file() and bool(store.read_lines(manifest)))
 
 
 def _resume(
