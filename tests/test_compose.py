@@ -1,5 +1,7 @@
 """Changes laid over a picture: where they land, what they leave alone, mouths brought to rest."""
 
+import warnings
+
 import cv2
 import numpy as np
 import pytest
@@ -148,6 +150,22 @@ def test_of_a_video_of_two_faces_the_larger_is_taken_and_said(
     assert told == [f"{path}: 2 faces: taking the largest, --face-index 1 (0 is leftmost)"]
     still.watch(path, 0)
     assert "faces" not in capsys.readouterr().err
+
+
+def test_large_pictures_are_read_and_larger_ones_refused(tmp_path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Image.new("1", (12_000, 8_000)).save(tmp_path / "large.png")
+        assert still.read_image(tmp_path / "large.png").shape == (8000, 12_000, 3)
+    Image.new("1", (20_000, 10_000)).save(tmp_path / "larger.png")
+    with pytest.raises(UserError, match="more than 178 megapixels"):
+        still.read_image(tmp_path / "larger.png")
+
+
+def test_a_damaged_video_is_not_called_a_picture(tmp_path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"\0" * 5000)
+    with pytest.raises(UserError, match=r"a.mp4 cannot be read as a video"):
+        still.open_still(tmp_path / "a.mp4")
 
 
 def test_a_face_whose_mouth_is_cut_off_is_refused() -> None:

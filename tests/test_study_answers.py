@@ -108,6 +108,7 @@ def test_bad_files_are_refused_and_the_rest_used(tmp_path: Path) -> None:
     (tmp_path / "i_huge.csv").write_bytes(b"0" * (tables.LARGEST + 1))
     write(tmp_path / "j_nobody.csv", filled(""))
     write(tmp_path / "k_formula.csv", filled("=cmd|' /C calc'!A0"))
+    write(tmp_path / "n_escape.csv", filled("\x1b[2Jr9"))
     write(tmp_path / "l_lacks.csv", [[*row[:8], *row[9:]] for row in filled("lacking")])
     write(tmp_path / "m_twice.csv", [[*row, row[8]] for row in filled("twofold")])
     simulate(KEY, tmp_path, 1)
@@ -120,6 +121,7 @@ def test_bad_files_are_refused_and_the_rest_used(tmp_path: Path) -> None:
         "g_binary.csv": "UTF-8", "h_quote.csv": "not a readable CSV", "i_huge.csv": "larger",
         "j_nobody.csv": "no rater", "k_formula.csv": "calc'!A0\" is a formula",
         "l_lacks.csv": "columns are missing in it: clip", "m_twice.csv": "are called 'clip'",
+        "n_escape.csv": "rater '\\x1b[2Jr9' is no code that a ballot gives",
         "answers-SIMULATED-000.csv": "nobody voted",
     }  # fmt: skip
     assert set(said) == set(wanted)

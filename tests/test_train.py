@@ -1,5 +1,6 @@
 """Runs that resume exactly, stop when they must, and say what they do."""
 
+import errno
 import json
 import os
 import signal
@@ -170,6 +171,17 @@ def test_weights_that_are_not_finite_are_never_saved(
         tensors, meta = checkpoint.read_tensors(run / f"{name}.safetensors")
         own = [t for n, t in tensors.items() if "generator." in n]
         assert meta["step"] == 4 and own and all(bool(t.isfinite().all()) for t in own)
+
+
+def test_a_full_disk_under_the_log_is_said(
+    tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Board, "add", full)
+    with pytest.raises(UserError, match="run: cannot write its log .no space left on device"):
+        train(TINY, tiny_corpus, tmp_path / "run", progress=False)
 
 
 def test_a_damaged_run_folder_is_said_to_be(tiny_corpus: Path, tmp_path: Path) -> None:

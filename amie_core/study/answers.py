@@ -123,6 +123,8 @@ def _raters(
     for rater, own in groups.items():
         if rater.startswith(("=", "+", "-", "@")):
             raise Refused(f"rater {rater!r} is a formula, no code that a ballot gives")
+        if not rater.isprintable():
+            raise Refused(f"rater {rater!r} is no code that a ballot gives")
         yield rater, _most(row["form"] for _, row in own if row), own
 
 

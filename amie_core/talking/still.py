@@ -1,8 +1,11 @@
 """The still: any image file to upright RGB, the face in it, its mouth brought to rest."""
 
+import contextlib
 import importlib
 import io
 import itertools
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from amie_core.model.own_teeth import Teeth
 
 HEIC = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+LARGEST = 178  # megapixels: Pillow takes no more
 GREY = 128  # what shows through a transparent image
 SMALLEST = 24  # px between the eyes' centres: below, there is no mouth to be seen
 BETWEEN_EYES = 76  # px at 256, of the template
@@ -77,6 +81,7 @@ def open_still(path: Path, index: int | None = None, keep_smile: bool = False) -
     A video's is that of its frame with the mouth most closed; its teeth are those of the frame that
     shows most of them (`watch`), and its lips will open as far as they do there.
     """
+    from amie_core.data.corpora import VIDEOS
     from amie_core.model.own_teeth import skin_of
 
     teeth = opens = face = None
@@ -86,6 +91,8 @@ def open_still(path: Path, index: int | None = None, keep_smile: bool = False) -
             image = read_image(path)
         except UserError as error:
             found = watch(path, index)
+            if found is None and Path(path).suffix.lower() in VIDEOS:
+                raise UserError(f"{path} cannot be read as a video: give another file") from None
             if found is None:
                 raise error
             image, teeth, opens, face = found
@@ -243,7 +250,7 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
 
     _with_heic(path)
     try:
-        with Image.open(path) as file:
+        with _any_size(), Image.open(path) as file:
             file.load()
             image: Image.Image = ImageOps.exif_transpose(file)
             if image.mode.startswith("I") or image.mode == "F":  # 16 bits or more a pixel
@@ -255,11 +262,25 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
                 image = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", image.size, (GREY,) * 3), image)
             return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise UserError(
+            f"{path} has more than {LARGEST} megapixels: give it smaller; a face needs one or two"
+        ) from None
+    except (OSError, ValueError, SyntaxError) as error:
         if (deep := _deep_tiff(path)) is not None:
             return deep
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path} is not a readable image ({reason}): give a PNG or JPEG") from None
+
+
+@contextlib.contextmanager
+def _any_size() -> Iterator[None]:
+    """Pillow warns of pictures that it reads all the same."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
 
 
 def _with_heic(path: str | Path) -> None:

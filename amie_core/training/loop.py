@@ -14,7 +14,7 @@ from torch import Tensor
 from amie_core import config, files, machine
 from amie_core.config import SAMPLE_RATE, Profile
 from amie_core.data import store
-from amie_core.errors import UserError
+from amie_core.errors import UserError, reason
 from amie_core.model.talker import picture_size
 from amie_core.training import checkpoint
 from amie_core.training.board import Board
@@ -217,9 +217,15 @@ class _Run:
             **{name: float(f"{value:.6g}") for name, value in mean.items()},
         }
         if self.fabric.is_global_zero:
-            with (self.out / "metrics.jsonl").open("a") as file:
-                file.write(json.dumps(entry) + "\n")
-            self._board().add(entry, self.done)
+            try:
+                with (self.out / "metrics.jsonl").open("a") as file:
+                    file.write(json.dumps(entry) + "\n")
+                self._board().add(entry, self.done)
+            except OSError as error:
+                raise UserError(
+                    f"{self.out}: cannot write its log ({reason(error)}): make room, then the same "
+                    "command goes on"
+                ) from error
         bar.set_postfix_str(
             f"{rate:.0f} frames/s, data wait {entry['data_wait']:.1%}, {self.step.log_line(mean)}"
         )
