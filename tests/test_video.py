@@ -272,3 +272,11 @@ def test_lists_of_other_files_are_no_media(tmp_path):
         (tmp_path / name).write_text(content)
         with pytest.raises(UserError, match=f"{name} cannot be read as a video"):
             video.read_video(tmp_path / name)
+
+
+def test_what_a_link_points_to_is_written(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "there" / "a.mp4")
+    with VideoWriter(tmp_path / "link.mp4", 64) as out:
+        out.write(np.zeros((64, 64, 3), np.uint8))
+    assert (tmp_path / "link.mp4").is_symlink() and (tmp_path / "there" / "a.mp4").is_file()

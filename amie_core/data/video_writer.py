@@ -52,7 +52,7 @@ class VideoWriter:
         synthetic: bool = False,
         crf: int = 18,
     ) -> None:
-        self.path = Path(path)
+        self.path = Path(path).resolve() if Path(path).is_symlink() else Path(path)
         self.size = (size, size) if isinstance(size, int) else size
         self.audio, self.voice, self.crf = audio, voice, crf
         self.comment = " ".join(filter(None, [SYNTHETIC if synthetic else "", comment]))
