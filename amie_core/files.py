@@ -54,7 +54,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
     What a link points to is written, not the link; a device or a pipe is written into.
     """
-    path = path.resolve() if path.is_symlink() else path
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
@@ -99,14 +99,21 @@ def only_one(folder: Path, command: str) -> Iterator[None]:
     """Be the only `amie COMMAND` that works in a folder (UserError: another one does)."""
     from filelock import FileLock, Timeout
 
+    lock = FileLock(folder / f".{command}.lock", timeout=0)
     try:
-        with FileLock(folder / f".{command}.lock", timeout=0):
-            yield
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
     except Timeout:
         raise UserError(
             f"{folder}: another amie {command} is at work there: wait for it, or choose another "
             "--out"
         ) from None
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {(error.strerror or '').lower()}") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def commit() -> str:

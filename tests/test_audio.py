@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tracemalloc
+from fractions import Fraction
 from types import SimpleNamespace
 
 import av
@@ -216,7 +217,7 @@ def test_the_centre_of_eight_planar_channels_is_heard(tmp_path):
     assert np.abs(np.fft.rfft(found)).argmax() == 220 and 0.3 < found.std() < 0.4
 
 
-@pytest.mark.parametrize("channels", [9, 17, 20, 64])
+@pytest.mark.parametrize("channels", [3, 5, 7, 8, 9, 17, 20, 64])
 def test_many_channels_without_names_are_laid_as_the_voice(tmp_path, channels):
     tone = np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000) / 2
     soundfile.write(tmp_path / "a.wav", np.repeat(tone[:, None], channels, 1), 16_000)
@@ -239,7 +240,25 @@ def test_sound_that_is_cut_is_said_to_be(tmp_path, name, codec):
     if name == "a.wav":  # of which FFmpeg tells the length by the file's
         assert not notes
     else:
-        assert re.fullmatch(r"only 1\.\d of 4\.\d s can be read: cut or damaged", notes[0])
+        assert re.fullmatch(r"it ends after 1\.\d of 4\.\d s: cut or damaged", notes[0])
+
+
+@pytest.mark.parametrize("name", ["a.webm", "a.mp4", "a.ogg", "a.mkv"])
+@pytest.mark.parametrize("late, hole", [(3, 0), (0, 6)])
+def test_sound_that_begins_late_or_pauses_is_whole(tmp_path, name, late, hole):
+    sound_of = "libopus" if name in ("a.webm", "a.ogg") else "aac"
+    with av.open(str(tmp_path / name), "w") as out:
+        stream = out.add_stream(sound_of, rate=48_000, layout="mono")
+        fit = av.AudioResampler(stream.format.name, "mono", 48_000, frame_size=960)
+        for k in range(4):
+            wave = np.sin(np.arange(48_000) / 30)[None].astype(np.float32)
+            frame = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+            frame.sample_rate, frame.time_base = 48_000, Fraction(1, 48_000)
+            frame.pts = 48_000 * (late + k + (hole if k > 1 else 0))
+            for part in fit.resample(frame):
+                out.mux(stream.encode(part))
+        out.mux(stream.encode(None))
+    assert not sound.survey(tmp_path / name).notes
 
 
 @pytest.mark.parametrize("rate", [1, 999, 2**31 - 1])

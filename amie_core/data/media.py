@@ -1,5 +1,6 @@
 """Media files opened safely, and which of their tracks are meant (PyAV)."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +20,6 @@ FORMATS = (
     "aiff", "au", "caf", "flac", "mp3", "aac", "loas", "ac3", "eac3", "dts", "amr", "ape", "wv",
     "tta", "tak", "mpc", "mpc8", "voc", "sox", "gif",
 )  # fmt: skip
-# Of these FFmpeg reads no length, or one that holds for a steady bit rate.
-GUESSED = ("mp3", "aac", "loas", "ac3", "eac3", "dts", "amr", "mpeg", "mpegts")
 OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}
 
 
@@ -76,17 +75,19 @@ def decoded(container: "InputContainer", stream: "VideoStream | AudioStream") ->
             yield None
 
 
-def told_seconds(container: "InputContainer", stream: "AudioStream") -> float | None:
-    """How long a track's header says that it is; None where it does not say.
+def told_end(container: "InputContainer", stream: "AudioStream") -> float | None:
+    """When a track ends, in the file's own clock, by its header; None where it does not say.
 
-    Of raw streams FFmpeg only guesses, by their size.
+    Asked of formats that write it down alone: elsewhere FFmpeg gives what it guesses by the size,
+    the placeholder of a stream, or another track's end.
     """
-    if container.format.name in GUESSED:
-        return None
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    if container.duration is not None and len(container.streams) == 1:
-        return container.duration / 1e6
+    name, long, unit = container.format.name, stream.duration, stream.time_base
+    if (name.startswith("mov") or name == "flac") and long is not None and unit is not None:
+        return float(((stream.start_time or 0) + long) * unit)
+    if name.startswith("matroska"):
+        told = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+        if told:
+            return 3600 * int(told[1]) + 60 * int(told[2]) + float(told[3])
     return None
 
 

@@ -231,11 +231,11 @@ def prepare(
         "backend": finder,
         **own,
     }
-    _check_target(out, settings)
     work = out if shard is None else shard_folder(out, shard)
     if shard is not None:
         sources = [source for source in sources if _in_shard(source, shard)]
     with files.only_one(work, "prepare"), contextlib.ExitStack() as others:
+        _check_target(out, work, settings)
         parts = _shards(out) if shard is None else []
         for part in parts:
             others.enter_context(files.only_one(part, "prepare"))
@@ -291,27 +291,24 @@ def _in_shard(source: Source, shard: tuple[int, int]) -> bool:
     return zlib.crc32(f"{source.speaker}/{source.utterance}".encode()) % shard[1] == shard[0] - 1
 
 
-def _check_target(out: Path, settings: dict[str, Any]) -> None:
-    """Take the folder for these settings (UserError: it holds what others made)."""
-    if not (out / "corpus.json").is_file():
-        files.write_json(out / "corpus.json", settings)
-        return
-    before = store.settings(out)
+def _check_target(out: Path, work: Path, settings: dict[str, Any]) -> None:
+    """Take the folder for these settings (UserError: it holds what others made).
+
+    A call that made nothing does not keep it. work: of this call's manifest, which it has alone.
+    """
+    before = store.settings(out) if (out / "corpus.json").is_file() else {}
+    manifest = out / "manifest.csv"
+    begun = any(part != work for part in _shards(out)) or (
+        manifest.is_file() and bool(store.read_lines(manifest))
+    )
     for key in settings.keys() | before.keys():
-        if settings.get(key) != before.get(key) and _begun(out):
+        if before and begun and settings.get(key) != before.get(key):
             raise UserError(
                 f"{out} was prepared with {key} {before.get(key)}, not {settings.get(key)}: "
                 "choose another --out or remove it"
             )
-    if settings != before:  # a call that made nothing does not keep it
-        with files.only_one(out, "prepare"):
-            files.write_json(out / "corpus.json", settings)
-
-
-def _begun(out: Path) -> bool:
-    """Whether anything was prepared in a folder, or may be at this moment by shards."""
-    manifest = out / "manifest.csv"
-    return bool(_shards(out)) or (manifest.is_file() and bool(store.read_lines(manifest)))
+    if settings != before:
+        files.write_json(out / "corpus.json", settings)
 
 
 def _resume(

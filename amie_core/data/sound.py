@@ -95,7 +95,7 @@ def _listen(path: str | Path, track: int, scale: float = 1.0) -> Voice:
     count, samples, over = 0, 0, 0
     with media.opened(path, "sound") as container:
         stream = media.track(container, track)
-        rate, told = stream.rate, media.told_seconds(container, stream)
+        rate, told, ends = stream.rate, media.told_end(container, stream), 0.0
         if not RATES[0] <= rate <= RATES[1]:
             raise UserError(f"{path} says that its sound has {rate} samples a second: no sound has")
         size = max(1, round(BLOCK * rate))
@@ -105,6 +105,8 @@ def _listen(path: str | Path, track: int, scale: float = 1.0) -> Voice:
                 names = [channel.name for channel in frame.layout.channels]
                 rest = np.zeros((len(data), 0))
             count += data.shape[1]
+            begins = ends if frame is None or frame.time is None else frame.time
+            ends = begins + data.shape[1] / rate
             samples, over = samples + data.size, over + int((np.abs(data) >= OVER).sum())
             if len(data) != len(names):
                 continue  # where the layout changes mid-file, the first one decides
@@ -124,8 +126,8 @@ def _listen(path: str | Path, track: int, scale: float = 1.0) -> Voice:
     weights = _weights(np.mean(blocks, axis=0), names)
     heard = np.maximum(np.einsum("bij,i,j->b", np.array(blocks), weights, weights), 0)
     voice = Voice(track, tuple(weights.tolist()), _level(heard), count / rate, scale)
-    if told is not None and told - voice.seconds > max(LACKING[0], LACKING[1] * told):
-        voice.notes.append(f"only {voice.seconds:.1f} of {told:.1f} s can be read: cut or damaged")
+    if told is not None and told - ends > max(LACKING[0], LACKING[1] * told):
+        voice.notes.append(f"it ends after {ends:.1f} of {told:.1f} s: cut or damaged")
     return voice
 
 

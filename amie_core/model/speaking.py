@@ -210,6 +210,7 @@ def heard(
     and move less in pauses (PAUSES).
     """
     reach, count = networks.context, 0
+    assert reach > LATER  # else pauses would hang on how the sound is cut
     parts = ((networks.hear(part), part[reach:-reach], said_near(part)[reach:-reach])
              for part in in_context(windows, reach))  # fmt: skip
     first: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
