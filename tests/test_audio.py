@@ -261,6 +261,16 @@ def test_sound_that_begins_late_or_pauses_is_whole(tmp_path, name, late, hole):
     assert not sound.survey(tmp_path / name).notes
 
 
+@pytest.mark.parametrize("layout, count, nameless", [
+    ("ambisonic 1", 4, True), ("9 channels", 9, True), ("3 channels", 3, True),
+    ("2 channels", 2, False), ("6 channels", 6, False), ("7.1", 8, False),
+    ("10 channels (FL+FR+FC+LFE+BL+BR+SL+SR+TFL+TFR)", 10, False),
+])  # fmt: skip
+def test_channels_that_somebody_names_are_mixed(layout, count, nameless):
+    shown = SimpleNamespace(name=layout, channels=[None] * count)
+    assert video_writer._nameless(shown) == nameless
+
+
 @pytest.mark.parametrize("rate", [1, 999, 2**31 - 1])
 def test_a_rate_that_no_sound_has_is_refused(tmp_path, rate):
     soundfile.write(tmp_path / "a.wav", np.ones(4000) / 2, 16_000, subtype="PCM_16")
