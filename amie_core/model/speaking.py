@@ -39,10 +39,10 @@ BESIDE = 0.5
 # landmarks of training speakers whom Motion had not heard, and by .01 on known voices of val_seen.
 BEYOND_REST = 0.3
 # Share that is kept of what an unknown voice does in pauses: lips part before they speak in some
-# people (s2, s4, s5) and not in others (s31, s20, s25, s27, s32). On ten speakers whom Motion had
-# not heard it takes LMD over the copied frame's from .92 to .89 (by landmarks), PSNR from .25 to
-# .18 dB below it (nearer for eight), the correlation from .845 to .835; on s31 alone .78 to .74,
-# .35 to .19 dB, .85 to .88.
+# people (s2, s4, s5) and not in others (s20, s31, s32). On ten speakers whom Motion had
+# not heard it takes LMD over the copied frame's from .90 to .87 (by landmarks), PSNR from .24 to
+# .17 dB below it (nearer for seven), the correlation from .845 to .835; on s31 alone .78 to .74,
+# .33 to .17 dB, .85 to .88 (tests/benchmarks/bench_pauses.py, figures/motion_pauses.json).
 PAUSES = 0.5
 SOONER, LATER = 1, 5  # frames before what is said, and after it, that are no pause
 MIDDLE = 0.4  # what a canvas's tint is brought to before it is seen
