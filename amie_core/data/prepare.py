@@ -297,18 +297,24 @@ def _check_target(out: Path, work: Path, settings: dict[str, Any]) -> None:
     A call that made nothing does not keep it. work: of this call's manifest, which it has alone.
     """
     before = store.settings(out) if (out / "corpus.json").is_file() else {}
+    keys = sorted(settings.keys() | before.keys())
+    other = next((key for key in keys if settings.get(key) != before.get(key)), None)
+    if other is None:
+        return
+    if before and _begun(out, work):
+        raise UserError(
+            f"{out} was prepared with {other} {before.get(other)}, not {settings.get(other)}: "
+            "choose another --out or remove it"
+        )
+    files.write_json(out / "corpus.json", settings)
+
+
+def _begun(out: Path, work: Path) -> bool:
+    """Whether anything was prepared in a folder, or may be at this moment by other shards."""
     manifest = out / "manifest.csv"
-    begun = any(part != work for part in _shards(out)) or (
+    return any(part != work for part in _shards(out)) or (
         manifest.is_file() and bool(store.read_lines(manifest))
     )
-    for key in settings.keys() | before.keys():
-        if before and begun and settings.get(key) != before.get(key):
-            raise UserError(
-                f"{out} was prepared with {key} {before.get(key)}, not {settings.get(key)}: "
-                "choose another --out or remove it"
-            )
-    if settings != before:
-        files.write_json(out / "corpus.json", settings)
 
 
 def _resume(
