@@ -30,6 +30,15 @@ def fast_bf16(gpu: bool) -> bool:
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
+def avx512() -> bool:
+    """Whether the processor has it, by what NumPy found."""
+    import numpy as np
+
+    told: Any = np.show_config(mode="dicts") or {}
+    found = told.get("SIMD Extensions", {}).get("found", [])
+    return any(name == "X86_V4" or name.startswith("AVX512") for name in found)
+
+
 def describe() -> str:
     """The machine in a few words, as it stands in done.json."""
     import torch

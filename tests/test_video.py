@@ -6,11 +6,13 @@ import tracemalloc
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 import pytest
 from conftest import shared_data
 from media import noise, write_media
 
+from amie_core import machine
 from amie_core.data import video
 from amie_core.data.sound import load_audio
 from amie_core.data.video_writer import VideoWriter
@@ -280,3 +282,24 @@ def test_what_a_link_points_to_is_written(tmp_path):
     with VideoWriter(tmp_path / "link.mp4", 64) as out:
         out.write(np.zeros((64, 64, 3), np.uint8))
     assert (tmp_path / "link.mp4").is_symlink() and (tmp_path / "there" / "a.mp4").is_file()
+
+
+def test_where_the_encoder_s_avx512_gives_other_bytes_it_is_left_out(tmp_path, monkeypatch):
+    assert isinstance(machine.avx512(), bool)
+    found = {"SIMD Extensions": {"baseline": ["X86_V2"], "found": ["X86_V3", "X86_V4"]}}
+    monkeypatch.setattr(np, "show_config", lambda mode: found)
+    assert machine.avx512()
+    found["SIMD Extensions"]["found"] = ["AVX2"]
+    assert not machine.avx512()
+
+
+def test_the_same_frames_are_the_same_bytes_however_often(tmp_path):
+    base = cv2.GaussianBlur(np.random.default_rng(0).uniform(0, 255, (96, 96, 3)), (0, 0), 3)
+    frames = [np.clip(base + 6 * np.sin(k / 3), 0, 255).astype(np.uint8) for k in range(50)]
+    found = set()
+    for _ in range(40):
+        with VideoWriter(tmp_path / "a.mp4", 96) as out:
+            for frame in frames:
+                out.write(frame)
+        found.add((tmp_path / "a.mp4").read_bytes())
+    assert len(found) == 1
