@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from amie_core.errors import UserError
+from amie_core.errors import UserError, reason
 
 HERE = Path(__file__).resolve().parent
 SHIPPED = HERE / "weights" / "talk.safetensors"  # the model that comes with the repository
@@ -49,12 +49,17 @@ def writable(path: Path, option: str) -> Path:
     return path
 
 
+def pointed_to(path: Path) -> Path:
+    """What a link points to; any other path as it is."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that it is there whole or not at all. UserError: disk full, no right.
 
     What a link points to is written, not the link; a device or a pipe is written into.
     """
-    path = Path(os.path.realpath(path)) if path.is_symlink() else path
+    path = pointed_to(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
@@ -96,7 +101,10 @@ def alone(target: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def only_one(folder: Path, command: str) -> Iterator[None]:
-    """Be the only `amie COMMAND` that works in a folder (UserError: another one does)."""
+    """Be the only `amie COMMAND` that works in a folder, which is made where it is absent.
+
+    UserError: another one works there, or the folder cannot be written.
+    """
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder / f".{command}.lock", timeout=0)
@@ -109,7 +117,7 @@ def only_one(folder: Path, command: str) -> Iterator[None]:
             "--out"
         ) from None
     except OSError as error:
-        raise UserError(f"cannot write {folder}: {(error.strerror or '').lower()}") from error
+        raise UserError(f"cannot write {folder}: {reason(error)}") from error
     try:
         yield
     finally:

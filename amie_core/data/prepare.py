@@ -274,12 +274,7 @@ def shard_folder(out: Path, shard: tuple[int, int]) -> Path:
     i, n = shard
     if not 1 <= i <= n:
         raise UserError(f"shard {i}/{n}: the first of {n} is 1/{n}, the last {n}/{n}")
-    folder = out / "shards" / f"{i}-of-{n}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {(error.strerror or '').lower()}") from error
-    return folder
+    return out / "shards" / f"{i}-of-{n}"
 
 
 def _shards(out: Path) -> list[Path]:

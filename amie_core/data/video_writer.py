@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
-from amie_core import errors, machine
+from amie_core import errors, files, machine
 from amie_core.config import FPS, SAMPLE_RATE
 from amie_core.data import media, sound
 from amie_core.errors import UserError
@@ -51,7 +51,7 @@ class VideoWriter:
         synthetic: bool = False,
         crf: int = 18,
     ) -> None:
-        self.path = Path(os.path.realpath(path)) if Path(path).is_symlink() else Path(path)
+        self.path = files.pointed_to(Path(path))
         self.suffix = Path(path).suffix or ".mp4"
         self.size = (size, size) if isinstance(size, int) else size
         self.audio, self.voice, self.crf = audio, voice, crf

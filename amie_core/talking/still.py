@@ -1,11 +1,9 @@
 """The still: any image file to upright RGB, the face in it, its mouth brought to rest."""
 
-import contextlib
 import importlib
 import io
 import itertools
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -81,7 +79,6 @@ def open_still(path: Path, index: int | None = None, keep_smile: bool = False) -
     A video's is that of its frame with the mouth most closed; its teeth are those of the frame that
     shows most of them (`watch`), and its lips will open as far as they do there.
     """
-    from amie_core.data.corpora import VIDEOS
     from amie_core.model.own_teeth import skin_of
 
     teeth = opens = face = None
@@ -89,12 +86,15 @@ def open_still(path: Path, index: int | None = None, keep_smile: bool = False) -
         _with_heic(path)  # FFmpeg would take one tile of it for a video
         try:
             image = read_image(path)
-        except UserError as error:
+        except UserError:
             found = watch(path, index)
-            if found is None and Path(path).suffix.lower() in VIDEOS:
-                raise UserError(f"{path} cannot be read as a video: give another file") from None
             if found is None:
-                raise error
+                from amie_core.data.corpora import VIDEOS
+
+                if path.suffix.lower() in VIDEOS:
+                    why = "cannot be read as a video: give another file"
+                    raise UserError(f"{path} {why}") from None
+                raise
             image, teeth, opens, face = found
             if opens is not None:
                 say(f"{path}: the lips will open as far as they do there, --movement changes it")
@@ -250,7 +250,9 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
 
     _with_heic(path)
     try:
-        with _any_size(), Image.open(path) as file:
+        # Pillow warns of large pictures that it reads all the same.
+        large = warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning)
+        with large, Image.open(path) as file:
             file.load()
             image: Image.Image = ImageOps.exif_transpose(file)
             if image.mode.startswith("I") or image.mode == "F":  # 16 bits or more a pixel
@@ -271,16 +273,6 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
             return deep
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path} is not a readable image ({reason}): give a PNG or JPEG") from None
-
-
-@contextlib.contextmanager
-def _any_size() -> Iterator[None]:
-    """Pillow warns of pictures that it reads all the same."""
-    from PIL import Image
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        yield
 
 
 def _with_heic(path: str | Path) -> None:

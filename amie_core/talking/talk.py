@@ -218,9 +218,8 @@ def _check(face: Path, audio: Path, out: Path, size: int) -> None:
     """Refuse what cannot work before anything slow is loaded."""
     for path, what in ((face, "image of a face"), (audio, "audio or video file")):
         if not path.is_file():
-            why = "is a folder" if path.is_dir() else "no such file"
-            if path.exists() and not path.is_dir():
-                why = "a pipe or a device, no file"
+            other = "a pipe or a device, no file" if path.exists() else "no such file"
+            why = "is a folder" if path.is_dir() else other
             raise UserError(f"{path}: {why}; give an {what}")
         if out.exists() and out.samefile(path):
             raise UserError(f"{out} would overwrite its own input: choose another --out")
