@@ -11,7 +11,7 @@ from amie_core import config
 from amie_core.config import FACE_SIZE
 from amie_core.data import alignment, store
 from amie_core.data.audio import cosines, windows
-from amie_core.model import lips, speaking, voices
+from amie_core.model import lips, manner, speaking, voices
 from amie_core.model.lips import MOVED
 from amie_core.model.motion import COEFFICIENTS, CONTEXT, Motion
 from amie_core.model.mouth import MouthGenerator
@@ -102,21 +102,10 @@ def test_every_voice_moves_a_mouth_as_far_however_sure_the_networks_are() -> Non
     assert np.allclose(lips.parted(few[0][0]), 0.1 * speaking.USUAL * said[:12, 0, 1])
 
 
-def test_lips_close_beyond_rest_by_no_more_than_a_little() -> None:
-    random = np.random.default_rng(0)
-    said = np.full((400, 20, 13), voices.SAID + 50, np.float32)
-    said[:, :, 1] = drawn = (0.5 + random.uniform(-1, 1, (400, 1)) * 3**0.5).astype(np.float32)
-    heard = np.concatenate([moves for moves, _ in speaking.heard(_hearing(1.0), [said])])
-    wanted = drawn.mean() + (drawn[:, 0] - drawn.mean()) / drawn.std()
-    assert (wanted < 0).mean() > 0.2
-    wanted[wanted < 0] *= speaking.BEYOND_REST
-    assert np.allclose(lips.parted(heard) / speaking.USUAL, wanted, atol=0.05)
-
-
 def test_an_unknown_voice_moves_half_as_far_in_pauses_however_it_is_cut() -> None:
     random = np.random.default_rng(0)
     said = np.full((240, 20, 13), voices.SAID + 50, np.float32)
-    said[:, :, 1] = 1 + random.uniform(0, 1, (240, 1))
+    said[:, :, 1] = 2 + random.uniform(0, 1, (240, 1))  # farther apart than is doubted
     loud = said.copy()
     said[100:140, :, 0] = voices.SAID - 50
     opening, always = (
@@ -126,37 +115,11 @@ def test_an_unknown_voice_moves_half_as_far_in_pauses_however_it_is_cut() -> Non
     # what is learnt of the size is learnt outside the pause, so they are compared after that
     ratio = opening / always * np.median(always[:90] / opening[:90])
     assert np.allclose(ratio[:105], 1, atol=0.2) and np.allclose(ratio[139:], 1, atol=0.2)
-    assert ratio[107:137] == pytest.approx(speaking.PAUSES, abs=0.1)
+    assert ratio[107:137] == pytest.approx(manner.PAUSES, abs=0.1)
     cut = [m for m, _ in speaking.heard(_hearing(1.0), np.split(said, [50, 101, 110, 133]))]
     assert np.allclose(lips.parted(np.concatenate(cut)), opening, atol=1e-6)
     near = speaking.said_near(said)
     assert near[104] > 0.5 > near[105] and near[139] > 0.5 > near[138]
-
-
-def test_of_what_an_unknown_voice_does_beside_opening_half_is_kept() -> None:
-    random = np.random.default_rng(0)
-    said = np.full((240, 20, 13), voices.SAID + 50, np.float32)
-    said[:, :, 1:] = random.standard_normal((240, 1, 12))
-    made = _hearing(1.0)
-    opens = made.hear
-
-    def hear(windows: np.ndarray) -> np.ndarray:
-        moves = opens(windows)  # corners go with the opening, and aside with the third cepstrum
-        moves[:, -20, 0] = 0.3 * moves[:, lips.APART[0][0], 1] + windows[CONTEXT:-CONTEXT, 0, 2]
-        return moves
-
-    made.hear = hear
-    unknown = np.concatenate([moves for moves, _ in speaking.heard(made, [said])])
-    own = voices.print_of(said[:, 8:12].reshape(-1, 13))
-    of_it = voices.learnt([np.stack([own] * 9)], [speaking.USUAL])
-    for name, values in zip(of_it._fields, of_it, strict=True):
-        getattr(made.motion, f"voice_{name}").copy_(torch.from_numpy(values))
-    known = np.concatenate([moves for moves, _ in speaking.heard(made, [said])])
-    assert np.allclose(lips.parted(unknown), lips.parted(known), atol=1e-6)
-    opening = lips.parted(known)
-    aside = [moves[:, -20, 0] - 0.3 * opening for moves in (unknown, known)]
-    assert np.std(aside[0]) / np.std(aside[1]) == pytest.approx(speaking.BESIDE, abs=0.02)
-    assert np.corrcoef(*aside)[0, 1] > 0.99
 
 
 def test_a_voice_that_was_learnt_is_known_again_and_others_get_the_usual_size() -> None:

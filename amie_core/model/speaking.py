@@ -17,33 +17,17 @@ from amie_core.config import FACE_SIZE, WINDOW
 from amie_core.data import alignment, audio
 from amie_core.data.audio import BEFORE, HOPS
 from amie_core.model import lips
+from amie_core.model.manner import manner_of
 from amie_core.model.teeth import Bank
 from amie_core.model.voices import SAID, Voices
 
 SURVEYED = 250  # frames, the first ten seconds, that tell how far a voice would move the mouth
-SCALES = (0.8, 2.0)  # by how much what is heard of a voice is made larger, at least and at most
-SOME = 25  # frames: of fewer that say something no deviation is taken
 EVERY = 4  # px of the canvas, between the places where the movement is worked out
 ASKED = 1.02  # what makes the known voices of val_seen move as far as their own (s1 .7, s4 1.2)
 # Deviation of the opening, in mouth widths, that an unknown voice is taken to have: GRID's training
-# speakers have .033 to .066, s31 of val_unseen .078. From .055 to .067 it lies within .5 and 1.8
-# times the variance of six of those nine whose voices are not known; the smaller, the nearer are
-# most. .065 is the least at which s31, by its pictures, is among them (.51).
-USUAL = 0.065
-# Share that is kept of what an unknown voice does beside opening the mouth, which is foretold
-# worst. By it s31 of val_unseen comes nearer (LMD over the copied frame's .74 to .72, PSNR -.45 to
-# -.24 dB, the judge's AUC .82 to .83); known voices would lose (s1 of val_seen, LMD .58 to .60).
-BESIDE = 0.5
-# Share that is kept of what would bring lips nearer to each other than at rest: a movement that is
-# made larger is so in pauses too. LMD over the copied frame's falls by it from .98 to .95 on
-# landmarks of training speakers whom Motion had not heard, and by .01 on known voices of val_seen.
-BEYOND_REST = 0.3
-# Share that is kept of what an unknown voice does in pauses: lips part before they speak in some
-# people (s2, s4, s5) and not in others (s20, s31, s32). On ten speakers whom Motion had
-# not heard it takes LMD over the copied frame's from .90 to .87 (by landmarks), PSNR from .24 to
-# .17 dB below it (nearer for seven), the correlation from .845 to .835; on s31 alone .78 to .74,
-# .33 to .17 dB, .85 to .88 (tests/benchmarks/bench_pauses.py, figures/motion_pauses.json).
-PAUSES = 0.5
+# speakers have .033 to .066, s31 of val_unseen .078. The smaller, the nearer are most; .063 is the
+# least at which s31, by its pictures, moves with half of its own variance.
+USUAL = 0.063
 SOONER, LATER = 1, 5  # frames before what is said, and after it, that are no pause
 MIDDLE = 0.4  # what a canvas's tint is brought to before it is seen
 SHADE = 0.5  # of the light on the face: what may be added to it at most
@@ -202,12 +186,8 @@ def heard(
     They are as large as the voice moves its own mouth, or as a video of the face says that it does:
     `opens`, a deviation of the opening, in mouth widths (`talking.still.opens_in`).
 
-    The less sure networks are of a voice, the nearer they stay to its mean (what they learn is an
-    expectation). So the deviation of the opening from there where something is said, in the first
-    ten seconds, is brought to the voice's own, or the usual one where the voice is not known. What
-    goes with the opening follows from it; of what else a mouth does less is kept then (BESIDE).
-    Where enough is said for that, lips close beyond rest by no more than a little (BEYOND_REST),
-    and move less in pauses (PAUSES).
+    How a voice's own size comes about of what is heard: `model.manner`, learnt of what is said in
+    the first ten seconds.
     """
     reach, count = networks.context, 0
     assert reach > LATER  # else pauses would hang on how the sound is cut
@@ -226,23 +206,9 @@ def heard(
     sound = own[:, BEFORE : BEFORE + HOPS].reshape(-1, own.shape[2])
     known, far = networks.voices.recognised(sound)
     size = np.float32(far**known * USUAL ** (1 - known) if opens is None else opens)
-    mean, scale = np.zeros_like(moves[0]), np.float32(1)
-    kept = paused = np.float32(1)
-    along = np.zeros_like(mean)  # displacements that go with an opening of 1
-    if len(spoken) >= SOME:
-        mean, opening = spoken.mean(0), lips.parted(spoken)
-        opening = opening - opening.mean()
-        scale = np.float32(np.clip(1 / max(opening.std(), 1e-6), *SCALES))
-        kept = np.float32(known + (1 - known) * BESIDE)
-        paused = np.float32(known + (1 - known) * PAUSES)
-        along = np.einsum("n,nij->ij", opening, spoken) / max(float(opening @ opening), 1e-6)
+    manner = manner_of(spoken, size, known)
     for said, middle, near in chain(first, parts):
-        moved = size * (mean + scale * (said - mean))
-        opening = lips.parted(moved)
-        beside = kept * (moved - opening[:, None, None] * along)
-        opening = np.where(opening < 0, BEYOND_REST * opening, opening)
-        moved = opening[:, None, None] * along + beside
-        yield moved * (paused + (1 - paused) * near)[:, None, None], middle
+        yield manner(said, near), middle
 
 
 def painted(

@@ -200,11 +200,13 @@ def _mouth_frames(
     """`picture_frames` of a generator that moves the mouth by its landmarks."""
     from amie_core.data.alignment import warp
     from amie_core.model import speaking
+    from amie_core.model.lip_line import on_lip_line
     from amie_core.model.painter import Painter
 
-    painter = Painter(*shown, still.points, networks.canvas, networks.image_size, still.teeth)
     face = warp(still.picture, still.matrix)
-    made = speaking.painted(networks, face, still.points, windows, movement, still.opens)
+    points = on_lip_line(face, still.points)
+    painter = Painter(*shown, points, networks.canvas, networks.image_size, still.teeth)
+    made = speaking.painted(networks, face, points, windows, movement, still.opens)
     height, width = painter.picture.shape[:2]
     return (width, height), (painter.frame(one) for one in ahead(made))
 
