@@ -1,5 +1,5 @@
-"""What each rule by which a voice that was never heard moves a mouth does (`model.manner`), and what
-it does that lips open where the picture's meet (`model.lip_line`).
+"""What each rule does by which a voice that was never heard moves a mouth (`model.manner`), and that
+lips open where the picture's meet (`model.lip_line`).
 
     python tests/benchmarks/bench_manner.py PREPARED [--steps 500] [--json OUT]
 
@@ -43,9 +43,9 @@ NAMES = ("correlation", "variance", "lmd", "psnr", "ssim")
 ROWS = {
     "ships": "as it ships",
     "no lip line": "lips open where the landmarks say that they meet",
-    "mean kept": "where a mouth that speaks lies in the mean is kept as the rest beside the opening",
+    "mean kept": "where a mouth that speaks lies in the mean is kept, as the rest is",
     "no doubt": "small openings as they are heard",
-    "beside": "all is kept of what goes beside the opening, but its mean",
+    "beside": "all is kept of what goes beside the opening",
     "pauses": "in pauses as much as is heard",
     "before": "mean kept, no doubt, no lip line, the usual size .065: as it shipped before",
 }
