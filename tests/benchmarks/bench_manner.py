@@ -1,13 +1,13 @@
-"""What each rule does by which a voice that was never heard moves a mouth (`model.manner`), and that
-lips open where the picture's meet (`model.lip_line`).
+"""What each rule does by which an unheard voice moves a mouth (`model.manner`), and the lip line.
 
     python tests/benchmarks/bench_manner.py PREPARED [--steps 500] [--json OUT]
 
 Training speakers but s1 are left out in turn (four parts, as in bench_motion.py) and Motion is
 fitted to the others; each clip's first frame then says its sound with the voice unknown, and so do
-val_unseen's, painted by the model that ships. A row leaves out one rule. Frames are compared with
-the real ones as in bench_faces.py, whose columns these are. Prints a line a row and speaker. Not a
-test: nothing is asserted.
+val_unseen's, painted by the model that ships. A row leaves out one rule, or does not open lips
+where the picture's meet (`model.lip_line`). Frames are compared with the real ones as in
+bench_faces.py, whose columns these are. Prints a line a row and speaker. Not a test: nothing is
+asserted.
 """
 
 import argparse
