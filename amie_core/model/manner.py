@@ -21,7 +21,7 @@ SOME = 25  # frames: of fewer that say something no deviation is taken
 BEYOND_REST = 0.3
 # Deviations of the opening, by which an unknown voice's is less: an expectation of lips that may
 # be closed or open is never closed. The wide openings are made wider for it.
-DOUBT = 0.3
+DOUBT = 0.2
 # Share that is kept of how an unknown voice moves beside opening the mouth. Where a mouth that
 # speaks lies in the mean beside one at rest is told by no sound: nothing of that is kept.
 BESIDE = 0.5

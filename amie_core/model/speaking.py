@@ -25,9 +25,9 @@ SURVEYED = 250  # frames, the first ten seconds, that tell how far a voice would
 EVERY = 4  # px of the canvas, between the places where the movement is worked out
 ASKED = 1.02  # what makes the known voices of val_seen move as far as their own (s1 .7, s4 1.2)
 # Deviation of the opening, in mouth widths, that an unknown voice is taken to have: GRID's training
-# speakers have .033 to .066, s31 of val_unseen .078. The smaller, the nearer are most; .063 is the
+# speakers have .033 to .066, s31 of val_unseen .078. The smaller, the nearer are most; .062 is the
 # least at which s31, by its pictures, moves with half of its own variance.
-USUAL = 0.063
+USUAL = 0.062
 SOONER, LATER = 1, 5  # frames before what is said, and after it, that are no pause
 MIDDLE = 0.4  # what a canvas's tint is brought to before it is seen
 SHADE = 0.5  # of the light on the face: what may be added to it at most
