@@ -11,6 +11,7 @@ from amie_core.model.own_teeth import Teeth
 from amie_core.model.speaking import Painted
 
 STEP = 4  # px at 256 between the places where the movement is worked out
+STILL = 0.01  # px at 256: landmarks nearer than this to where they were have not moved
 EDGE = 0.7  # px at 256: deviation of the blur at the edge of what is painted
 
 
@@ -19,7 +20,8 @@ class Painter:
 
     picture: what the video shows; place: the similarity from its px to the aligned face's 256-px
     units; points: the face's landmarks at rest, in those units; canvas: side of G's square around
-    the mouth, px at 256; size: of its picture; teeth: the speaker's own, where they are known.
+    the mouth, px at 256; size: of its picture; teeth: the speaker's own, where they are known;
+    given: picture and landmarks before the lips were closed, the same ones where they were not.
     """
 
     def __init__(
@@ -30,8 +32,10 @@ class Painter:
         canvas: int,
         size: int,
         teeth: Teeth | None = None,
+        given: tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "68 2"]] | None = None,
     ) -> None:
         self.picture = picture
+        self.given, own = given or (picture, points)
         box = alignment.lip_box(points[None])
         self.back = cv2.invertAffineTransform(place)
         where = region(box, FACE_SIZE)
@@ -50,7 +54,7 @@ class Painter:
         axes = [np.arange(a.min(), a.max() + STEP, STEP, dtype=np.float32) for a in (x, y)]
         grid = np.stack(np.meshgrid(*axes), -1)
         self.counts = grid.shape[:2]
-        self.flow = Flow(points, grid.reshape(-1, 2))
+        self.flow, self.given_flow = (Flow(p, grid.reshape(-1, 2)) for p in (points, own))
         inside = np.minimum(grid.astype(int), FACE_SIZE - 1)
         # How far a place in the face may be moved, and that movement in px of the picture.
         self.allowed = where[inside[..., 1], inside[..., 0]][..., None]
@@ -78,19 +82,30 @@ class Painter:
 
     def frame(self, painted: Painted) -> UInt8[np.ndarray, "h w 3"]:
         """The picture with its mouth as `painted` says."""
-        moves = self.flow(painted.points).reshape(*self.counts, 2)
+        if painted.begun == 0 and np.abs(painted.points - self.given_flow.old).max() < STILL:
+            return self.given.copy()
+        part = self._moved(self.picture, self.flow, painted)
+        self._shade(part, painted)
+        self._paint(part, painted)
+        if painted.begun < 1:  # what the lips part or uncover goes over into what is painted
+            before = self._moved(self.given, self.given_flow, painted)
+            part = cv2.addWeighted(part, painted.begun, before, 1 - painted.begun, 0)
+        frame = self.picture.copy()
+        frame[self.part] = part
+        return frame
+
+    def _moved(
+        self, picture: UInt8[np.ndarray, "h w 3"], flow: Flow, painted: Painted
+    ) -> UInt8[np.ndarray, "_ _ 3"]:
+        """The part that can change, its landmarks moved."""
+        moves = flow(painted.points).reshape(*self.counts, 2)
         moves = (moves * self.allowed) @ self.turn
         how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         edge = cv2.BORDER_REPLICATE
         fine = cv2.warpAffine(moves, self.to_grid, self.shape, flags=how, borderMode=edge)
         source = self.pixels + self.offset + fine
         # Both coordinates in one map leave the second empty, which cv2's stubs do not know.
-        part = cv2.remap(self.picture, source, None, cv2.INTER_LINEAR, borderMode=edge)  # type: ignore[call-overload]
-        self._shade(part, painted)
-        self._paint(part, painted)
-        frame = self.picture.copy()
-        frame[self.part] = part
-        return frame
+        return cv2.remap(picture, source, None, cv2.INTER_LINEAR, borderMode=edge)  # type: ignore[call-overload]
 
     def _shade(self, part: UInt8[np.ndarray, "h w 3"], painted: Painted) -> None:
         """What G adds to lips and skin, in place."""

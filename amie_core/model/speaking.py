@@ -25,10 +25,11 @@ SURVEYED = 250  # frames, the first ten seconds, that tell how far a voice would
 EVERY = 4  # px of the canvas, between the places where the movement is worked out
 ASKED = 1.02  # what makes the known voices of val_seen move as far as their own (s1 .7, s4 1.2)
 # Deviation of the opening, in mouth widths, that an unknown voice is taken to have: GRID's training
-# speakers have .033 to .066, s31 of val_unseen .078. The smaller, the nearer are most; .062 is the
-# least at which s31, by its pictures, moves with half of its own variance.
-USUAL = 0.062
+# speakers have .033 to .066, s31 of val_unseen .078. The smaller, the nearer are most; with .06 s31
+# still moves, by its pictures, with half of its own variance (.54; .52 with .059, .48 with .057).
+USUAL = 0.06
 SOONER, LATER = 1, 5  # frames before what is said, and after it, that are no pause
+SETS_OUT = 4  # frames in which a mouth goes from where its picture shows it to rest
 MIDDLE = 0.4  # what a canvas's tint is brought to before it is seen
 SHADE = 0.5  # of the light on the face: what may be added to it at most
 FADE = 0.4  # of half a canvas: where shade fades out
@@ -91,12 +92,21 @@ class MouthNetworks(Protocol):
         """A frame, from the one before."""
 
 
+class Said(NamedTuple):
+    """What a mouth does in frames in a row."""
+
+    moves: Float[np.ndarray, "n 31 2"]  # from where it is at rest, in mouth widths
+    windows: Float[np.ndarray, "n 20 c"]
+    begun: Float[np.ndarray, " n"]  # 0 where the mouth is as its picture shows it, 1 from rest on
+
+
 class Painted(NamedTuple):
     """A frame: landmarks (256ths of the face); colours in [0, 1] and shade of its canvas."""
 
     points: Float[np.ndarray, "68 2"]
     colours: Float[np.ndarray, "s s 3"]
     shade: Float[np.ndarray, "s s 3"]
+    begun: float = 1.0  # `Said.begun`
 
 
 def tint(canvas: Float[np.ndarray, "s s 3"]) -> Float[np.ndarray, " 3"]:
@@ -180,14 +190,15 @@ def heard(
     networks: MouthNetworks,
     windows: Iterable[Float[np.ndarray, "_ 20 c"]],
     opens: float | None = None,
-) -> Iterator[tuple[Float[np.ndarray, "n 31 2"], Float[np.ndarray, "n 20 c"]]]:
-    """Displacements, in mouth widths, part by part, and the windows of their frames.
+) -> Iterator[Said]:
+    """What a mouth does, part by part.
 
-    They are as large as the voice moves its own mouth, or as a video of the face says that it does:
-    `opens`, a deviation of the opening, in mouth widths (`talking.still.opens_in`).
+    Movements are as large as the voice moves its own mouth, or as a video of the face says that it
+    does: `opens`, a deviation of the opening, in mouth widths (`talking.still.opens_in`).
 
     How a voice's own size comes about of what is heard: `model.manner`, learnt of what is said in
-    the first ten seconds.
+    the first ten seconds. Until something is said the mouth is as its picture shows it, then goes
+    to rest; what a known voice does before it speaks, it does from there.
     """
     reach, count = networks.context, 0
     assert reach > LATER  # else pauses would hang on how the sound is cut
@@ -207,8 +218,15 @@ def heard(
     known, far = networks.voices.recognised(sound)
     size = np.float32(far**known * USUAL ** (1 - known) if opens is None else opens)
     manner = manner_of(spoken, size, known)
-    for said, middle, near in chain(first, parts):
-        yield manner(said, near), middle
+    done, began = 0, np.inf
+    for told, middle, near in chain(first, parts):
+        if began == np.inf and near.any():
+            began = done + int((near > 0).argmax())
+        numbers = np.arange(done, done + len(near))
+        begun = ((numbers - began) / SETS_OUT).clip(0, 1).astype(np.float32)
+        moves = manner(told, near) * (begun + known * (1 - begun))[:, None, None]
+        yield Said(moves.astype(np.float32), middle, begun)
+        done += len(near)
 
 
 def painted(
@@ -218,26 +236,31 @@ def painted(
     windows: Iterable[Float[np.ndarray, "_ 20 c"]],
     movement: float = 1.0,
     opens: float | None = None,
+    given: Float[np.ndarray, "68 2"] | None = None,
 ) -> Iterator[Painted]:
     """What each frame shows of a face at rest, and where its landmarks are.
 
     movement: how much farther the mouth moves than the voice moves its own, or than `opens` says
-    (`heard`).
+    (`heard`); given: the landmarks before the lips were closed, where they were not always.
     """
     rest = lips.closed(points)
+    away = ((points if given is None else given) - rest).astype(np.float32)
     farther = np.float32(movement * ASKED)
+
+    def laid(said: Said) -> Float[np.ndarray, "n 68 2"]:
+        return lips.laid(rest, said.moves * farther) + (1 - said.begun)[:, None, None] * away
+
     told = heard(networks, windows, opens)
-    places = ((lips.laid(rest, said * farther), own) for said, own in told)
-    return drawn(networks, face, points, places)
+    return drawn(networks, face, points, ((laid(said), *said[1:]) for said in told))
 
 
 def drawn(
     networks: MouthNetworks,
     face: UInt8[np.ndarray, "256 256 3"],
     points: Float[np.ndarray, "68 2"],
-    places: Iterable[tuple[Float[np.ndarray, "n 68 2"], Float[np.ndarray, "n 20 c"]]],
+    places: Iterable[tuple[Float[np.ndarray, "n 68 2"], np.ndarray, Float[np.ndarray, " n"]]],
 ) -> Iterator[Painted]:
-    """The same, of landmarks that are given part by part with their frames' sound."""
+    """The same, of landmarks that are told part by part with `Said.windows` and `begun`."""
     matrix = alignment.mouth_square(alignment.lip_box(points[None]), networks.canvas)
     size = networks.image_size
     seen = alignment.sample(face, alignment.pixels(matrix, size), size).astype(np.float32) / 255
@@ -248,9 +271,9 @@ def drawn(
     details, soft = networks.bank.details(light), around(size)[..., None]
     maps = networks.see(_planes(seen * (MIDDLE / light)))
     previous = seen
-    for there, windows in places:
+    for there, windows, begun in places:
         codes = networks.code(windows[..., : WINDOW[1]])[:, None]
-        for place, code in zip(there, codes, strict=True):
+        for place, code, share in zip(there, codes, begun, strict=True):
             canvas = alignment.transform(place, matrix)
             base, open_ = mover(canvas), inside(canvas[None], size)[0][..., None]
             code = code + networks.outline(corners(canvas, width))
@@ -259,7 +282,8 @@ def drawn(
             shade = SHADE * made.shade.transpose(1, 2, 0) * soft * light
             colours = made.colours.transpose(1, 2, 0) * (light / MIDDLE)
             previous = (base + shade) * (1 - open_) + colours * open_
-            yield Painted(place, colours + details.laid(canvas, width), shade)
+            colours = colours + details.laid(canvas, width)
+            yield Painted(place, colours, shade, float(share))
 
 
 def _planes(picture: Float[np.ndarray, "s s 3"]) -> Float[np.ndarray, "1 3 s s"]:

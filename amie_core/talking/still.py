@@ -44,6 +44,7 @@ class Still:
     teeth: "Teeth | None" = None  # the speaker's own, of this picture or of another one
     # How far its lips open in a video in which it speaks: a deviation, in mouth widths.
     opens: float | None = None
+    before: "Still | None" = None  # the same, where its lips were closed: before that
 
     @property
     def lip_box(self) -> tuple[int, int, int, int]:
@@ -64,7 +65,8 @@ class Still:
 
         own = replace(self, teeth=None).with_teeth().teeth
         picture, points = close_lips(self.picture, self.points, self.matrix, own is not None)
-        return replace(self, picture=picture, points=points, teeth=self.teeth or own)
+        before = None if picture is self.picture else self
+        return replace(self, picture=picture, points=points, teeth=self.teeth or own, before=before)
 
     def with_teeth(self) -> "Still":
         """The same with the teeth that it shows, where none are known."""

@@ -140,12 +140,14 @@ def picture_frames(
     from amie_core.model.speaking import MouthNetworks
     from amie_core.talking import canvas
 
-    shown = _shown(still, size or (FACE_SIZE if crop else None))
+    edge = size or (FACE_SIZE if crop else None)
+    shown = _shown(still, edge)
     sound = stream_windows(
         audio, meta["mfcc_rate"], PART, voice=voice, level=SPEECH_LEVEL, hears=generator.hears
     )
     if isinstance(generator, MouthNetworks):
-        return _mouth_frames(generator, still, shown, sound, movement)
+        given = None if still.before is None else _shown(still.before, edge)[0]
+        return _mouth_frames(generator, still, shown, given, sound, movement)
 
     import torch
 
@@ -194,10 +196,14 @@ def _mouth_frames(
     networks: "MouthNetworks",
     still: Still,
     shown: tuple[np.ndarray, np.ndarray],
+    given: np.ndarray | None,
     windows: Iterator[np.ndarray],
     movement: float,
 ) -> tuple[tuple[int, int], Iterator[np.ndarray]]:
-    """`picture_frames` of a generator that moves the mouth by its landmarks."""
+    """`picture_frames` of a generator that moves the mouth by its landmarks.
+
+    given: what the video shows before the lips were closed.
+    """
     from amie_core.data.alignment import warp
     from amie_core.model import speaking
     from amie_core.model.lip_line import on_lip_line
@@ -205,8 +211,12 @@ def _mouth_frames(
 
     face = warp(still.picture, still.matrix)
     points = on_lip_line(face, still.points)
-    painter = Painter(*shown, points, networks.canvas, networks.image_size, still.teeth)
-    made = speaking.painted(networks, face, points, windows, movement, still.opens)
+    own = points if still.before is None else still.before.points
+    painter = Painter(
+        *shown, points, networks.canvas, networks.image_size, still.teeth,
+        (shown[0] if given is None else given, own),
+    )  # fmt: skip
+    made = speaking.painted(networks, face, points, windows, movement, still.opens, own)
     height, width = painter.picture.shape[:2]
     return (width, height), (painter.frame(one) for one in ahead(made))
 

@@ -266,7 +266,8 @@ def shown(made: MouthGenerator, clip: store.PreparedClip, teeth: Teeth | None) -
     if isinstance(made, Rolled):
         drawn = made.rolled(still, places, sound)
     else:
-        drawn = speaking.drawn(made, still.picture, still.points, [(places, sound)])
+        always = np.ones(len(places), np.float32)
+        drawn = speaking.drawn(made, still.picture, still.points, [(places, sound, always)])
     return np.stack([painter.frame(one) for one in drawn])
 
 
