@@ -198,7 +198,7 @@ def heard(
 
     How a voice's own size comes about of what is heard: `model.manner`, learnt of what is said in
     the first ten seconds. Until something is said the mouth is as its picture shows it, then goes
-    to rest; what a known voice does before it speaks, it does from there.
+    to rest; with a voice that is known at once, since what it does in pauses is known as well.
     """
     reach, count = networks.context, 0
     assert reach > LATER  # else pauses would hang on how the sound is cut
@@ -218,14 +218,13 @@ def heard(
     known, far = networks.voices.recognised(sound)
     size = np.float32(far**known * USUAL ** (1 - known) if opens is None else opens)
     manner = manner_of(spoken, size, known)
-    done, began = 0, np.inf
+    done, began = 0, 0.0 if known > 0.5 else np.inf
     for told, middle, near in chain(first, parts):
         if began == np.inf and near.any():
-            began = done + int((near > 0).argmax())
-        numbers = np.arange(done, done + len(near))
-        begun = ((numbers - began) / SETS_OUT).clip(0, 1).astype(np.float32)
-        moves = manner(told, near) * (begun + known * (1 - begun))[:, None, None]
-        yield Said(moves.astype(np.float32), middle, begun)
+            began = done + float((near > 0).argmax())
+        begun = ((np.arange(done, done + len(near)) - began) / SETS_OUT).clip(0, 1)
+        begun = begun.astype(np.float32)
+        yield Said(manner(told, near) * begun[:, None, None], middle, begun)
         done += len(near)
 
 
