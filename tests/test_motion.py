@@ -11,10 +11,11 @@ from amie_core import config
 from amie_core.config import FACE_SIZE
 from amie_core.data import alignment, store
 from amie_core.data.audio import cosines, windows
-from amie_core.model import lips, manner, speaking, voices
+from amie_core.model import lips, speaking, voices
 from amie_core.model.lips import MOVED
 from amie_core.model.motion import COEFFICIENTS, CONTEXT, Motion
 from amie_core.model.mouth import MouthGenerator
+from amie_core.model.painter import Painter
 from amie_core.model.speaking import painted
 from amie_core.model.speech_embedding import REACH
 from amie_core.training import augment, motion, speech_embedding
@@ -83,8 +84,8 @@ def test_every_voice_moves_a_mouth_as_far_however_sure_the_networks_are() -> Non
     for by, expected in ((1.75, 1.0), (2.5, 1.0), (0.25, 0.2), (7.5, 2.4)):
         chunks = np.split(said, [40, 90, 300, 600])
         found = list(speaking.heard(_hearing(by), chunks))
-        opening = lips.parted(np.concatenate([moves for moves, _ in found]))
-        assert np.array_equal(np.concatenate([own for _, own in found]), said)
+        opening = lips.parted(np.concatenate([moves for moves, *_ in found]))
+        assert np.array_equal(np.concatenate([own for _, own, _ in found]), said)
         loud = np.r_[0:100, 200:900]
         assert opening[loud].std() == pytest.approx(expected * speaking.USUAL, rel=0.12), by
     face = np.zeros((FACE_SIZE, FACE_SIZE, 3), np.uint8)
@@ -96,30 +97,67 @@ def test_every_voice_moves_a_mouth_as_far_however_sure_the_networks_are() -> Non
     near, far = np.array(widest) - alignment.lip_opening(lips.closed(alignment.TEMPLATE)[None])[0]
     assert near > 1 and far == pytest.approx(2 * near, rel=0.05)
     own = list(speaking.heard(_hearing(1.75), [said], opens=0.02))  # as a video told
-    opening = lips.parted(np.concatenate([moves for moves, _ in own]))
+    opening = lips.parted(np.concatenate([moves for moves, *_ in own]))
     assert opening[loud].std() == pytest.approx(0.02, rel=0.12)
-    few = list(speaking.heard(_hearing(0.1), [said[:20]]))
-    assert np.allclose(lips.parted(few[0][0]), 0.1 * speaking.USUAL * said[:12, 0, 1])
+    few = next(iter(speaking.heard(_hearing(0.1), [said[:20]])))
+    told = 0.1 * speaking.USUAL * said[:12, 0, 1]
+    assert np.allclose(lips.parted(few.moves), few.begun * told)
 
 
-def test_an_unknown_voice_moves_half_as_far_in_pauses_however_it_is_cut() -> None:
-    random = np.random.default_rng(0)
+def test_a_mouth_is_as_its_picture_shows_it_until_something_is_said() -> None:
     said = np.full((240, 20, 13), voices.SAID + 50, np.float32)
-    said[:, :, 1] = 2 + random.uniform(0, 1, (240, 1))  # farther apart than is doubted
-    loud = said.copy()
-    said[100:140, :, 0] = voices.SAID - 50
-    opening, always = (
-        lips.parted(np.concatenate([m for m, _ in speaking.heard(_hearing(1.0), [one])]))
-        for one in (said, loud)
+    said[:, :, 1] = 1 + np.random.default_rng(0).uniform(0, 1, (240, 1))
+    said[:60, :, 0] = voices.SAID - 50
+    parts = list(speaking.heard(_hearing(1.0), [said]))
+    begun, moves = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("begun", "moves")
     )
-    # what is learnt of the size is learnt outside the pause, so they are compared after that
-    ratio = opening / always * np.median(always[:90] / opening[:90])
-    assert np.allclose(ratio[:105], 1, atol=0.2) and np.allclose(ratio[139:], 1, atol=0.2)
-    assert ratio[107:137] == pytest.approx(manner.PAUSES, abs=0.1)
-    cut = [m for m, _ in speaking.heard(_hearing(1.0), np.split(said, [50, 101, 110, 133]))]
-    assert np.allclose(lips.parted(np.concatenate(cut)), opening, atol=1e-6)
+    sets_out = int((begun > 0).argmax())
+    assert 60 - 6 < sets_out <= 60 and (np.diff(begun) >= 0).all() and begun[60:].all()
+    assert begun[sets_out - 1 : sets_out + 4] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
+    assert not moves[:sets_out].any() and np.abs(moves[sets_out + 3 :]).max((1, 2)).all()
+    cut = list(speaking.heard(_hearing(1.0), np.split(said, [20, 57, 59, 133])))
+    for name, whole in (("begun", begun), ("moves", moves)):
+        assert np.allclose(np.concatenate([getattr(one, name) for one in cut]), whole, atol=1e-6)
     near = speaking.said_near(said)
-    assert near[104] > 0.5 > near[105] and near[139] > 0.5 > near[138]
+    assert near[57] < 0.5 < near[59]
+    silent = np.full((40, 20, 13), voices.SAID - 50, np.float32)
+    assert not any(part.begun.any() for part in speaking.heard(_hearing(1.0), [silent]))
+
+    at_once = _hearing(1.0)
+    own = voices.print_of(said[60:, 8:12].reshape(-1, 13))
+    of_it = voices.learnt([np.stack([own] * 9)], [speaking.USUAL])
+    for name, values in zip(of_it._fields, of_it, strict=True):
+        getattr(at_once.motion, f"voice_{name}").copy_(torch.from_numpy(values))
+    known = next(iter(speaking.heard(at_once, [said])))  # what it does in pauses is known
+    assert known.begun[:6] == pytest.approx([0, 0.25, 0.5, 0.75, 1, 1])
+
+
+def test_what_comes_before_speech_is_the_picture_itself_lips_parted_as_they_are() -> None:
+    face = np.random.default_rng(0).integers(0, 255, (FACE_SIZE, FACE_SIZE, 3), np.uint8)
+    given, points = alignment.TEMPLATE.copy(), lips.closed(alignment.TEMPLATE)
+    given[65:68, 1] += 9  # a smile, closed in `points`
+    said = np.full((120, 20, 13), voices.SAID + 50, np.float32)
+    said[:, :, 1] = 1 + np.random.default_rng(0).uniform(0, 1, (120, 1))
+    said[:40, :, 0] = voices.SAID - 50
+    made = _hearing(1.0)
+    smiling = np.ascontiguousarray(face[:, ::-1])
+    painter = Painter(face, np.eye(2, 3), points, made.canvas, made.image_size, None,
+                      (smiling, given))  # fmt: skip
+    told = list(painted(made, face, points, [said], given=given))
+    frames = [painter.frame(one) for one in told]
+    waits = [one.begun == 0 for one in told]
+    assert 30 < sum(waits) <= 40 and waits == sorted(waits, reverse=True)
+    for one, frame in zip(told[: sum(waits)], frames, strict=False):
+        assert np.allclose(one.points, given, atol=1e-3) and np.array_equal(frame, smiling)
+    assert not np.array_equal(frames[sum(waits)], smiling)
+    opening = alignment.lip_opening(np.stack([one.points for one in told]))
+    rest = alignment.lip_opening(points[None])
+    goes = opening[sum(waits) : sum(waits) + 3]
+    assert opening[0] > rest + 8 and opening[0] > goes.max()
+    spoken = [one for one in told if one.begun == 1]
+    plain = Painter(face, np.eye(2, 3), points, made.canvas, made.image_size)
+    assert all(np.array_equal(painter.frame(one), plain.frame(one)) for one in spoken[:3])
 
 
 def test_a_voice_that_was_learnt_is_known_again_and_others_get_the_usual_size() -> None:
