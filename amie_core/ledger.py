@@ -124,7 +124,7 @@ LEDGER = (
     Choice(
         "a still that smiles",
         "as it is",
-        "amie talk closes open lips first (--keep-smile leaves them)",
+        "amie talk closes open lips before it speaks (--keep-smile leaves them)",
         "changed",
         "no speaker of GRID smiles: teeth would show through every word",
         "tried here",
