@@ -114,7 +114,8 @@ class Flow:
         self.centres = np.concatenate([self.old, fixed])
         self.moves = np.zeros_like(self.centres)
         self.far = _apart(self.centres, self.centres, unit)
-        self.at, self.reach = at.astype(np.float32), _apart(at, self.centres, unit)
+        self.at = at.astype(np.float32)
+        self.reach = _apart(at, self.centres, unit).astype(np.float32)
 
     def __call__(self, new: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "p 2"]:
         """The old place of what is at each place now, less that place."""
@@ -127,9 +128,9 @@ class Flow:
         self.far[changed], self.far[:, changed] = apart, apart.T
         self.reach[:, changed] = _apart(self.at, self.centres[changed], self.unit)
         weights = np.linalg.solve(self.far + SOFT * np.eye(len(self.far)), self.moves)
-        return self.reach.astype(np.float32) @ weights.astype(np.float32)
+        return self.reach @ weights.astype(np.float32)
 
 
 def _apart(a: np.ndarray, b: np.ndarray, unit: float) -> np.ndarray:
-    difference = a[:, None].astype(np.float64) - b
-    return np.sqrt(np.einsum("pqk,pqk->pq", difference, difference)) / unit
+    x, y = (a[:, k, None].astype(np.float64) - b[:, k] for k in (0, 1))
+    return np.sqrt(x * x + y * y) / unit
