@@ -144,8 +144,8 @@ LEDGER = (
         "the model's",
         "the model's; of the model that ships in widths of the face's own mouth: as large as the "
         "voice moved its own in training, or the usual size where it is not known (--movement "
-        "scales it), then with half of what does not open the mouth; a video that shows the face "
-        "speak tells it instead; of what would close lips beyond rest a third is kept",
+        "scales it); a video that shows the face speak tells it instead; of what would close lips "
+        "beyond rest a third is kept; a face begins as its picture shows it",
         "changed",
         "a model of pixels moved the lips of unknown faces a tenth to twice as far as they do",
         "tried here",

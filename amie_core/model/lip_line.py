@@ -16,7 +16,7 @@ OPEN = 4.0  # px at 256 between lips that do not meet
 MOVES = [48, 54, *range(60, 68)]  # of the 68 landmarks: the corners and the inner lips
 BESIDE = 3  # px at 256 above and below a dark line where its lips are lighter
 FARTHEST = 6.0  # px at 256 from the landmarks to the line
-TILT, CURVE = 3.0, 5.0  # px at 256, at the corners: how else it may lie than they do
+TILT, CURVE = 3.0, 5.0  # px at 256, half a mouth's width off: how else it may lie than they do
 STEP = 0.5  # px at 256
 ENDS = 0.12  # share of the mouth's width at either end where no line is looked for
 PLACES = 48  # along the line where the picture is looked at
@@ -42,8 +42,10 @@ def on_lip_line(
     moves = np.stack(np.meshgrid(shifts, tilts, curves, indexing="ij"), -1).reshape(-1, 3)
 
     def moved(at: Float[np.ndarray, " n"]) -> Float[np.ndarray, "m n"]:
-        """How far each line goes down at these places."""
-        across = (at - middle) / half
+        """How far each line goes down at these places; at the ends, where none is looked for, as
+        far as where it is.
+        """
+        across = ((at - middle) / half).clip(2 * ENDS - 1, 1 - 2 * ENDS)
         return moves @ np.stack([np.ones_like(across), across, across**2])
 
     between = (points[UPPER] + points[LOWER]) / 2

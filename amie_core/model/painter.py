@@ -54,7 +54,8 @@ class Painter:
         axes = [np.arange(a.min(), a.max() + STEP, STEP, dtype=np.float32) for a in (x, y)]
         grid = np.stack(np.meshgrid(*axes), -1)
         self.counts = grid.shape[:2]
-        self.flow, self.given_flow = (Flow(p, grid.reshape(-1, 2)) for p in (points, own))
+        self.flow = Flow(points, grid.reshape(-1, 2))
+        self.given_flow = self.flow if own is points else Flow(own, grid.reshape(-1, 2))
         inside = np.minimum(grid.astype(int), FACE_SIZE - 1)
         # How far a place in the face may be moved, and that movement in px of the picture.
         self.allowed = where[inside[..., 1], inside[..., 0]][..., None]

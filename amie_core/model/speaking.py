@@ -26,7 +26,7 @@ EVERY = 4  # px of the canvas, between the places where the movement is worked o
 ASKED = 1.02  # what makes the known voices of val_seen move as far as their own (s1 .7, s4 1.2)
 # Deviation of the opening, in mouth widths, that an unknown voice is taken to have: GRID's training
 # speakers have .033 to .066, s31 of val_unseen .078. The smaller, the nearer are most; with .06 s31
-# still moves, by its pictures, with half of its own variance (.54; .52 with .059, .48 with .057).
+# still moves, by the pictures of the clips in talk_faces.json, with half of its own variance.
 USUAL = 0.06
 SOONER, LATER = 1, 5  # frames before what is said, and after it, that are no pause
 SETS_OUT = 4  # frames in which a mouth goes from where its picture shows it to rest
@@ -273,6 +273,9 @@ def drawn(
     for there, windows, begun in places:
         codes = networks.code(windows[..., : WINDOW[1]])[:, None]
         for place, code, share in zip(there, codes, begun, strict=True):
+            if share == 0:  # nothing is painted over the picture yet
+                yield Painted(place, *[np.zeros_like(seen)] * 2, 0.0)
+                continue
             canvas = alignment.transform(place, matrix)
             base, open_ = mover(canvas), inside(canvas[None], size)[0][..., None]
             code = code + networks.outline(corners(canvas, width))

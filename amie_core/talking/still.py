@@ -65,7 +65,7 @@ class Still:
 
         own = replace(self, teeth=None).with_teeth().teeth
         picture, points = close_lips(self.picture, self.points, self.matrix, own is not None)
-        before = None if picture is self.picture else self
+        before = self.before if picture is self.picture else self
         return replace(self, picture=picture, points=points, teeth=self.teeth or own, before=before)
 
     def with_teeth(self) -> "Still":

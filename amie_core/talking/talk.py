@@ -58,9 +58,9 @@ def talk(
 
     `face` may be a video: its frame with the mouth most closed is taken, its teeth from the frame
     that shows most of them, and how far it opens its lips. The face is found and aligned, open lips
-    are closed (unless `keep_smile`). The model that ships moves the mouth's landmarks, `movement`
-    times as far as it hears, and paints between the lips; others generate the
-    face at their own size, and what they change is laid over the picture. The picture keeps its own
+    are closed (unless `keep_smile`), by the model that ships once something is said. It moves the
+    mouth's landmarks, `movement` times as far as it hears, and paints between the lips; others
+    generate the face at their own size, and what they change is laid over the picture. The picture keeps its own
     resolution (canvas.whole); with `size` it is the aligned face at size² px, and `crop` gives a
     model's bare picture (256 px where no size is named). 25 frames/s, H.264 + AAC, as long as the
     sound of `audio` (any audio or video file); the file's metadata say that it is synthetic.
@@ -210,8 +210,10 @@ def _mouth_frames(
     from amie_core.model.painter import Painter
 
     face = warp(still.picture, still.matrix)
-    points = on_lip_line(face, still.points)
-    own = points if still.before is None else still.before.points
+    if still.before is None:
+        points = own = on_lip_line(face, still.points)
+    else:  # lips that were closed meet where they were told to
+        points, own = still.points, still.before.points
     painter = Painter(
         *shown, points, networks.canvas, networks.image_size, still.teeth,
         (shown[0] if given is None else given, own),

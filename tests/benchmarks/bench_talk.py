@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 
 ONCE = ("load the checkpoint", "find and align the face", "bring the mouth to rest",
-        "lay out the picture")  # fmt: skip
+        "find where the lips meet", "lay out the picture")  # fmt: skip
 
 
 class Clock:
@@ -75,6 +75,7 @@ def stages(
     from amie_core.data.audio import stream_windows
     from amie_core.data.video_writer import VideoWriter
     from amie_core.machine import threads
+    from amie_core.model.lip_line import on_lip_line
     from amie_core.model.painter import Painter
     from amie_core.model.speaking import MouthNetworks, painted
     from amie_core.talking import canvas
@@ -93,8 +94,10 @@ def stages(
     chunks = list(clock.each("MFCC", windows))
     if isinstance(generator, MouthNetworks):
         canvas_of = generator.canvas, generator.image_size
-        laid = clock("lay out the picture", Painter, *shown, still.points, *canvas_of)
-        changes = painted(generator, warp(still.picture, still.matrix), still.points, chunks)
+        face = warp(still.picture, still.matrix)
+        points = clock("find where the lips meet", on_lip_line, face, still.points)
+        laid = clock("lay out the picture", Painter, *shown, points, *canvas_of)
+        changes = painted(generator, face, points, chunks)
     else:
         import torch
 
