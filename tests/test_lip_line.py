@@ -1,14 +1,21 @@
 """Where closed lips meet, by the picture (`model.lip_line`)."""
 
+from pathlib import Path
+from unittest.mock import patch
+
 import cv2
 import numpy as np
 import pytest
+import soundfile
 from conftest import shared_data
 
-from amie_core.config import FACE_SIZE
+from amie_core.config import FACE_SIZE, SAMPLE_RATE
 from amie_core.data.alignment import TEMPLATE
-from amie_core.model.lip_line import FARTHEST, MOVES, on_lip_line
-from amie_core.talking.still import open_still
+from amie_core.data.sound import load_audio
+from amie_core.model.lip_line import ENDS, FARTHEST, MOVES, on_lip_line
+from amie_core.talking.networks import ShippedNetworks
+from amie_core.talking.still import Still, open_still
+from amie_core.talking.talk import picture_frames
 
 LEFT, RIGHT = TEMPLATE[48], TEMPLATE[54]
 
@@ -43,7 +50,9 @@ def _face(points: np.ndarray, *line: float, dark: int = 60) -> np.ndarray:
 def test_inner_lips_and_corners_are_laid_on_the_dark_line(line: tuple[float, ...]) -> None:
     points = _closed()
     found = on_lip_line(_face(points, *line), points)
-    wanted = _line(points[MOVES, 0], *line)
+    middle = (LEFT[0] + RIGHT[0]) / 2  # corners go with the line next to them
+    reach = (1 - 2 * ENDS) * (RIGHT[0] - LEFT[0]) / 2
+    wanted = _line(points[MOVES, 0].clip(middle - reach, middle + reach), *line)
     assert found[MOVES, 1] - points[MOVES, 1] == pytest.approx(wanted, abs=1.0)
     others = np.setdiff1d(np.arange(68), MOVES)
     assert np.array_equal(found[others], points[others])  # the outer lips stay
@@ -57,8 +66,10 @@ def test_what_is_no_line_between_closed_lips_moves_nothing() -> None:
     plain = np.full((FACE_SIZE, FACE_SIZE, 3), 150, np.uint8)
     for face in (plain, plain * 0, _face(points, 0, 0, 0, dark=120)):
         assert on_lip_line(face, points) is points  # none is seen
-    below = _face(points, 14, 0, 0)  # in the chin's dimple, not between the lips
-    assert np.abs(on_lip_line(below, points) - points).max() <= FARTHEST
+    thin = points.copy()
+    thin[55:60, 1] = thin[60, 1] + 3
+    below = _face(thin, 5.5, 0, 0)  # under the lower lip, nearer than a line may be
+    assert FARTHEST > 5.5 and np.abs(on_lip_line(below, thin) - thin).max() < 2
     opened = points.copy()
     opened[65:68, 1] += 8
     assert on_lip_line(_face(points, 3, 0, 0), opened) is opened
@@ -79,3 +90,31 @@ def test_lips_of_real_faces_meet_in_the_dark() -> None:
         ])  # fmt: skip
     before, after = np.mean(dark, 0)
     assert after < before - 3
+
+
+def test_talking_begins_with_the_picture_and_opens_lips_where_they_meet(tmp_path: Path) -> None:
+    portraits = sorted(shared_data("stills", "congress").glob("*.jpg"))
+    stills = [open_still(path) for path in portraits[2:20]]  # the second's face is too small
+    smiles = next(one for one in stills if one.before is not None)
+    assert smiles.at_rest().before is smiles.before
+    closed = next(one for one in stills if one.before is None)
+    wave = load_audio(shared_data("grid", "s31", "bgix9s.mpg"))
+    sound = tmp_path / "voice.wav"
+    soundfile.write(sound, np.concatenate([np.zeros(SAMPLE_RATE), wave]), SAMPLE_RATE)
+    networks = ShippedNetworks()
+
+    def said(still: Still) -> list[np.ndarray]:
+        return list(picture_frames(networks, networks.meta, still, sound, FACE_SIZE)[1])
+
+    frames = said(smiles)
+    assert smiles.before is not None
+    given, rest = (one.aligned(FACE_SIZE) for one in (smiles.before, smiles))
+    assert all(np.array_equal(frame, given) for frame in frames[:20])
+    assert not np.array_equal(given, rest)
+    away = [float(np.abs(frame.astype(int) - given).mean()) for frame in frames]
+    assert min(away[40:70]) > 0.2
+    with patch("amie_core.model.lip_line.on_lip_line", lambda face, points: points):
+        elsewhere = said(closed)
+    ours = said(closed)
+    assert np.array_equal(elsewhere[0], ours[0])
+    assert not np.array_equal(elsewhere[45], ours[45])

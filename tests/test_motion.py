@@ -151,6 +151,11 @@ def test_what_comes_before_speech_is_the_picture_itself_lips_parted_as_they_are(
     for one, frame in zip(told[: sum(waits)], frames, strict=False):
         assert np.allclose(one.points, given, atol=1e-3) and np.array_equal(frame, smiling)
     assert not np.array_equal(frames[sum(waits)], smiling)
+    half = told[sum(waits) + 1]  # over from the picture into what is painted
+    over = painter.frame(half).astype(np.float32)
+    ends = [painter.frame(half._replace(begun=share)).astype(np.float32) for share in (0.0, 1.0)]
+    assert half.begun == 0.5 and np.abs(ends[0] - ends[1]).max() > 50
+    assert np.abs(over - (ends[0] + ends[1]) / 2).max() <= 1
     opening = alignment.lip_opening(np.stack([one.points for one in told]))
     rest = alignment.lip_opening(points[None])
     goes = opening[sum(waits) : sum(waits) + 3]
