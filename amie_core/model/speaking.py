@@ -274,7 +274,8 @@ def drawn(
         codes = networks.code(windows[..., : WINDOW[1]])[:, None]
         for place, code, share in zip(there, codes, begun, strict=True):
             if share == 0:  # nothing is painted over the picture yet
-                yield Painted(place, *[np.zeros_like(seen)] * 2, 0.0)
+                nothing = np.zeros_like(seen)
+                yield Painted(place, nothing, nothing, 0.0)
                 continue
             canvas = alignment.transform(place, matrix)
             base, open_ = mover(canvas), inside(canvas[None], size)[0][..., None]
