@@ -11,11 +11,11 @@ from jaxtyping import Float, UInt8
 
 from amie_core.config import FACE_SIZE
 from amie_core.data.alignment import TEMPLATE, lip_box, lip_opening, warp
+from amie_core.model.lip_line import OPEN
 from amie_core.model.lips import Flow, region
 from amie_core.talking.canvas import Canvas
 
-OPEN = 4.0  # px at 256: lips nearer than this count as closed,
-TEETH = 3.0  # and nearer than this where teeth are seen between them
+TEETH = 3.0  # px at 256 between lips that do not meet where teeth are seen between them, else OPEN
 SEAM = 2.0  # px at 256 between lips that meet: what is left of the open mouth is painted there
 WIDE, CURVED = 0.6, 0.4  # of a smile's width and curve that stays: it is the person's own
 LOWER = 0.6  # of the way that the lower lip goes, the upper one goes the rest
