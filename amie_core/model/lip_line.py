@@ -1,8 +1,11 @@
-"""Where closed lips meet, by the picture (`compose="landmarks"`), on arrays.
+"""Whether lips meet, and where, by the picture (`compose="landmarks"`), on arrays.
 
 Landmarks of a closed mouth come from a mesh that knows most mouths: on GRID's they lie 1 to 4 px at
-256 above the dark line between the lips. Parted there, a mouth would open in its upper lip, and the
-line would go down with the lower one: a second mouth below the first.
+256 above the dark line between the lips, and up to 4 px apart. Parted there, a mouth would open in
+its upper lip, and the line would go down with the lower one: a second mouth below the first.
+
+The line between lips that meet is redder than the lips, since light comes to it from them alone;
+teeth and the dark between parted lips are not.
 """
 
 import cv2
@@ -10,9 +13,17 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from amie_core.data.alignment import lip_opening
-from amie_core.model.lips import LOWER, OUTER, UPPER, mouth_width
+from amie_core.model.lips import LOWER, OUTER, SHUT, UPPER, mouth_width
 
-OPEN = 4.0  # px at 256 between lips that do not meet
+OPEN = 4.0  # px at 256 between lips that do not meet, where their colour says nothing
+PARTED = 5.0  # px at 256 between landmarks of lips that do not meet, whatever their colour
+# How much redder the line is than the lips beside it. Of the first frames of GRID's training
+# speakers and val_*, looked at one by one, lips that meet have 1.18 to 1.75, others up to 1.09.
+REDDER = 1.15
+NEXT = (4, 7)  # px at 256 above and below the line, between which lips are looked at
+MIDDLE = 0.5  # share of the mouth's width, around its middle, where colours are looked at
+COLOURLESS = 0.02  # redness that is not told from none
+DIM = 30  # of 765: what is darker has no colour to speak of
 MOVES = [48, 54, *range(60, 68)]  # of the 68 landmarks: the corners and the inner lips
 BESIDE = 3  # px at 256 above and below a dark line where its lips are lighter
 FARTHEST = 6.0  # px at 256 from the landmarks to the line
@@ -26,13 +37,68 @@ FAINT = 0.03  # share of the picture's light by which the line is darker: of les
 def on_lip_line(
     face: UInt8[np.ndarray, "256 256 3"], points: Float[np.ndarray, "68 2"]
 ) -> Float[np.ndarray, "68 2"]:
-    """Landmarks (px of the aligned face) whose closed lips meet where the picture's do.
-
-    Of all lines that a shift, a tilt and a curve make of the landmarks' own the darkest one between
-    lighter lips. As they were where lips are open or no such line is seen.
+    """Landmarks (px of the aligned face) whose closed lips meet where the picture's do, and as it
+    shows that they do. As they were where lips are open or no line is seen.
     """
-    if lip_opening(points[None])[0] >= OPEN:
+    opening = lip_opening(points[None])[0]
+    if opening >= PARTED or (found := _darkest(face, points)) is None:
         return points
+    if _meet(face, points, found):
+        middle = (found[LOWER, 1] + found[UPPER, 1]) / 2
+        half = ((found[LOWER, 1] - found[UPPER, 1]) / 2).clip(0, SHUT * mouth_width(found) / 2)
+        found[UPPER, 1], found[LOWER, 1] = middle - half, middle + half
+        return found
+    return found if opening < OPEN else points
+
+
+def meet(face: UInt8[np.ndarray, "256 256 3"], points: Float[np.ndarray, "68 2"]) -> bool:
+    """Whether the picture shows lips that meet, however far apart their landmarks lie (PARTED)."""
+    if lip_opening(points[None])[0] >= PARTED:
+        return False
+    found = _darkest(face, points)
+    return found is not None and _meet(face, points, found)
+
+
+def _between(points: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "5 2"]:
+    """The line in the middle of the inner lips' landmarks."""
+    return np.vstack([points[[60]], (points[UPPER] + points[LOWER]) / 2, points[[64]]])
+
+
+def _meet(
+    face: UInt8[np.ndarray, "256 256 3"],
+    points: Float[np.ndarray, "68 2"],
+    found: Float[np.ndarray, "68 2"],
+) -> bool:
+    """Whether the line that was found is redder than the lips above it and below, and nothing less
+    red lies where the landmarks are: the edge of a lip over teeth is a red line as well.
+    """
+    line, beside = _redness(face, found)
+    return line >= REDDER * beside and _redness(face, points)[0] >= beside
+
+
+def _redness(
+    face: UInt8[np.ndarray, "256 256 3"], points: Float[np.ndarray, "68 2"]
+) -> tuple[float, float]:
+    """How red it is along the middle of these inner lips; of the lips above and below, the more."""
+    line, half = _between(points), MIDDLE * mouth_width(points) / 2
+    centre = points[[48, 54], 0].mean()
+    x = np.linspace(centre - half, centre + half, PLACES)
+    across = np.arange(-NEXT[1] + 1, NEXT[1])
+    y = np.interp(x, line[:, 0], line[:, 1]) + across[:, None]
+    places = (np.broadcast_to(x, y.shape).astype(np.float32), y.astype(np.float32))
+    colours = cv2.remap(face.astype(np.float32), *places, cv2.INTER_LINEAR)
+    red = (colours[..., 0] - colours[..., 1]) / colours.sum(-1).clip(min=DIM)
+    red = red.mean(1)
+    beside = max(red[across <= -NEXT[0]].mean(), red[across >= NEXT[0]].mean(), COLOURLESS)
+    return float(red[np.abs(across) <= 1].max()), float(beside)
+
+
+def _darkest(
+    face: UInt8[np.ndarray, "256 256 3"], points: Float[np.ndarray, "68 2"]
+) -> Float[np.ndarray, "68 2"] | None:
+    """The landmarks laid on the darkest line between lighter lips, of all that a shift, a tilt and
+    a curve make of their own; None where none is seen.
+    """
     middle, half = points[[48, 54], 0].mean(), mouth_width(points) / 2
     x = np.linspace(points[48, 0], points[54, 0], PLACES + 2)
     x = x[np.abs(x - middle) <= half * (1 - 2 * ENDS)]
@@ -48,8 +114,7 @@ def on_lip_line(
         across = ((at - middle) / half).clip(2 * ENDS - 1, 1 - 2 * ENDS)
         return moves @ np.stack([np.ones_like(across), across, across**2])
 
-    between = (points[UPPER] + points[LOWER]) / 2
-    lips = [np.vstack([points[[60]], between, points[[64]]])]
+    lips = [_between(points)]
     lips += [points[[48, *numbers, 54]] for numbers in OUTER.values()]
     line, top, bottom = (np.interp(x, one[:, 0], one[:, 1]) for one in lips)
     y = line + moved(x)
@@ -59,7 +124,7 @@ def on_lip_line(
     of_line = darker.mean(1)
     best = int(of_line.argmax())
     if of_line[best] < FAINT:
-        return points
+        return None
     out = points.copy()
     out[MOVES, 1] += moved(points[MOVES, 0])[best]
     return out

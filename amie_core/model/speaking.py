@@ -17,6 +17,7 @@ from amie_core.config import FACE_SIZE, WINDOW
 from amie_core.data import alignment, audio
 from amie_core.data.audio import BEFORE, HOPS
 from amie_core.model import lips
+from amie_core.model.contrast import contrast, stronger
 from amie_core.model.manner import manner_of
 from amie_core.model.teeth import Bank
 from amie_core.model.voices import SAID, Voices
@@ -30,6 +31,9 @@ ASKED = 1.02  # what makes the known voices of val_seen move as far as their own
 USUAL = 0.06
 SOONER, LATER = 1, 5  # frames before what is said, and after it, that are no pause
 SETS_OUT = 4  # frames in which a mouth goes from where its picture shows it to rest
+# Frames after what was said (and LATER) in which an unknown voice says nothing, and the mouth is
+# back where its picture shows it; then frames in which it goes there.
+LONG, BACK = 20, 8
 MIDDLE = 0.4  # what a canvas's tint is brought to before it is seen
 SHADE = 0.5  # of the light on the face: what may be added to it at most
 FADE = 0.4  # of half a canvas: where shade fades out
@@ -186,6 +190,24 @@ def said_near(windows: Float[np.ndarray, "n 20 c"]) -> Float[np.ndarray, " n"]:
     return sliding_window_view(near, 3).mean(1, dtype=np.float32)
 
 
+class Beginning:
+    """`Said.begun`, part by part; always: whatever is heard."""
+
+    def __init__(self, always: bool) -> None:
+        self.always, self.begun, self.silent = always, 0.0, LONG
+
+    def __call__(self, near: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """near: not 0 in frames in which something is said and near them."""
+        out = np.empty(len(near), np.float32)
+        for k, something in enumerate(near > 0):
+            out[k] = self.begun
+            self.silent = 0 if something else self.silent + 1
+            sets_out = self.always or self.silent < LONG
+            self.begun += 1 / SETS_OUT if sets_out else -1 / BACK
+            self.begun = min(max(self.begun, 0.0), 1.0)
+        return out
+
+
 def heard(
     networks: MouthNetworks,
     windows: Iterable[Float[np.ndarray, "_ 20 c"]],
@@ -197,8 +219,9 @@ def heard(
     does: `opens`, a deviation of the opening, in mouth widths (`talking.still.opens_in`).
 
     How a voice's own size comes about of what is heard: `model.manner`, learnt of what is said in
-    the first ten seconds. Until something is said the mouth is as its picture shows it, then goes
-    to rest; with a voice that is known at once, since what it does in pauses is known as well.
+    the first ten seconds. Until something is said, and in long pauses, the mouth is as its picture
+    shows it; from there it goes to rest. With a voice that is known it goes there at once and
+    stays, since what it does in pauses is known as well.
     """
     reach, count = networks.context, 0
     assert reach > LATER  # else pauses would hang on how the sound is cut
@@ -217,15 +240,10 @@ def heard(
     sound = own[:, BEFORE : BEFORE + HOPS].reshape(-1, own.shape[2])
     known, far = networks.voices.recognised(sound)
     size = np.float32(far**known * USUAL ** (1 - known) if opens is None else opens)
-    manner = manner_of(spoken, size, known)
-    done, began = 0, 0.0 if known > 0.5 else np.inf
+    manner, begins = manner_of(spoken, size, known), Beginning(always=known > 0.5)
     for told, middle, near in chain(first, parts):
-        if began == np.inf and near.any():
-            began = done + float((near > 0).argmax())
-        begun = ((np.arange(done, done + len(near)) - began) / SETS_OUT).clip(0, 1)
-        begun = begun.astype(np.float32)
+        begun = begins(near)
         yield Said(manner(told, near) * begun[:, None, None], middle, begun)
-        done += len(near)
 
 
 def painted(
@@ -269,12 +287,12 @@ def drawn(
     light = tint(seen)
     details, soft = networks.bank.details(light), around(size)[..., None]
     maps = networks.see(_planes(seen * (MIDDLE / light)))
-    previous = seen
+    previous, sharper = seen, contrast(face, points)
     for there, windows, begun in places:
         codes = networks.code(windows[..., : WINDOW[1]])[:, None]
         for place, code, share in zip(there, codes, begun, strict=True):
             if share == 0:  # nothing is painted over the picture yet
-                nothing = np.zeros_like(seen)
+                nothing, previous = np.zeros_like(seen), seen
                 yield Painted(place, nothing, nothing, 0.0)
                 continue
             canvas = alignment.transform(place, matrix)
@@ -285,7 +303,7 @@ def drawn(
             shade = SHADE * made.shade.transpose(1, 2, 0) * soft * light
             colours = made.colours.transpose(1, 2, 0) * (light / MIDDLE)
             previous = (base + shade) * (1 - open_) + colours * open_
-            colours = colours + details.laid(canvas, width)
+            colours = stronger(colours + details.laid(canvas, width), open_, sharper)
             yield Painted(place, colours, shade, float(share))
 
 
