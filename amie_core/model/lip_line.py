@@ -59,7 +59,7 @@ def meet(face: UInt8[np.ndarray, "256 256 3"], points: Float[np.ndarray, "68 2"]
     return found is not None and _meet(face, points, found)
 
 
-def _between(points: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "5 2"]:
+def middle_line(points: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "5 2"]:
     """The line in the middle of the inner lips' landmarks."""
     return np.vstack([points[[60]], (points[UPPER] + points[LOWER]) / 2, points[[64]]])
 
@@ -80,7 +80,7 @@ def _redness(
     face: UInt8[np.ndarray, "256 256 3"], points: Float[np.ndarray, "68 2"]
 ) -> tuple[float, float]:
     """How red it is along the middle of these inner lips; of the lips above and below, the more."""
-    line, half = _between(points), MIDDLE * mouth_width(points) / 2
+    line, half = middle_line(points), MIDDLE * mouth_width(points) / 2
     centre = points[[48, 54], 0].mean()
     x = np.linspace(centre - half, centre + half, PLACES)
     across = np.arange(-NEXT[1] + 1, NEXT[1])
@@ -114,7 +114,7 @@ def _darkest(
         across = ((at - middle) / half).clip(2 * ENDS - 1, 1 - 2 * ENDS)
         return moves @ np.stack([np.ones_like(across), across, across**2])
 
-    lips = [_between(points)]
+    lips = [middle_line(points)]
     lips += [points[[48, *numbers, 54]] for numbers in OUTER.values()]
     line, top, bottom = (np.interp(x, one[:, 0], one[:, 1]) for one in lips)
     y = line + moved(x)

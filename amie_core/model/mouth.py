@@ -20,7 +20,7 @@ from amie_core.model import speaking
 from amie_core.model.composition import Change
 from amie_core.model.generator import Generator, IdentityCode, Skips, Spread
 from amie_core.model.interiors import Interiors
-from amie_core.model.lip_line import on_lip_line
+from amie_core.model.lip_edges import by_picture
 from amie_core.model.lips import FIXED, INNER, SOFT
 from amie_core.model.motion import Motion
 from amie_core.model.speaking import EVERY, MIDDLE, SHADE, Maps, Strokes, inside
@@ -227,7 +227,7 @@ class MouthGenerator(Generator, MouthTalker):
         if points is None:
             found, there = measure_landmarks(face[None])
             points = found[0] if there[0] else alignment.TEMPLATE.copy()
-        points = on_lip_line(face, points)
+        points = by_picture(face, points)
         painter = Painter(face, np.eye(2, 3), points, self.canvas, self.image_size)
         for made in speaking.painted(self.eval(), face, points, [windows]):
             yield painter.frame(made)

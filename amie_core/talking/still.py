@@ -59,6 +59,12 @@ class Still:
 
         return scale(warp(self.picture, self.matrix), size)
 
+    def as_shown(self) -> "Still":
+        """The same with the inner lips' landmarks where the picture shows them."""
+        from amie_core.model.lip_edges import by_picture
+
+        return replace(self, points=by_picture(self.aligned(FACE_SIZE), self.points))
+
     def at_rest(self) -> "Still":
         """The same with its lips closed, where they are open; teeth that they show are kept."""
         from amie_core.talking.closed_lips import close_lips
@@ -100,7 +106,7 @@ def open_still(path: Path, index: int | None = None, keep_smile: bool = False) -
             image, teeth, opens, face = found
             if opens is not None:
                 say(f"{path}: the lips will open as far as they do there, --movement changes it")
-        still = replace(find_face(image, index, face, path), opens=opens)
+        still = replace(find_face(image, index, face, path), opens=opens).as_shown()
         if teeth is not None:
             skin = skin_of(still.aligned(FACE_SIZE), still.points)
             still = replace(still, teeth=teeth.under(skin))

@@ -207,14 +207,10 @@ def _mouth_frames(
     """
     from amie_core.data.alignment import warp
     from amie_core.model import speaking
-    from amie_core.model.lip_line import on_lip_line
     from amie_core.model.painter import Painter
 
     face = warp(still.picture, still.matrix)
-    if still.before is None:
-        points = own = on_lip_line(face, still.points)
-    else:  # lips that were closed meet where they were told to
-        points, own = still.points, still.before.points
+    points, own = still.points, (still.before or still).points
     painter = Painter(
         *shown, points, networks.canvas, networks.image_size, still.teeth,
         (shown[0] if given is None else given, own),

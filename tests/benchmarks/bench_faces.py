@@ -105,7 +105,7 @@ def spoken(
     opens: float | None = None,
 ) -> np.ndarray:
     """The clip's first frame saying its sound, as `talk --size 256` makes it."""
-    still = Still(clip.frames[0], clip.landmarks[0], np.eye(2, 3), opens=opens)
+    still = Still(clip.frames[0], clip.landmarks[0], np.eye(2, 3), opens=opens).as_shown()
     with TemporaryDirectory() as folder:
         sound = Path(folder) / "voice.wav"
         soundfile.write(sound, clip.audio, SAMPLE_RATE)

@@ -1,4 +1,4 @@
-"""What each rule does by which an unheard voice moves a mouth (`model.manner`), and the lip line.
+"""What each rule does by which an unheard voice moves a mouth (`model.manner`), and where lips are.
 
     python tests/benchmarks/bench_manner.py PREPARED [--steps 500] [--json OUT]
 
@@ -27,7 +27,7 @@ from amie_core import machine
 from amie_core.data import store
 from amie_core.files import commit, write_json
 from amie_core.machine import progress_bar
-from amie_core.model import lip_line, manner, speaking
+from amie_core.model import lip_edges, manner, speaking
 from amie_core.model.motion import Motion
 from amie_core.model.voices import learnt
 from amie_core.talking.networks import ShippedNetworks
@@ -35,7 +35,7 @@ from amie_core.talking.networks import ShippedNetworks
 NAMES = ("correlation", "variance", "lmd", "psnr", "ssim")
 ROWS = {
     "ships": "as it ships",
-    "no lip line": "lips open where the landmarks say that they meet",
+    "no lip line": "lips where the landmarks are, whatever the picture shows",
     "at rest": "the mouth goes to rest in the first frames, before anything is said",
     "mean kept": "where a mouth that speaks lies in the mean beside one at rest is kept",
     "pauses": "half of what is heard is done in pauses",
@@ -68,7 +68,7 @@ def left_out(row: str) -> Iterator[None]:
         if row in ("mean kept", "pauses"):
             stack.enter_context(patch.object(speaking, "manner_of", changed))
         if row == "no lip line":
-            stack.enter_context(patch.object(lip_line, "on_lip_line", lambda _, points: points))
+            stack.enter_context(patch.object(lip_edges, "by_picture", lambda _, points: points))
         if row == "at rest":  # an unknown voice moves alike, near what is said and away from it
             everywhere = patch.object(speaking, "said_near", lambda rows: np.ones(len(rows)))
             stack.enter_context(everywhere)

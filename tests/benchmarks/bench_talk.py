@@ -75,7 +75,6 @@ def stages(
     from amie_core.data.audio import stream_windows
     from amie_core.data.video_writer import VideoWriter
     from amie_core.machine import threads
-    from amie_core.model.lip_line import on_lip_line
     from amie_core.model.painter import Painter
     from amie_core.model.speaking import MouthNetworks, painted
     from amie_core.talking import canvas
@@ -95,9 +94,8 @@ def stages(
     if isinstance(generator, MouthNetworks):
         canvas_of = generator.canvas, generator.image_size
         face = warp(still.picture, still.matrix)
-        points = clock("find where the lips meet", on_lip_line, face, still.points)
-        laid = clock("lay out the picture", Painter, *shown, points, *canvas_of)
-        changes = painted(generator, face, points, chunks)
+        laid = clock("lay out the picture", Painter, *shown, still.points, *canvas_of)
+        changes = painted(generator, face, still.points, chunks)
     else:
         import torch
 
