@@ -18,8 +18,8 @@ SOME = 25  # frames: of fewer that say something no deviation is taken
 # made larger is so in pauses too. By it LMD of known voices falls by .01 (val_seen).
 BEYOND_REST = 0.3
 # How much more a known voice does in pauses than is heard, since hardly anything is: s4, which
-# opens its mouth in them, is followed with .73 for .67, s1 with .866 for .870 (val_seen).
-KNOWN_PAUSES = 1.5
+# opens its mouth in them, is followed with .79 for .69, s1 with .865 for .879 (val_seen).
+KNOWN_PAUSES = 2.0
 
 
 class Manner(NamedTuple):
