@@ -28,7 +28,7 @@ ASKED = 1.02  # makes the known voices of val_seen move as far as their own (s1 
 # Deviation of the opening, in mouth widths, that an unknown voice is taken to have: GRID's training
 # speakers have .033 to .066, s31 of val_unseen .078. The smaller, the nearer are most; with this
 # s31 still moves, by the pictures of its clips in talk_faces.json, with half of its own variance.
-USUAL = 0.057
+USUAL = 0.055
 SOONER, LATER = 1, 5  # frames before what is said, and after it, that are no pause
 SETS_OUT = 4  # frames in which a mouth goes from where its picture shows it to rest
 # Frames after what was said (and LATER) in which an unknown voice says nothing, and the mouth is

@@ -17,9 +17,9 @@ from amie_core.talking.canvas import Canvas
 
 TEETH = 3.0  # px at 256 between lips that do not meet where teeth are seen between them, else OPEN
 SEAM = 2.0  # px at 256 between lips that meet: what is left of the open mouth is painted there
-# Of the lips' light, what is painted there: with what G paints over it later .75 is seen, as of the
-# lines between lips that meet in GRID's training speakers (.71 to .79 but for s31's .58).
-DARK = 0.7
+# Of the lips' light, what is painted there: with what G paints over it later .75 of it is seen, as
+# in the lines between lips that meet in GRID's training speakers (.71 to .79 but for s31's .58).
+DARK = 0.8
 WIDE, CURVED = 0.6, 0.4  # of a smile's width and curve that stays: it is the person's own
 LOWER = 0.6  # of the way that the lower lip goes, the upper one goes the rest
 WIDTH = float(TEMPLATE[54, 0] - TEMPLATE[48, 0])  # px at 256, of a mouth at rest
