@@ -133,6 +133,26 @@ def test_a_mouth_is_as_its_picture_shows_it_until_something_is_said() -> None:
     assert known.begun[:6] == pytest.approx([0, 0.25, 0.5, 0.75, 1, 1])
 
 
+def test_in_a_long_pause_a_mouth_goes_back_to_what_its_picture_shows() -> None:
+    said = np.full((300, 20, 13), voices.SAID + 50, np.float32)
+    said[:, :, 1] = 1 + np.random.default_rng(0).uniform(0, 1, (300, 1))
+    said[40 : 40 + speaking.LONG, :, 0] = voices.SAID - 50  # too short to go back
+    said[120:200, :, 0] = voices.SAID - 50
+    parts = list(speaking.heard(_hearing(1.0), [said]))
+    begun = np.concatenate([part.begun for part in parts])
+    assert begun[8:120].all() and begun[8:120].min() == 1
+    gone = 120 + int((begun[120:200] < 1).argmax())
+    assert speaking.LONG <= gone - 120 <= speaking.LONG + speaking.LATER + 4
+    way = begun[gone - 1 : gone + speaking.BACK]
+    assert way == pytest.approx(1 - np.arange(speaking.BACK + 1) / speaking.BACK)
+    assert not begun[gone + speaking.BACK : 195].any()
+    assert begun[198 : 198 + 4].max() > 0 and begun[206:].min() == 1  # and sets out again
+    moves = np.concatenate([part.moves for part in parts])
+    assert not moves[begun == 0].any()
+    cut = list(speaking.heard(_hearing(1.0), np.split(said, [3, 133, 150, 151, 190])))
+    assert np.allclose(np.concatenate([part.begun for part in cut]), begun)
+
+
 def test_what_comes_before_speech_is_the_picture_itself_lips_parted_as_they_are() -> None:
     face = np.random.default_rng(0).integers(0, 255, (FACE_SIZE, FACE_SIZE, 3), np.uint8)
     given, points = alignment.TEMPLATE.copy(), lips.closed(alignment.TEMPLATE)

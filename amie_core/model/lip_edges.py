@@ -85,7 +85,8 @@ class _Unrolled(NamedTuple):
 
     def across(self, x: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
         """From -1 at the left corner to 1 at the right one."""
-        return ((x - self.ends.mean()) / (self.ends[1] - self.ends[0]) * 2).clip(-1, 1)
+        half = max(float(self.ends[1] - self.ends[0]) / 2, 1.0)
+        return ((x - self.ends.mean()) / half).clip(-1, 1)
 
 
 def _unrolled(

@@ -99,7 +99,7 @@ def _darkest(
     """The landmarks laid on the darkest line between lighter lips, of all that a shift, a tilt and
     a curve make of their own; None where none is seen.
     """
-    middle, half = points[[48, 54], 0].mean(), mouth_width(points) / 2
+    middle, half = points[[48, 54], 0].mean(), max(mouth_width(points) / 2, 1.0)
     x = np.linspace(points[48, 0], points[54, 0], PLACES + 2)
     x = x[np.abs(x - middle) <= half * (1 - 2 * ENDS)]
     shifts, tilts, curves = (

@@ -1,0 +1,200 @@
+"""Where parted lips end, whether lips meet, and how strong what is painted has to be."""
+
+import warnings
+from pathlib import Path
+from unittest.mock import patch
+
+import cv2
+import numpy as np
+import pytest
+import soundfile
+from conftest import shared_data
+
+from amie_core.config import FACE_SIZE, SAMPLE_RATE
+from amie_core.data.alignment import TEMPLATE, lip_opening
+from amie_core.data.sound import load_audio
+from amie_core.model import contrast as sharpness
+from amie_core.model.contrast import contrast, stronger
+from amie_core.model.lip_edges import GAIN, SOFT, by_picture, on_lip_edges
+from amie_core.model.lip_line import PARTED, meet
+from amie_core.model.lips import LOWER, SHUT, UPPER, mouth_width
+from amie_core.talking.networks import ShippedNetworks
+from amie_core.talking.still import Still, open_still
+from amie_core.talking.talk import picture_frames
+
+SKIN, LIP, LINE, TEETH, DARK = (200, 160, 140), (170, 100, 100), (90, 40, 40), (190, 185, 170), 20
+
+
+def _mouth(apart: float) -> np.ndarray:
+    """Landmarks whose inner lips are so many px apart, the outer ones around them."""
+    points = TEMPLATE.copy()
+    middle = (points[48, 1] + points[54, 1]) / 2
+    points[60:68, 1] = points[[48, 54], 1] = middle
+    points[UPPER, 1], points[LOWER, 1] = middle - apart / 2, middle + apart / 2
+    points[49:54, 1], points[55:60, 1] = middle - 14, middle + 18
+    return points
+
+
+def _skin(points: np.ndarray, lips: tuple[int, int, int] = LIP) -> np.ndarray:
+    face = np.full((FACE_SIZE, FACE_SIZE, 3), SKIN, np.uint8)
+    cv2.fillPoly(face, [points[48:60].round().astype(np.int32)], lips)
+    return face
+
+
+def _parted(points: np.ndarray, down: float, high: float, between: tuple[int, ...]) -> np.ndarray:
+    """A mouth whose opening lies elsewhere than its landmarks."""
+    face, (left, right) = _skin(points), points[[60, 64], 0]
+    x = np.linspace(left, right, 60)
+    half = high / 2 * np.sqrt(1 - ((x - (left + right) / 2) / (right - left) * 2).clip(-1, 1) ** 2)
+    y = points[60, 1] + down
+    shape = np.vstack([np.stack([x, y - half], 1), np.stack([x, y + half], 1)[::-1]])
+    cv2.fillPoly(face, [(shape * 16).round().astype(np.int32)], between, cv2.LINE_AA, 4)
+    return cv2.GaussianBlur(face, (0, 0), 1.0)
+
+
+def _closed(points: np.ndarray, colour: tuple[int, ...] = LINE) -> np.ndarray:
+    face, y = _skin(points), round(float(points[60, 1]))
+    cv2.line(face, (round(points[60, 0]), y), (round(points[64, 0]), y), colour, 2)
+    return cv2.GaussianBlur(face, (0, 0), 1.0)
+
+
+@pytest.mark.parametrize("between", [TEETH, (DARK,) * 3])
+@pytest.mark.parametrize(("down", "high"), [(3.0, 6.0), (2.0, 9.0), (4.0, 5.0)])
+def test_inner_lips_are_laid_on_the_edges_of_what_is_between_them(
+    between: tuple[int, ...], down: float, high: float
+) -> None:
+    points = _mouth(4.0)
+    face = _parted(points, down, high, between)
+    assert not meet(face, points)
+    found = by_picture(face, points)
+    soft = SOFT / float(contrast(face, points))  # lips are mixed with it so far
+    first, last = points[60, 1] + down - high / 2, points[60, 1] + down + high / 2
+    assert 0.5 < first - found[62, 1] < soft + 1.5 and 0.5 < found[66, 1] - last < soft + 2
+    others = np.setdiff1d(np.arange(68), [*UPPER, *LOWER, 48, 54, 60, 64])
+    assert np.array_equal(found[others], points[others])
+    assert np.array_equal(found[:, 0], points[:, 0])
+    again = by_picture(face, found)
+    assert np.abs(again - found).max() < 3.5  # hardly farther
+
+
+def test_edges_that_are_not_seen_leave_the_landmarks_alone() -> None:
+    points = _mouth(4.0)
+    face = _parted(points, 3.0, 6.0, TEETH)
+    grey = cv2.cvtColor(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    beard = face.copy()  # the upper lip is not seen: dark from the nose on
+    beard[round(points[33, 1]) : round(points[60, 1]) + 1] = 40
+    wide = _mouth(22.0)
+    assert on_lip_edges(grey, points) is points and on_lip_edges(beard, points) is points
+    assert by_picture(_parted(wide, 3.0, 6.0, TEETH), wide) is wide
+    with patch("amie_core.model.lip_edges.GAIN", GAIN + 9):  # hardly better than the landmarks
+        assert on_lip_edges(face, points) is points
+    assert on_lip_edges(face, points) is not points
+    noise = np.random.default_rng(0).integers(0, 255, face.shape, np.uint8)
+    flat = points.copy()
+    flat[48:68] = flat[48]  # no mouth at all
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for picture in (noise, noise * 0, noise * 0 + 255):
+            for shape in (points, flat, points - (0, 150), points + (0, 90)):
+                assert np.isfinite(by_picture(picture, shape.astype(np.float32))).all()
+
+
+def test_lips_meet_where_a_redder_line_lies_between_them_whatever_the_landmarks_say() -> None:
+    for apart in (1.0, 3.0, 4.5):
+        points = _mouth(apart)
+        assert meet(_closed(points), points)
+        laid = by_picture(_closed(points), points)
+        widest = SHUT * mouth_width(laid)
+        assert (laid[LOWER, 1] - laid[UPPER, 1]).max() <= min(widest, apart) + 1e-3
+        # A line as grey as teeth, or none at all, does not say that they meet.
+        assert not meet(_closed(points, (90, 85, 80)), points)
+        assert not meet(_skin(points), points)
+    apart = _mouth(PARTED + 1)
+    assert not meet(_closed(apart), apart)
+    teeth = _mouth(4.0)
+    over = _parted(teeth, 3.0, 7.0, TEETH)  # the edge of the upper lip is a red line as well
+    y = round(float(teeth[60, 1] - 0.5))
+    cv2.line(over, (round(teeth[60, 0]), y - 1), (round(teeth[64, 0]), y - 1), LINE, 1)
+    assert not meet(over, teeth)
+
+
+def test_lips_that_the_picture_shows_to_meet_are_not_warped_and_parted_ones_are_closed() -> None:
+    points = _mouth(4.5)
+    shut = Still(_closed(points), points, np.eye(2, 3)).as_shown().at_rest()
+    assert shut.before is None and np.array_equal(shut.picture, _closed(points))
+    picture = _parted(points, 4.0, 9.0, TEETH)
+    still = Still(picture, points, np.eye(2, 3))
+    rest = still.as_shown().at_rest()
+    assert rest.before is not None and np.array_equal(rest.before.picture, picture)
+    middle = slice(round(points[61, 0]), round(points[63, 0]))
+
+    def light(one: np.ndarray) -> int:
+        """Px in the middle of the mouth that are as light and grey as teeth."""
+        part = one[round(points[51, 1]) : round(points[57, 1]), middle].astype(int)
+        return int(((part[..., 0] - part[..., 1] < 25) & (part.mean(-1) > 120)).sum())
+
+    by_landmarks = still.at_rest().picture
+    assert light(rest.picture) * 5 < light(by_landmarks) < light(picture)
+
+
+def test_real_mouths_that_show_teeth_close_and_closed_ones_are_known() -> None:
+    """s31 rests with lips that meet; s4's landmarks lie on the upper lip while teeth are seen."""
+    told = []
+    for path in sorted(shared_data("grid", "s31").glob("*.mpg"))[:4]:
+        still = open_still(path)
+        told.append(meet(still.aligned(FACE_SIZE), still.points))
+    assert sum(told) >= 3
+    from amie_core.data.video import read_video
+    from amie_core.talking.still import find_face
+
+    clip = next(iter(read_video(shared_data("grid", "s4", "bgbu2a.mpg")).frames))
+    still = find_face(clip)
+    assert not meet(still.aligned(FACE_SIZE), still.points)
+    seen = still.as_shown().points
+    assert lip_opening(seen[None])[0] > lip_opening(still.points[None])[0] + 3
+    assert 2 < seen[66, 1] - still.points[66, 1] < 8  # the lower lip lies lower
+
+
+def test_what_is_painted_is_as_strong_as_the_picture_is_sharp() -> None:
+    points = _mouth(4.0)
+    soft = cv2.GaussianBlur(_skin(points), (0, 0), 3.0)
+    fine = np.random.default_rng(0).normal(0, 1, soft.shape[:2] + (1,))
+    sharp = (soft + 6 * fine).clip(0, 255).astype(np.uint8)
+    sharper = (soft + 20 * fine).clip(0, 255).astype(np.uint8)
+    assert contrast(soft, points) == 1
+    assert 1 < contrast(sharp, points) < sharpness.MOST == contrast(sharper, points)
+    # It hangs on the picture's light alone: half of it is as sharp.
+    assert contrast(sharp // 2, points) == pytest.approx(contrast(sharp, points), rel=0.15)
+    for face in (soft * 0, soft * 0 + 255):
+        assert contrast(face, points) == 1
+    colours = np.random.default_rng(1).uniform(0.2, 0.6, (8, 8, 3)).astype(np.float32)
+    inside = np.zeros((8, 8, 1), np.float32)
+    assert stronger(colours, inside, np.float32(2)) is colours
+    inside[2:5, 2:7] = 1
+    assert stronger(colours, inside, np.float32(1)) is colours
+    made, within = stronger(colours, inside, np.float32(1.5)), inside[..., 0] > 0
+    assert made[within].mean(0) == pytest.approx(colours[within].mean(0), abs=1e-6)
+    assert made[within].std(0) == pytest.approx(1.5 * colours[within].std(0), rel=1e-4)
+
+
+def test_a_sharp_picture_speaks_with_more_contrast_between_its_lips(tmp_path: Path) -> None:
+    portraits = sorted(shared_data("stills", "congress").glob("*.jpg"))
+    still = next(
+        one for one in map(open_still, portraits[2:20])
+        if contrast(one.aligned(FACE_SIZE), one.points) > 1.3
+    )  # fmt: skip
+    wave = load_audio(shared_data("grid", "s31", "bgix9s.mpg"))
+    sound = tmp_path / "voice.wav"
+    soundfile.write(sound, wave, SAMPLE_RATE)
+    networks = ShippedNetworks()
+
+    def said() -> np.ndarray:
+        return np.stack(list(picture_frames(networks, networks.meta, still, sound, FACE_SIZE)[1]))
+
+    ours = said()
+    with patch.object(sharpness, "MOST", 1.0):
+        plain = said()
+    assert np.array_equal(ours[0], plain[0])
+    off = np.abs(ours.astype(int) - plain).mean((0, 3))
+    centre = still.points[48:68].mean(0).round().astype(int)
+    assert off.max() > 3 and np.abs(np.argwhere(off > 1)[:, ::-1] - centre).max() < 50
