@@ -69,7 +69,7 @@ def test_inner_lips_are_laid_on_the_edges_of_what_is_between_them(
     found = by_picture(face, points)
     soft = SOFT / float(contrast(face, points))  # lips are mixed with it so far
     first, last = points[60, 1] + down - high / 2, points[60, 1] + down + high / 2
-    assert 0.5 < first - found[62, 1] < soft + 1.5 and 0.5 < found[66, 1] - last < soft + 2
+    assert 0 < first - found[62, 1] < soft + 1.5 and 0 < found[66, 1] - last < soft + 2
     others = np.setdiff1d(np.arange(68), [*UPPER, *LOWER, 48, 54, 60, 64])
     assert np.array_equal(found[others], points[others])
     assert np.array_equal(found[:, 0], points[:, 0])
@@ -118,6 +118,40 @@ def test_lips_meet_where_a_redder_line_lies_between_them_whatever_the_landmarks_
     assert not meet(over, teeth)
 
 
+def test_pictures_of_one_tint_part_no_lips_that_are_closed() -> None:
+    points = _mouth(4.0)
+    grey = cv2.cvtColor(_closed(points), cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None]
+    sepia = (grey * (1.0, 0.85, 0.65)).astype(np.uint8)
+    assert on_lip_edges(sepia, points) is points
+    still = Still(sepia, points - (0, 0), np.eye(2, 3)).as_shown().at_rest()
+    assert still.before is None or lip_opening(points[None])[0] >= 4
+
+
+def test_landmarks_that_touch_on_the_skin_do_not_hide_that_lips_meet() -> None:
+    points = _mouth(0.6)
+    points[48:68, 1] -= 5.5  # of thin lips, they lie above the upper one
+    thin = _mouth(0.6)
+    thin[49:54, 1], thin[55:60, 1] = thin[60, 1] - 2, thin[60, 1] + 10
+    face = np.full((FACE_SIZE, FACE_SIZE, 3), SKIN, np.uint8)
+    cv2.fillPoly(face, [thin[48:60].round().astype(np.int32)], (180, 110, 100))
+    y = round(float(thin[60, 1]))
+    cv2.line(face, (round(thin[60, 0]), y), (round(thin[64, 0]), y), LINE, 2)
+    face = cv2.GaussianBlur(face, (0, 0), 1.0)
+    assert meet(face, points)
+    with patch("amie_core.model.lip_line.TOUCH", 0.0):
+        assert not meet(face, points)
+
+
+def test_lips_that_meet_once_their_landmarks_are_laid_anew_are_laid_on_the_line() -> None:
+    found = _mouth(4.0)
+    with patch("amie_core.model.lip_edges.on_lip_edges", lambda face, points: found), patch(
+        "amie_core.model.lip_edges.meet", lambda face, points: points is found
+    ):
+        points = _mouth(PARTED + 0.8)
+        laid = by_picture(_closed(points), points)
+    assert (laid[LOWER, 1] - laid[UPPER, 1]).max() <= SHUT * mouth_width(laid) + 1e-3
+
+
 def test_lips_that_the_picture_shows_to_meet_are_not_warped_and_parted_ones_are_closed() -> None:
     points = _mouth(4.5)
     shut = Still(_closed(points), points, np.eye(2, 3)).as_shown().at_rest()
@@ -158,13 +192,18 @@ def test_real_mouths_that_show_teeth_close_and_closed_ones_are_known() -> None:
 def test_what_is_painted_is_as_strong_as_the_picture_is_sharp() -> None:
     points = _mouth(4.0)
     soft = cv2.GaussianBlur(_skin(points), (0, 0), 3.0)
-    fine = np.random.default_rng(0).normal(0, 1, soft.shape[:2] + (1,))
-    sharp = (soft + 6 * fine).clip(0, 255).astype(np.uint8)
-    sharper = (soft + 20 * fine).clip(0, 255).astype(np.uint8)
+    lips = np.zeros(soft.shape, np.uint8)
+    cv2.fillPoly(lips, [points[48:60].round().astype(np.int32)], (1, 1, 1))
+    folds = lips.astype(int) * np.where(np.arange(FACE_SIZE) % 6 < 3, 1, -1)[None, :, None]
+    sharp, sharper = ((soft + many * folds).clip(0, 255).astype(np.uint8) for many in (9, 20))
     assert contrast(soft, points) == 1
-    assert 1 < contrast(sharp, points) < sharpness.MOST == contrast(sharper, points)
-    # It hangs on the picture's light alone: half of it is as sharp.
+    assert 1.1 < contrast(sharp, points) < sharpness.MOST == contrast(sharper, points)
+    # It hangs on the picture's light alone, half of it is as sharp, and not on noise.
     assert contrast(sharp // 2, points) == pytest.approx(contrast(sharp, points), rel=0.15)
+    noise = 8 * np.random.default_rng(0).normal(0, 1, soft.shape[:2] + (1,))
+    for face in (soft, sharp):
+        noisy = (face + noise).clip(0, 255).astype(np.uint8)
+        assert contrast(noisy, points) == pytest.approx(contrast(face, points), abs=0.3)
     for face in (soft * 0, soft * 0 + 255):
         assert contrast(face, points) == 1
     colours = np.random.default_rng(1).uniform(0.2, 0.6, (8, 8, 3)).astype(np.float32)
@@ -173,8 +212,10 @@ def test_what_is_painted_is_as_strong_as_the_picture_is_sharp() -> None:
     inside[2:5, 2:7] = 1
     assert stronger(colours, inside, np.float32(1)) is colours
     made, within = stronger(colours, inside, np.float32(1.5)), inside[..., 0] > 0
-    assert made[within].mean(0) == pytest.approx(colours[within].mean(0), abs=1e-6)
-    assert made[within].std(0) == pytest.approx(1.5 * colours[within].std(0), rel=1e-4)
+    before, after = colours[within], made[within]
+    assert after.mean() == pytest.approx(before.mean(), abs=1e-6)
+    assert after.mean(-1).std() == pytest.approx(1.5 * before.mean(-1).std(), rel=1e-4)
+    assert np.allclose(np.diff(after), np.diff(before), atol=1e-6)  # no colour is stronger
 
 
 def test_a_sharp_picture_speaks_with_more_contrast_between_its_lips(tmp_path: Path) -> None:

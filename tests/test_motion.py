@@ -81,12 +81,13 @@ def test_every_voice_moves_a_mouth_as_far_however_sure_the_networks_are() -> Non
     said[:, :, 1] = 0.8 + 0.4 * random.exponential(size=(900, 1))
     said[100:200, :, 0] = voices.SAID - 50  # a pause, in which nothing is to be learnt
     said[100:200, :, 1] = 0
-    for by, expected in ((1.75, 1.0), (2.5, 1.0), (0.25, 0.2), (7.5, 2.4)):
+    loud = np.r_[0:100, 200:250]  # of the first ten seconds
+    own = float(said[loud, 0, 1].std())
+    for by, expected in ((1.75, 1.0), (2.5, 1.0), (0.25, 0.25 * 2 * own), (7.5, 7.5 * 0.8 * own)):
         chunks = np.split(said, [40, 90, 300, 600])
         found = list(speaking.heard(_hearing(by), chunks))
         opening = lips.parted(np.concatenate([moves for moves, *_ in found]))
         assert np.array_equal(np.concatenate([own for _, own, _ in found]), said)
-        loud = np.r_[0:100, 200:900]
         assert opening[loud].std() == pytest.approx(expected * speaking.USUAL, rel=0.12), by
     face = np.zeros((FACE_SIZE, FACE_SIZE, 3), np.uint8)
     widest = [

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from amie_core.data.alignment import lip_opening
 from amie_core.model.contrast import contrast
@@ -28,6 +28,8 @@ RIM = (2.0, 3.0)  # px at 256 within the outer lips' edges that are lips
 SURELY = (0.45, 0.85)  # from the inner edge to the outer one of the lower lip: that is lip
 LESS_RED, DARKER = (0.05, 0.25), (0.3, 0.5)  # than the lower lip, as shares: from lips to none
 RED = 0.04  # redness of the lower lip below which a picture has no colours
+REDDER = 1.05  # than the skin around it that lip is, where lips have a colour of their own
+SKIN = 5.0, 12.0  # px at 256 beyond the outer lips between which skin is looked at
 EVEN = 0.3  # of a place that is as likely lips as not
 # Px at 256 beyond an edge where lips are still mixed with what is between them, in a picture as
 # soft as GRID's.
@@ -42,11 +44,13 @@ GAIN = 0.15  # px at 256 of height by which what is found explains more than the
 def by_picture(
     face: UInt8[np.ndarray, "256 256 3"], points: Float[np.ndarray, "68 2"]
 ) -> Float[np.ndarray, "68 2"]:
-    """Landmarks (px of the aligned face) whose inner lips lie where the picture shows them."""
+    """Landmarks (px of the aligned face) whose inner lips, and corners with them, lie where the
+    picture shows them.
+    """
     if lip_opening(points[None])[0] < WIDEST and not meet(face, points):
         found = on_lip_edges(face, points)
-        if found is not points:
-            return found
+        if found is not points:  # by them lips may yet be seen to meet
+            return on_lip_line(face, found) if meet(face, found) else found
     return on_lip_line(face, points)
 
 
@@ -102,7 +106,10 @@ def _unrolled(
     )  # fmt: skip
     rows = np.arange(-FAR, FAR + STEP / 2, STEP)
     y = line + rows[:, None]
-    no_lips = _no_lips(face, x, y, (y - lower) / np.maximum(bottom - lower, 1))
+    skin = ((y < top - SKIN[0]) & (y > top - SKIN[1])) | (
+        (y > bottom + SKIN[0]) & (y < bottom + SKIN[1])
+    )
+    no_lips = _no_lips(face, x, y, (y - lower) / np.maximum(bottom - lower, 1), skin)
     if no_lips is None:
         return None
     no_lips[(y < top + RIM[0]) | (y > bottom - RIM[1])] = 0
@@ -121,7 +128,7 @@ def _edges(
 def _shape(mouth: _Unrolled, opening: float) -> Float[np.ndarray, "1 3"] | None:
     """How far down, how curved and how high what is no lips is; opening: of the landmarks.
 
-    None where that is no better told than by the landmarks.
+    None where that is no better told than by the landmarks, or no lips are seen beside it.
     """
     highs = np.arange(HIGH[0], min(HIGH[1], HIGHER[0] + HIGHER[1] * opening), STEP)
     downs = np.arange(*DOWN, STEP)
@@ -153,10 +160,11 @@ def _no_lips(
     x: Float[np.ndarray, " n"],
     y: Float[np.ndarray, "m n"],
     down: Float[np.ndarray, "m n"],
+    skin: Bool[np.ndarray, "m n"],
 ) -> Float[np.ndarray, "m n"] | None:
-    """How surely each place is no lip, 0 to 1; None where lips have no colour.
+    """How surely each place is no lip, 0 to 1; None where lips have no colour of their own.
 
-    down: from 0 at the lower lip's inner edge to 1 at its outer one.
+    down: from 0 at the lower lip's inner edge to 1 at its outer one; skin: the places around lips.
     """
     places = (np.broadcast_to(x, y.shape).astype(np.float32), y.astype(np.float32))
     colours = cv2.remap(face.astype(np.float32), *places, cv2.INTER_LINEAR)
@@ -164,7 +172,10 @@ def _no_lips(
     red = (colours[..., 0] - colours[..., 1]) / total
     lip = (down > SURELY[0]) & (down < SURELY[1])
     lip[:, : len(x) // 4] = lip[:, -(len(x) // 4) :] = False
-    if not lip.any() or (own := float(np.median(red[lip]))) < RED:
+    if not lip.any() or not skin.any():
+        return None
+    own, around = (float(np.median(red[places])) for places in (lip, skin))
+    if own < max(RED, REDDER * around):
         return None
     pale = _between(1 - red / own, LESS_RED)
     dark = _between(1 - light / float(np.median(light[lip])), DARKER)

@@ -23,6 +23,7 @@ REDDER = 1.15
 NEXT = (4, 7)  # px at 256 above and below the line, between which lips are looked at
 MIDDLE = 0.5  # share of the mouth's width, around its middle, where colours are looked at
 COLOURLESS = 0.02  # redness that is not told from none
+TOUCH = 1.2  # px at 256 between landmarks of lips that are not parted anywhere
 DIM = 30  # of 765: what is darker has no colour to speak of
 MOVES = [48, 54, *range(60, 68)]  # of the 68 landmarks: the corners and the inner lips
 BESIDE = 3  # px at 256 above and below a dark line where its lips are lighter
@@ -70,10 +71,11 @@ def _meet(
     found: Float[np.ndarray, "68 2"],
 ) -> bool:
     """Whether the line that was found is redder than the lips above it and below, and nothing less
-    red lies where the landmarks are: the edge of a lip over teeth is a red line as well.
+    red lies where landmarks are that do not touch: the edge of a lip over teeth is red as well.
     """
     line, beside = _redness(face, found)
-    return line >= REDDER * beside and _redness(face, points)[0] >= beside
+    touch = bool(lip_opening(points[None])[0] < TOUCH)
+    return line >= REDDER * beside and (touch or _redness(face, points)[0] >= beside)
 
 
 def _redness(

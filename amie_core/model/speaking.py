@@ -31,8 +31,8 @@ ASKED = 1.02  # makes the known voices of val_seen move as far as their own (s1 
 USUAL = 0.055
 SOONER, LATER = 1, 5  # frames before what is said, and after it, that are no pause
 SETS_OUT = 4  # frames in which a mouth goes from where its picture shows it to rest
-# Frames after what was said (and LATER) in which an unknown voice says nothing, and the mouth is
-# back where its picture shows it; then frames in which it goes there.
+# Frames (after LATER) in which an unknown voice says nothing, until the mouth goes back to where
+# its picture shows it; frames in which it does.
 LONG, BACK = 20, 8
 MIDDLE = 0.4  # what a canvas's tint is brought to before it is seen
 SHADE = 0.5  # of the light on the face: what may be added to it at most
@@ -101,7 +101,7 @@ class Said(NamedTuple):
 
     moves: Float[np.ndarray, "n 31 2"]  # from where it is at rest, in mouth widths
     windows: Float[np.ndarray, "n 20 c"]
-    begun: Float[np.ndarray, " n"]  # 0 where the mouth is as its picture shows it, 1 from rest on
+    begun: Float[np.ndarray, " n"]  # 0 where the mouth is as its picture shows it, else 1
 
 
 class Painted(NamedTuple):
@@ -236,6 +236,7 @@ def heard(
     if not first:
         return
     moves, own, _ = map(np.concatenate, zip(*first, strict=True))
+    moves, own = moves[:SURVEYED], own[:SURVEYED]  # however the sound is cut
     spoken = moves[says(own)]
     sound = own[:, BEFORE : BEFORE + HOPS].reshape(-1, own.shape[2])
     known, far = networks.voices.recognised(sound)
@@ -291,7 +292,7 @@ def drawn(
     for there, windows, begun in places:
         codes = networks.code(windows[..., : WINDOW[1]])[:, None]
         for place, code, share in zip(there, codes, begun, strict=True):
-            if share == 0:  # nothing is painted over the picture yet
+            if share == 0:  # nothing is painted over the picture
                 nothing, previous = np.zeros_like(seen), seen
                 yield Painted(place, nothing, nothing, 0.0)
                 continue

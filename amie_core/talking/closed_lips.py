@@ -31,7 +31,7 @@ def at_rest(points: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "68 2"]:
     mouth = points[48:68].astype(np.float64)
     middle = mouth[[13, 14, 15, 17, 18, 19], 1].mean()  # of 61-63 and 65-67
     centre = mouth[[0, 6]].mean(0)
-    width = mouth[6, 0] - mouth[0, 0]
+    width = max(mouth[6, 0] - mouth[0, 0], 1.0)
     wanted = WIDTH + WIDE * (width - WIDTH) if width > WIDTH else width
     across = (mouth[:, 0] - centre[0]) / (width / 2)
     lifted = middle - centre[1]  # corners above the lips' middle: a smile
@@ -67,7 +67,7 @@ def close_lips(
     matrix: Float[np.ndarray, "2 3"],
     teeth: bool = False,
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "68 2"]]:
-    """The picture with the mouth at rest, and its landmarks.
+    """The picture with the mouth at rest, and its landmarks; both as they are where lips meet.
 
     points: in 256-px units of the aligned face; matrix: from the picture's px to those; teeth:
     whether the picture shows any.

@@ -60,10 +60,14 @@ class Still:
         return scale(warp(self.picture, self.matrix), size)
 
     def as_shown(self) -> "Still":
-        """The same with the inner lips' landmarks where the picture shows them."""
+        """The same with the inner lips' landmarks, and the corners, where the picture shows them.
+
+        Teeth are looked for where the landmarks were, as they are in videos.
+        """
         from amie_core.model.lip_edges import by_picture
 
-        return replace(self, points=by_picture(self.aligned(FACE_SIZE), self.points))
+        points = by_picture(self.aligned(FACE_SIZE), self.points)
+        return replace(self.with_teeth(), points=points)
 
     def at_rest(self) -> "Still":
         """The same with its lips closed, where they are open; teeth that they show are kept."""

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 
 ONCE = ("load the checkpoint", "find and align the face", "bring the mouth to rest",
-        "find where the lips meet", "lay out the picture")  # fmt: skip
+        "lay out the picture")  # fmt: skip
 
 
 class Clock:
