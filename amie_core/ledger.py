@@ -124,7 +124,8 @@ LEDGER = (
     Choice(
         "a still that smiles",
         "as it is",
-        "amie talk closes open lips before it speaks (--keep-smile leaves them)",
+        "amie talk closes open lips while it speaks, at the edges that the picture shows "
+        "(--keep-smile leaves them)",
         "changed",
         "no speaker of GRID smiles: teeth would show through every word",
         "tried here",
@@ -145,7 +146,8 @@ LEDGER = (
         "the model's; of the model that ships in widths of the face's own mouth: as large as the "
         "voice moved its own in training, or the usual size where it is not known (--movement "
         "scales it); a video that shows the face speak tells it instead; of what would close lips "
-        "beyond rest a third is kept; a face begins as its picture shows it",
+        "beyond rest a third is kept; before a face speaks, and in long pauses, it is as its "
+        "picture shows it",
         "changed",
         "a model of pixels moved the lips of unknown faces a tenth to twice as far as they do",
         "tried here",

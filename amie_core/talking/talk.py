@@ -58,7 +58,7 @@ def talk(
 
     `face` may be a video: its frame with the mouth most closed is taken, its teeth from the frame
     that shows most of them, and how far it opens its lips. The face is found and aligned, open lips
-    are closed (unless `keep_smile`), by the model that ships once something is said. It moves the
+    are closed (unless `keep_smile`), by the model that ships while something is said. It moves the
     mouth's landmarks, `movement` times as far as it hears, and paints between the lips; others
     generate the face at their own size, and what they change is laid over the picture. The picture
     keeps its own resolution (canvas.whole); with `size` it is the aligned face at size² px, and
@@ -66,8 +66,7 @@ def talk(
     as long as the sound of `audio` (any audio or video file); the file's metadata say that it is
     synthetic.
     `checkpoint`: a run folder or a .safetensors file, the model that ships where None. `face_index`
-    counts faces from the left, the largest
-    where None; `alive` lets the eyes blink and the head drift (by `seed`); `device`: "auto", "cpu"
+    counts faces from the left, the largest where None; `alive` lets the eyes blink and the head drift (by `seed`); `device`: "auto", "cpu"
     or "cuda". Raises UserError for unusable input; nothing is left of `out` then.
     """
     face, audio, out = Path(face), Path(audio), Path(out)
