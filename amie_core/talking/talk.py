@@ -65,9 +65,10 @@ def talk(
     `crop` gives a model's bare picture (256 px where no size is named). 25 frames/s, H.264 + AAC,
     as long as the sound of `audio` (any audio or video file); the file's metadata say that it is
     synthetic.
-    `checkpoint`: a run folder or a .safetensors file, the model that ships where None. `face_index`
-    counts faces from the left, the largest where None; `alive` lets the eyes blink and the head drift (by `seed`); `device`: "auto", "cpu"
-    or "cuda". Raises UserError for unusable input; nothing is left of `out` then.
+    `checkpoint`: a run folder or a .safetensors file, the model that ships where None.
+    `face_index` counts faces from the left, the largest where None; `alive` lets the eyes blink and
+    the head drift (by `seed`); `device`: "auto", "cpu" or "cuda". Raises UserError for unusable
+    input; nothing is left of `out` then.
     """
     face, audio, out = Path(face), Path(audio), Path(out)
     _check(face, audio, out, FACE_SIZE if size is None else size)
