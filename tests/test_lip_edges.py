@@ -41,6 +41,12 @@ def _skin(points: np.ndarray, lips: tuple[int, int, int] = LIP) -> np.ndarray:
     return face
 
 
+def _lit(face: np.ndarray) -> np.ndarray:
+    """As light falls on it from one side, and a little out of focus."""
+    light = np.linspace(0.6, 1.2, FACE_SIZE)[None, :, None]
+    return cv2.GaussianBlur((face * light).clip(0, 255).astype(np.uint8), (0, 0), 1.0)
+
+
 def _parted(points: np.ndarray, down: float, high: float, between: tuple[int, ...]) -> np.ndarray:
     """A mouth whose opening lies elsewhere than its landmarks."""
     face, (left, right) = _skin(points), points[[60, 64], 0]
@@ -49,16 +55,16 @@ def _parted(points: np.ndarray, down: float, high: float, between: tuple[int, ..
     y = points[60, 1] + down
     shape = np.vstack([np.stack([x, y - half], 1), np.stack([x, y + half], 1)[::-1]])
     cv2.fillPoly(face, [(shape * 16).round().astype(np.int32)], between, cv2.LINE_AA, 4)
-    return cv2.GaussianBlur(face, (0, 0), 1.0)
+    return _lit(face)
 
 
 def _closed(points: np.ndarray, colour: tuple[int, ...] = LINE) -> np.ndarray:
     face, y = _skin(points), round(float(points[60, 1]))
     cv2.line(face, (round(points[60, 0]), y), (round(points[64, 0]), y), colour, 2)
-    return cv2.GaussianBlur(face, (0, 0), 1.0)
+    return _lit(face)
 
 
-@pytest.mark.parametrize("between", [TEETH, (DARK,) * 3])
+@pytest.mark.parametrize("between", [TEETH, (DARK,) * 3, (51, 30, 30)])  # the last: dark and red
 @pytest.mark.parametrize(("down", "high"), [(3.0, 6.0), (2.0, 9.0), (4.0, 5.0)])
 def test_inner_lips_are_laid_on_the_edges_of_what_is_between_them(
     between: tuple[int, ...], down: float, high: float
@@ -70,6 +76,8 @@ def test_inner_lips_are_laid_on_the_edges_of_what_is_between_them(
     soft = SOFT / float(contrast(face, points))  # lips are mixed with it so far
     first, last = points[60, 1] + down - high / 2, points[60, 1] + down + high / 2
     assert 0 < first - found[62, 1] < soft + 1.5 and 0 < found[66, 1] - last < soft + 2
+    corners = found[[48, 54, 60, 64], 1] - points[60, 1]
+    assert np.abs(corners - down).max() < 4.5 and abs(float(corners.mean()) - down) < 4
     others = np.setdiff1d(np.arange(68), [*UPPER, *LOWER, 48, 54, 60, 64])
     assert np.array_equal(found[others], points[others])
     assert np.array_equal(found[:, 0], points[:, 0])
@@ -118,13 +126,32 @@ def test_lips_meet_where_a_redder_line_lies_between_them_whatever_the_landmarks_
     assert not meet(over, teeth)
 
 
-def test_pictures_of_one_tint_part_no_lips_that_are_closed() -> None:
-    points = _mouth(4.0)
-    grey = cv2.cvtColor(_closed(points), cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None]
-    sepia = (grey * (1.0, 0.85, 0.65)).astype(np.uint8)
-    assert on_lip_edges(sepia, points) is points
-    still = Still(sepia, points - (0, 0), np.eye(2, 3)).as_shown().at_rest()
-    assert still.before is None or lip_opening(points[None])[0] >= 4
+@pytest.mark.parametrize("lights", [(250, 240, 220), (255, 230, 128)])
+@pytest.mark.parametrize("shadows", [(0, 0, 0), (60, 30, 10), (40, 20, 10)])
+def test_in_a_picture_of_one_tint_the_landmarks_count(
+    lights: tuple[int, ...], shadows: tuple[int, ...]
+) -> None:
+    def toned(face: np.ndarray) -> np.ndarray:
+        grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None] / 255
+        return (shadows + grey * np.subtract(lights, shadows)).round().astype(np.uint8)
+
+    points, wide = _mouth(3.0), _mouth(4.6)
+    closed = toned(_closed(points))
+    assert not meet(closed, points) and on_lip_edges(closed, points) is points
+    assert Still(closed, points, np.eye(2, 3)).as_shown().at_rest().before is None
+    opened = toned(_parted(wide, 0.0, 6.0, (DARK,) * 3))
+    assert not meet(opened, wide) and on_lip_edges(opened, wide) is wide
+    assert Still(opened, wide, np.eye(2, 3)).as_shown().at_rest().before is not None
+
+
+def test_teeth_that_the_landmarks_show_stay_where_they_are() -> None:
+    points = _mouth(9.0)
+    face = _parted(points, 2.0, 9.0, TEETH)
+    still = Still(face, points, np.eye(2, 3))
+    before, shown = still.with_teeth().teeth, still.as_shown()
+    assert not np.array_equal(shown.points, points) and before is not None
+    for one in (shown, shown.at_rest()):
+        assert one.teeth is not None and np.array_equal(one.teeth.where, before.where)
 
 
 def test_landmarks_that_touch_on_the_skin_do_not_hide_that_lips_meet() -> None:
@@ -136,7 +163,7 @@ def test_landmarks_that_touch_on_the_skin_do_not_hide_that_lips_meet() -> None:
     cv2.fillPoly(face, [thin[48:60].round().astype(np.int32)], (180, 110, 100))
     y = round(float(thin[60, 1]))
     cv2.line(face, (round(thin[60, 0]), y), (round(thin[64, 0]), y), LINE, 2)
-    face = cv2.GaussianBlur(face, (0, 0), 1.0)
+    face = _lit(face)
     assert meet(face, points)
     with patch("amie_core.model.lip_line.TOUCH", 0.0):
         assert not meet(face, points)

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from amie_core.data.alignment import lip_opening
 from amie_core.model.contrast import contrast
-from amie_core.model.lip_line import DIM, meet, middle_line, on_lip_line
+from amie_core.model.lip_line import DIM, coloured, meet, middle_line, on_lip_line
 from amie_core.model.lips import LOWER, OUTER, UPPER, smoothstep
 
 CORNERS = [48, 60, 54, 64]  # of the 68 landmarks
@@ -60,7 +60,7 @@ def on_lip_edges(
     """Parted lips' landmarks on the edges of what is between them; as they were where that is not
     seen, or hardly better there.
     """
-    mouth = _unrolled(face, points)
+    mouth = _unrolled(face, points) if coloured(face, points) else None
     shape = None if mouth is None else _shape(mouth, float(lip_opening(points[None])[0]))
     if mouth is None or shape is None:
         return points
@@ -96,7 +96,7 @@ class _Unrolled(NamedTuple):
 def _unrolled(
     face: UInt8[np.ndarray, "256 256 3"], points: Float[np.ndarray, "68 2"]
 ) -> _Unrolled | None:
-    """None where its lips have no colour."""
+    """None where its lips have no colour of their own."""
     ends = points[[60, 64], 0]
     x = np.linspace(ends[0], ends[1], PLACES + 2)[1:-1]
     line, top, upper, lower, bottom = (

@@ -18,12 +18,16 @@ from amie_core.model.lips import LOWER, OUTER, SHUT, UPPER, mouth_width
 OPEN = 4.0  # px at 256 between lips that do not meet, where their colour says nothing
 PARTED = 5.0  # px at 256 between landmarks of lips that do not meet, whatever their colour
 # How much redder the line is than the lips beside it. Of the first frames of GRID's training
-# speakers and val_*, looked at one by one, lips that meet have 1.18 to 1.75, others up to 1.09.
+# speakers and val_*, looked at one by one, lips that meet have 1.18 to 1.75, others that are no
+# farther apart than PARTED up to 1.09.
 REDDER = 1.15
 NEXT = (4, 7)  # px at 256 above and below the line, between which lips are looked at
 MIDDLE = 0.5  # share of the mouth's width, around its middle, where colours are looked at
 COLOURLESS = 0.02  # redness that is not told from none
 TOUCH = 1.2  # px at 256 between landmarks of lips that are not parted anywhere
+# Deviation of red less green, in 255ths, among places as light as each other: of less a picture has
+# one tint, in which what is darker may be redder.
+COLOURS = 2.0
 DIM = 30  # of 765: what is darker has no colour to speak of
 MOVES = [48, 54, *range(60, 68)]  # of the 68 landmarks: the corners and the inner lips
 BESIDE = 3  # px at 256 above and below a dark line where its lips are lighter
@@ -60,6 +64,20 @@ def meet(face: UInt8[np.ndarray, "256 256 3"], points: Float[np.ndarray, "68 2"]
     return found is not None and _meet(face, points, found)
 
 
+def coloured(face: UInt8[np.ndarray, "256 256 3"], points: Float[np.ndarray, "68 2"]) -> bool:
+    """Whether mouth and skin around it have colours, not shades of one tint."""
+    around = np.zeros(face.shape[:2], np.uint8)
+    cv2.fillPoly(around, [points[[*range(3, 14), 35, 33, 31]].round().astype(np.int32)], 1)
+    places = face[around > 0].astype(np.float32)
+    light = places.mean(1) / 255
+    if len(places) < PLACES or light.std() < FAINT:
+        return False
+    red = places[:, 0] - places[:, 1]
+    shades = np.vander(light, 4)
+    told = shades @ np.linalg.lstsq(shades, red, rcond=None)[0]
+    return bool((red - told).std() >= COLOURS)
+
+
 def middle_line(points: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "5 2"]:
     """The line in the middle of the inner lips' landmarks."""
     return np.vstack([points[[60]], (points[UPPER] + points[LOWER]) / 2, points[[64]]])
@@ -73,6 +91,8 @@ def _meet(
     """Whether the line that was found is redder than the lips above it and below, and nothing less
     red lies where landmarks are that do not touch: the edge of a lip over teeth is red as well.
     """
+    if not coloured(face, points):
+        return False
     line, beside = _redness(face, found)
     touch = bool(lip_opening(points[None])[0] < TOUCH)
     return line >= REDDER * beside and (touch or _redness(face, points)[0] >= beside)

@@ -11,14 +11,14 @@ from jaxtyping import Float, UInt8
 
 from amie_core.config import FACE_SIZE
 from amie_core.data.alignment import TEMPLATE, lip_box, lip_opening, warp
-from amie_core.model.lip_line import OPEN, meet
+from amie_core.model.lip_line import OPEN
 from amie_core.model.lips import Flow, region
 from amie_core.talking.canvas import Canvas
 
 TEETH = 3.0  # px at 256 between lips that do not meet where teeth are seen between them, else OPEN
 SEAM = 2.0  # px at 256 between lips that meet: what is left of the open mouth is painted there
 # Of the lips' light, what is painted there: with what G paints over it later .75 of it is seen, as
-# in the lines between lips that meet in GRID's training speakers (.71 to .79 but for s31's .58).
+# in the lines between lips that meet of GRID's speakers (.71 to .79 but for s31's .58).
 DARK = 0.8
 WIDE, CURVED = 0.6, 0.4  # of a smile's width and curve that stays: it is the person's own
 LOWER = 0.6  # of the way that the lower lip goes, the upper one goes the rest
@@ -72,13 +72,13 @@ def close_lips(
     points: in 256-px units of the aligned face; matrix: from the picture's px to those; teeth:
     whether the picture shows any.
     """
-    aligned = warp(image, matrix)
-    if lip_opening(points[None])[0] < (TEETH if teeth else OPEN) or meet(aligned, points):
+    if lip_opening(points[None])[0] < (TEETH if teeth else OPEN):
         return image, points
     new = at_rest(points)
     mouth = lip_box(new[None])
     where = region(mouth, FACE_SIZE)
     flow = movement(points, new) * (where[..., None] * 2 / FACE_SIZE)
+    aligned = warp(image, matrix)
     seam: np.ndarray = np.zeros((FACE_SIZE, FACE_SIZE), np.float32)
     cv2.fillPoly(seam, [new[60:68].round().astype(np.int32)], 1.0)
     seam = cv2.GaussianBlur(seam, (0, 0), 1.0)[..., None]

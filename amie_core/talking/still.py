@@ -62,7 +62,7 @@ class Still:
     def as_shown(self) -> "Still":
         """The same with the inner lips' landmarks, and the corners, where the picture shows them.
 
-        Teeth are looked for where the landmarks were, as they are in videos.
+        Its teeth are those seen where the landmarks were, as in videos, where any are.
         """
         from amie_core.model.lip_edges import by_picture
 

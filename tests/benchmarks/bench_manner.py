@@ -30,7 +30,6 @@ from amie_core.machine import progress_bar
 from amie_core.model import lip_edges, manner, speaking
 from amie_core.model.motion import Motion
 from amie_core.model.voices import learnt
-from amie_core.talking import closed_lips
 from amie_core.talking.networks import ShippedNetworks
 
 NAMES = ("correlation", "variance", "lmd", "psnr", "ssim")
@@ -70,7 +69,6 @@ def left_out(row: str) -> Iterator[None]:
             stack.enter_context(patch.object(speaking, "manner_of", changed))
         if row == "no lip line":
             stack.enter_context(patch.object(lip_edges, "by_picture", lambda _, points: points))
-            stack.enter_context(patch.object(closed_lips, "meet", lambda *_: False))
         if row == "at rest":  # an unknown voice moves alike, near what is said and away from it
             everywhere = patch.object(speaking, "said_near", lambda rows: np.ones(len(rows)))
             stack.enter_context(everywhere)
