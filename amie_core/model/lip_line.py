@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from amie_core.data.alignment import lip_opening
-from amie_core.model.lips import LOWER, OUTER, SHUT, UPPER, mouth_width
+from amie_core.model.lips import LOWER, OUTER, SHUT, SKIN, UPPER, mouth_width
 
 OPEN = 4.0  # px at 256 between lips that do not meet, where their colour says nothing
 PARTED = 5.0  # px at 256 between landmarks of lips that do not meet, whatever their colour
@@ -67,7 +67,7 @@ def meet(face: UInt8[np.ndarray, "256 256 3"], points: Float[np.ndarray, "68 2"]
 def coloured(face: UInt8[np.ndarray, "256 256 3"], points: Float[np.ndarray, "68 2"]) -> bool:
     """Whether mouth and skin around it have colours, not shades of one tint."""
     around = np.zeros(face.shape[:2], np.uint8)
-    cv2.fillPoly(around, [points[[*range(3, 14), 35, 33, 31]].round().astype(np.int32)], 1)
+    cv2.fillPoly(around, [points[SKIN].round().astype(np.int32)], 1)
     places = face[around > 0].astype(np.float32)
     light = places.mean(1) / 255
     if len(places) < PLACES or light.std() < FAINT:

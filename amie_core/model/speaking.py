@@ -101,7 +101,7 @@ class Said(NamedTuple):
 
     moves: Float[np.ndarray, "n 31 2"]  # from where it is at rest, in mouth widths
     windows: Float[np.ndarray, "n 20 c"]
-    begun: Float[np.ndarray, " n"]  # 0 where the mouth is as its picture shows it, to 1
+    begun: Float[np.ndarray, " n"]  # 0 while the mouth is as its picture shows it, then to 1
 
 
 class Painted(NamedTuple):
