@@ -7,13 +7,19 @@ Landmarks of a mouth that is hardly open lie on the upper lip, like those of clo
 
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from amie_core.data.alignment import lip_opening
 from amie_core.model.contrast import contrast
-from amie_core.model.lip_line import DIM, coloured, meet, middle_line, on_lip_line
+from amie_core.model.lip_line import (
+    coloured,
+    meet,
+    middle_line,
+    on_lip_line,
+    redness,
+    sampled,
+)  # fmt: skip
 from amie_core.model.lips import LOWER, OUTER, UPPER, smoothstep
 
 CORNERS = [48, 60, 54, 64]  # of the 68 landmarks
@@ -166,10 +172,8 @@ def _no_lips(
 
     down: from 0 at the lower lip's inner edge to 1 at its outer one; skin: the places around lips.
     """
-    places = (np.broadcast_to(x, y.shape).astype(np.float32), y.astype(np.float32))
-    colours = cv2.remap(face.astype(np.float32), *places, cv2.INTER_LINEAR)
-    light, total = colours.mean(-1), colours.sum(-1).clip(min=DIM)
-    red = (colours[..., 0] - colours[..., 1]) / total
+    colours = sampled(face.astype(np.float32), x, y)
+    light, red = colours.mean(-1), redness(colours)
     lip = (down > SURELY[0]) & (down < SURELY[1])
     lip[:, : len(x) // 4] = lip[:, -(len(x) // 4) :] = False
     if not lip.any() or not skin.any():

@@ -98,6 +98,21 @@ def _meet(
     return line >= REDDER * beside and (touch or _redness(face, points)[0] >= beside)
 
 
+def sampled(
+    picture: Float[np.ndarray, "256 256 *c"],
+    x: Float[np.ndarray, " n"],
+    y: Float[np.ndarray, "m n"],
+) -> Float[np.ndarray, "m n *c"]:
+    """The picture at these places, whose columns lie at x."""
+    columns = np.broadcast_to(x, y.shape).astype(np.float32)
+    return cv2.remap(picture, columns, y.astype(np.float32), cv2.INTER_LINEAR)
+
+
+def redness(colours: Float[np.ndarray, "m n 3"]) -> Float[np.ndarray, "m n"]:
+    """How much more red than green, as a share of all light."""
+    return (colours[..., 0] - colours[..., 1]) / colours.sum(-1).clip(min=DIM)
+
+
 def _redness(
     face: UInt8[np.ndarray, "256 256 3"], points: Float[np.ndarray, "68 2"]
 ) -> tuple[float, float]:
@@ -107,10 +122,7 @@ def _redness(
     x = np.linspace(centre - half, centre + half, PLACES)
     across = np.arange(-NEXT[1] + 1, NEXT[1])
     y = np.interp(x, line[:, 0], line[:, 1]) + across[:, None]
-    places = (np.broadcast_to(x, y.shape).astype(np.float32), y.astype(np.float32))
-    colours = cv2.remap(face.astype(np.float32), *places, cv2.INTER_LINEAR)
-    red = (colours[..., 0] - colours[..., 1]) / colours.sum(-1).clip(min=DIM)
-    red = red.mean(1)
+    red = redness(sampled(face.astype(np.float32), x, y)).mean(1)
     beside = max(red[across <= -NEXT[0]].mean(), red[across >= NEXT[0]].mean(), COLOURLESS)
     return float(red[np.abs(across) <= 1].max()), float(beside)
 
@@ -140,8 +152,7 @@ def _darkest(
     lips += [points[[48, *numbers, 54]] for numbers in OUTER.values()]
     line, top, bottom = (np.interp(x, one[:, 0], one[:, 1]) for one in lips)
     y = line + moved(x)
-    places = (np.broadcast_to(x, y.shape).astype(np.float32), y.astype(np.float32))
-    darker = cv2.remap(_darker(face), *places, cv2.INTER_LINEAR)
+    darker = sampled(_darker(face), x, y)
     darker = np.where((y > top) & (y < bottom), darker, -1)  # between the outer lips alone
     of_line = darker.mean(1)
     best = int(of_line.argmax())
