@@ -14,6 +14,7 @@ from amie_core.errors import UserError, reason
 HERE = Path(__file__).resolve().parent
 SHIPPED = HERE / "weights" / "talk.safetensors"  # the model that comes with the repository
 NETWORKS = SHIPPED.with_name("graphs.safetensors")  # what it does, for ONNX Runtime
+TEETH = SHIPPED.with_name("teeth.safetensors")  # see model.lent_teeth
 SPEECH = SHIPPED.with_name("speech_embedding.safetensors")  # see model.speech_embedding
 
 

@@ -134,10 +134,12 @@ LEDGER = (
         "teeth",
         "G's",
         "where the picture given to amie talk shows teeth, or the video, those stay where they are "
-        "while the lips move; else the finest detail of a training speaker's is laid over G's",
+        "while the lips move; else, in pictures sharper than GRID's, a portrait's do so, in the "
+        "face's light, and in soft ones the finest detail of a training speaker's is laid over G's",
         "changed",
         "G's teeth are a mean of all mouths; a speaker's own take 2 to 9% off the error between "
-        "the lips, on val (tests/benchmarks/bench_picture.py --teeth)",
+        "the lips, on val (tests/benchmarks/bench_picture.py --teeth); what G learnt of GRID's soft "
+        "pictures is in sharp ones a blur of the lips' colour",
         "tried here",
     ),
     Choice(

@@ -182,7 +182,7 @@ def test_the_paper_s_part_has_about_the_lines_that_it_is_said_to_have() -> None:
     said = int(heading[1].replace(",", ""))
     house = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     ours = re.findall(r"`(\w+)`", re.search(r"ours, for the model that ships: ([^|]+)", house)[1])
-    assert len(ours) == 15 and set(ours) == pipeline.OURS
+    assert len(ours) == 16 and set(ours) == pipeline.OURS
     lines = sum(len(path.read_text().splitlines()) for path in pipeline.core_files())
     assert abs(lines - said) <= 0.1 * said
 

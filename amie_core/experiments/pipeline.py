@@ -228,7 +228,8 @@ def equations() -> Shown:
 # Files of model/ that are not the paper's: of the model that ships.
 OURS = {
     "motion", "speech_embedding", "mouth", "interiors", "lips", "teeth", "own_teeth",
-    "voices", "speaking", "painter", "sync", "manner", "lip_line", "lip_edges", "contrast",
+    "lent_teeth", "voices", "speaking", "painter", "sync", "manner", "lip_line", "lip_edges",
+    "contrast",
 }  # fmt: skip
 
 

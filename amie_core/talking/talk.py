@@ -207,12 +207,15 @@ def _mouth_frames(
     """
     from amie_core.data.alignment import warp
     from amie_core.model import speaking
+    from amie_core.model.contrast import contrast
+    from amie_core.model.lent_teeth import lent
     from amie_core.model.painter import Painter
 
     face = warp(still.picture, still.matrix)
     points, own = still.points, (still.before or still).points
+    teeth = still.teeth or lent(face, points, float(contrast(face, points)))
     painter = Painter(
-        *shown, points, networks.canvas, networks.image_size, still.teeth,
+        *shown, points, networks.canvas, networks.image_size, teeth,
         (shown[0] if given is None else given, own),
     )  # fmt: skip
     made = speaking.painted(networks, face, points, windows, movement, still.opens, own)

@@ -27,7 +27,7 @@ from amie_core import machine
 from amie_core.data import store
 from amie_core.files import commit, write_json
 from amie_core.machine import progress_bar
-from amie_core.model import lip_edges, manner, speaking
+from amie_core.model import lent_teeth, lip_edges, manner, speaking
 from amie_core.model.motion import Motion
 from amie_core.model.voices import learnt
 from amie_core.talking.networks import ShippedNetworks
@@ -39,6 +39,7 @@ ROWS = {
     "at rest": "the mouth goes to rest in the first frames, before anything is said, and stays",
     "mean kept": "where a mouth that speaks lies in the mean beside one at rest is kept",
     "pauses": "half of what is heard is done in pauses",
+    "no lent teeth": "no teeth are lent to a face that shows none",
 }
 
 
@@ -69,6 +70,8 @@ def left_out(row: str) -> Iterator[None]:
             stack.enter_context(patch.object(speaking, "manner_of", changed))
         if row == "no lip line":
             stack.enter_context(patch.object(lip_edges, "by_picture", lambda _, points: points))
+        if row == "no lent teeth":
+            stack.enter_context(patch.object(lent_teeth, "lent", lambda *_: None))
         if row == "at rest":  # an unknown voice moves alike, near what is said and away from it
             everywhere = patch.object(speaking, "said_near", lambda rows: np.ones(len(rows)))
             stack.enter_context(everywhere)

@@ -1,0 +1,151 @@
+"""Teeth lent to a face that shows none: when, where they hang, in what light."""
+
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import patch
+
+import cv2
+import numpy as np
+import pytest
+import soundfile
+from conftest import shared_data
+from safetensors import safe_open
+
+from amie_core.config import FACE_SIZE, SAMPLE_RATE
+from amie_core.data import alignment
+from amie_core.data.sound import load_audio
+from amie_core.errors import UserError
+from amie_core.files import TEETH
+from amie_core.model import lent_teeth
+from amie_core.model.contrast import contrast
+from amie_core.model.lent_teeth import EDGE, HANGS, SHAPE, LentTeeth, lenders, lent, lit
+from amie_core.model.own_teeth import SHADED, Teeth
+from amie_core.model.painter import Painter
+from amie_core.model.speaking import Painted
+from amie_core.talking.networks import ShippedNetworks
+from amie_core.talking.still import Still, open_still
+from amie_core.talking.talk import picture_frames
+from amie_core.training.lent_teeth import keep
+
+SKIN, LIPS, TOOTH = np.array([190.0, 140, 120]), (170, 70, 70), (225, 220, 205)
+REST = alignment.TEMPLATE.copy()
+LINE = REST[[61, 62, 63, 65, 66, 67], 1].mean()
+
+
+def face(colour: np.ndarray = SKIN) -> np.ndarray:
+    picture = np.full((FACE_SIZE, FACE_SIZE, 3), colour.round(), np.uint8)
+    shade = (np.arange(FACE_SIZE) - FACE_SIZE / 2)[:, None] * 0.1  # light from below
+    cv2.fillPoly(picture, [REST[48:60].round().astype(np.int32)], LIPS)
+    return (picture + shade[..., None]).clip(0, 255).astype(np.uint8)
+
+
+def teeth(skin: np.ndarray = SKIN) -> LentTeeth:
+    """One portrait's: a bar that ends in row EDGE."""
+    colours = np.full((1, *SHAPE, 3), TOOTH, np.uint8)
+    where = np.zeros((1, *SHAPE), np.uint8)
+    where[0, EDGE[1] - 9 : EDGE[1] + 1, EDGE[0] - 24 : EDGE[0] + 25] = 255
+    return LentTeeth(colours, where, skin[None].astype(np.float32))
+
+
+def test_they_hang_from_where_lips_meet_and_stay_there() -> None:
+    own = lent(face(), REST, 1.6, teeth())
+    assert own is not None
+    rows, columns = (np.flatnonzero((own.where > 0.5).any(axis)) for axis in (1, 0))
+    assert rows[-1] == pytest.approx(LINE + HANGS, abs=1)
+    assert columns[[0, -1]].mean() == pytest.approx(REST[[51, 57], 0].mean(), abs=1)
+
+    speaking = REST.copy()
+    speaking[[64, 65, 66, 67, 60, 55, 56, 57, 58, 59], 1] += 14
+    speaking[[61, 62, 63], 1] -= 3
+    green = np.zeros((32, 32, 3), np.float32)
+    green[..., 1] = 1
+    painter = Painter(face(), np.eye(2, 3), REST, 128, 32, own)
+    made = painter.frame(Painted(speaking, green, 0 * green))
+    x = round(float(REST[62, 0]))
+    shown = own.face[round(LINE), x] * SHADED
+    assert np.abs(made[round(LINE - 1), x] - shown).max() < 12
+    assert made[round(LINE + HANGS + 4), x].tolist() == [0, 255, 0]  # behind and below: G's
+
+
+def test_soft_pictures_keep_what_is_painted() -> None:
+    assert lent(face(), REST, 1.0, teeth()) is None
+    some, all_ = lent(face(), REST, 1.1, teeth()), lent(face(), REST, 1.6, teeth())
+    assert some is not None and all_ is not None
+    assert some.where.max() == pytest.approx(1 / 3, abs=0.01)
+    assert all_.where.max() == 1 == pytest.approx(3 * some.where.max(), abs=0.03)
+
+
+def test_they_follow_the_skins_light_and_colour_by_half() -> None:
+    assert np.allclose(lit(SKIN, SKIN), 1)
+    assert np.allclose(lit(SKIN / 2, SKIN), 0.5 ** lent_teeth.FOLLOWS[0])
+    pink = SKIN * np.array([1.0, 0.8, 0.9])
+    by = lit(pink, SKIN)
+    assert by[1] / by[0] == pytest.approx(0.8 ** lent_teeth.FOLLOWS[1])
+    assert by[2] / by[1] == pytest.approx((0.9 / 0.8) ** lent_teeth.FOLLOWS[2])
+    own = lent(face(), REST, 1.6, teeth(SKIN))
+    assert own is not None
+    skin_now = own.skin.mean() / SKIN.mean()  # lips and shade are in the picture, not in SKIN
+    light = own.face[round(LINE), 128].mean() * SHADED / np.mean(TOOTH)
+    assert light == pytest.approx(0.75 * skin_now ** lent_teeth.FOLLOWS[0], rel=0.02)
+
+
+@pytest.mark.parametrize("tint", [(1.0, 1.0, 1.0), (1.1, 1.0, 0.8), (0.9, 1.0, 0.9)])
+def test_pictures_of_one_tint_stay_so(tint: tuple[float, float, float]) -> None:
+    light = cv2.cvtColor(face(), cv2.COLOR_RGB2GRAY)[..., None] * 0.8
+    picture = (light * np.array(tint)).astype(np.uint8)
+    own = lent(picture, REST, 1.6, teeth())
+    assert own is not None
+    tooth = own.face[round(LINE), 128] / own.face[round(LINE), 128].mean()
+    assert np.allclose(tooth, own.skin / own.skin.mean(), atol=0.03)
+
+
+def test_the_portrait_of_the_most_similar_skin_lends() -> None:
+    one, other = teeth(SKIN), teeth(SKIN / 2)
+    both = LentTeeth(*(np.concatenate(pair) for pair in zip(one, other, strict=True)))
+    assert [both.like(SKIN * share) for share in (1.1, 0.8, 0.6, 0.4)] == [0, 0, 1, 1]
+
+
+def test_what_ships_is_whole_and_says_whose_it_is(tmp_path: Path) -> None:
+    found = lenders()
+    assert found.colours.shape == (6, *SHAPE, 3)
+    assert ((found.where > 127).sum((1, 2)) > 250).all()
+    with safe_open(TEETH, "numpy") as file:
+        numbers = file.metadata()["origin"].split(": ")[1].split()
+    pictures = [shared_data("stills", "congress", f"{number}.jpg") for number in numbers]
+    keep(pictures, tmp_path / "teeth.safetensors")
+    assert (tmp_path / "teeth.safetensors").read_bytes() == TEETH.read_bytes()
+
+
+def test_bad_files_are_said(tmp_path: Path) -> None:
+    damaged = tmp_path / "teeth.safetensors"
+    damaged.write_bytes(TEETH.read_bytes()[:500])
+    for path in (damaged, tmp_path / "absent"):
+        with pytest.raises(UserError, match="missing or damaged"):
+            lenders(path)
+    no_smile = shared_data("stills", "congress", "004812.jpg")
+    with pytest.raises(UserError, match=r"004812.jpg: shows too few upper teeth"):
+        keep([no_smile], damaged)
+
+
+def test_a_sharp_portrait_that_shows_none_speaks_with_them(tmp_path: Path) -> None:
+    networks, sound = ShippedNetworks(), tmp_path / "voice.wav"
+    soundfile.write(sound, load_audio(shared_data("grid", "s31", "bgix9s.mpg")), SAMPLE_RATE)
+    stills = map(open_still, sorted(shared_data("stills", "congress").glob("*.jpg"))[2:30])
+    still = next(one for one in stills if one.teeth is None
+                 and contrast(one.aligned(FACE_SIZE), one.points) > 1.3)  # fmt: skip
+
+    def said(still: Still) -> np.ndarray:
+        return np.stack(list(picture_frames(networks, networks.meta, still, sound, FACE_SIZE)[1]))
+
+    with_them = said(still)
+    with patch.object(lent_teeth, "lent", lambda *_: None):
+        without = said(still)
+        own = Teeth(np.full((FACE_SIZE,) * 2 + (3,), 250, np.uint8),
+                    np.ones((FACE_SIZE,) * 2, np.float32), SKIN, 0.0)  # fmt: skip
+        known = said(replace(still, teeth=own))
+    assert np.array_equal(said(replace(still, teeth=own)), known)  # its own win
+    lighter = with_them.astype(int).mean(-1) - without.mean(-1)
+    assert (lighter > 20).any() and np.array_equal(with_them[0], without[0])
+    changed = np.argwhere((with_them != without).any((0, 3)))
+    low, high = still.points[48:60].min(0), still.points[48:60].max(0)
+    assert (changed.min(0) > low[::-1] - 12).all() and (changed.max(0) < high[::-1] + 24).all()
