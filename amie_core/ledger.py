@@ -138,8 +138,8 @@ LEDGER = (
         "face's light, and in soft ones the finest detail of a training speaker's is laid over G's",
         "changed",
         "G's teeth are a mean of all mouths; a speaker's own take 2 to 9% off the error between "
-        "the lips, on val (tests/benchmarks/bench_picture.py --teeth); what G learnt of GRID's soft "
-        "pictures is in sharp ones a blur of the lips' colour",
+        "the lips, on val (tests/benchmarks/bench_picture.py --teeth); what G learnt of GRID's "
+        "soft pictures is in sharp ones a blur of the lips' colour",
         "tried here",
     ),
     Choice(

@@ -22,10 +22,10 @@ from amie_core.model.lent_teeth import EDGE, HANGS, SHAPE, LentTeeth, lenders, l
 from amie_core.model.own_teeth import SHADED, Teeth
 from amie_core.model.painter import Painter
 from amie_core.model.speaking import Painted
+from amie_core.talking.lenders import keep
 from amie_core.talking.networks import ShippedNetworks
 from amie_core.talking.still import Still, open_still
 from amie_core.talking.talk import picture_frames
-from amie_core.training.lent_teeth import keep
 
 SKIN, LIPS, TOOTH = np.array([190.0, 140, 120]), (170, 70, 70), (225, 220, 205)
 REST = alignment.TEMPLATE.copy()

@@ -1,6 +1,6 @@
 """The teeth of `model.lent_teeth`, and how their file was made.
 
-    python -m amie_core.training.lent_teeth PICTURE…
+    python -m amie_core.talking.lenders PICTURE…
 
 Pictures of people who smile, chosen by looking at their teeth: those of the file that ships are
 official portraits of members of the US Congress (public domain). Whoever talks or trains needs
