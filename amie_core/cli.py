@@ -176,6 +176,9 @@ class Talk:
         float, arg(help="how far lips and chin move; 1 is what the model says")
     ] = MOVEMENT
     keep_smile: Annotated[bool, arg(help="leave open lips of the picture as they are")] = False
+    lend_teeth: Annotated[
+        bool, arg(help="lend a sharp picture that shows no teeth a portrait's")
+    ] = True
     face_index: Annotated[int | None, arg(help="which of several faces, 0 is the leftmost")] = None
     alive: Annotated[bool, arg(help="let the eyes blink and the head drift a little")] = False
     seed: Annotated[int, arg(help="of what --alive draws")] = 0
@@ -188,8 +191,9 @@ class Talk:
 
         done = talk(
             self.face, self.audio, self.out, self.checkpoint, self.size,
-            crop=self.crop, keep_smile=self.keep_smile, movement=self.movement,
-            face_index=self.face_index, alive=self.alive, seed=self.seed, device=self.device,
+            crop=self.crop, keep_smile=self.keep_smile, lend_teeth=self.lend_teeth,
+            movement=self.movement, face_index=self.face_index, alive=self.alive,
+            seed=self.seed, device=self.device,
         )  # fmt: skip
         print(f"{done.path}: {done.frames} frames, {done.seconds:.2f} s, from {done.checkpoint}")
         return DONE

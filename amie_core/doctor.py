@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from amie_core.files import NETWORKS, SHIPPED, SPEECH, figures_dir, workspace
+from amie_core.files import NETWORKS, SHIPPED, SPEECH, TEETH, figures_dir, workspace
 
 # package: what its absence costs
 OPTIONAL = {
@@ -116,7 +116,8 @@ def shipped() -> Iterator[Finding]:
     """The model that `amie talk` uses where no other is named."""
     from safetensors import SafetensorError, safe_open
 
-    for file in (SHIPPED, NETWORKS, SPEECH):
+    files = SHIPPED, NETWORKS, SPEECH, TEETH
+    for file in files:
         try:
             with safe_open(file, "numpy"):
                 pass
@@ -124,7 +125,7 @@ def shipped() -> Iterator[Finding]:
             text = f"{file.name} is missing or damaged: take it from the repository anew"
             yield Finding("model", False, text, grave=True)
             return
-    yield Finding("model", True, f"{SHIPPED.name}, {NETWORKS.name}, {SPEECH.name}")
+    yield Finding("model", True, ", ".join(file.name for file in files))
 
 
 def disk() -> Iterator[Finding]:

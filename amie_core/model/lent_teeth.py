@@ -15,16 +15,20 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from amie_core.config import FACE_SIZE
+from amie_core.data.alignment import filled
 from amie_core.errors import UserError
 from amie_core.files import TEETH
 from amie_core.model.lip_line import coloured
-from amie_core.model.lips import LOWER, UPPER
-from amie_core.model.own_teeth import SHADED, Teeth, skin_of
+from amie_core.model.lips import LOWER, SKIN, UPPER
+from amie_core.model.own_teeth import SHADED, Teeth
 
 # How teeth differ from one portrait to another beside its skin, whose colour is the light's and its
 # own: of light, of green over red, of blue over green, each in logarithms (273 smiles among 500
 # portraits; correlations .66 to .69).
 FOLLOWS = (0.6, 0.45, 0.55)
+# Between which green over red and blue over green of portraits' skin lie (of 100, 98), in
+# logarithms: beyond it is a white beard, paint, or a light under which nothing was seen.
+COLOURS = (-0.45, -0.13), (-0.34, 0.0)
 # Of a smile's light, what teeth of a mouth that speaks have: those seen of s1, s2, s4 and s31 have
 # .91 of their skin's, those of the smiles 1.28. Blur has darkened GRID's: a little more than .71.
 SPEAKING = 0.75 / SHADED  # which every teeth's colours are multiplied by as they are laid
@@ -33,6 +37,9 @@ SPEAKING = 0.75 / SHADED  # which every teeth's colours are multiplied by as the
 HANGS = 2.3
 EDGE = (36, 21)  # px at 256: column and row of the lowest of the teeth, in the mouth's middle
 SHAPE = (30, 72)  # px at 256: height and width of what is kept of a portrait
+MOUTH = slice(48, 60)  # of the 68 landmarks
+LIGHTEST = 0.3  # share of the skin: a full beard leaves as much
+USUAL = 128.0  # light of a picture in which colours are told
 SHARP = (1.0, 1.3)  # of `contrast`: from none to all of them
 
 
@@ -58,9 +65,16 @@ def lenders(path: Path = TEETH) -> LentTeeth:
     from safetensors.numpy import load_file
 
     try:
-        found = load_file(path)
-        return LentTeeth(*(found[name] for name in LentTeeth._fields))
-    except (SafetensorError, OSError, KeyError) as error:
+        file = load_file(path)
+        found = LentTeeth(*(file[name] for name in LentTeeth._fields))
+        count = len(found.skin)
+        shapes = (count, *SHAPE, 3), (count, *SHAPE), (count, 3)
+        if not count or any(one.shape != shape for one, shape in zip(found, shapes, strict=True)):
+            raise ValueError("not of these shapes")
+        if not (np.isfinite(found.skin).all() and (found.skin >= 1).all()):
+            raise ValueError("no colours of skin")
+        return found
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise UserError(f"{path} is missing or damaged: install the package anew") from error
 
 
@@ -79,24 +93,46 @@ def lent(
     if weight <= 0:
         return None
     teeth = teeth or lenders()
-    skin = skin_of(face, points)
+    skin = lit_skin(face, points)
     one = teeth.like(skin)
     to = np.array([points[[*UPPER, *LOWER], axis].mean() for axis in (0, 1)]) + (0, HANGS)
     place = np.array([[1.0, 0.0, to[0] - EDGE[0]], [0.0, 1.0, to[1] - EDGE[1]]])
     edge = cv2.BORDER_REPLICATE
     colours = teeth.colours[one] * (SPEAKING * lit(skin, teeth.skin[one]))
-    if not coloured(face, points):  # shades of one tint
+    usual = (face * (USUAL / face.mean().clip(min=1))).clip(0, 255).astype(np.uint8)
+    if not coloured(usual, points):  # shades of one tint
         colours = colours.mean(-1, keepdims=True) * (skin / skin.mean())
     colours = cv2.warpAffine(colours, place, (FACE_SIZE, FACE_SIZE), borderMode=edge)
     where = cv2.warpAffine(teeth.where[one] / np.float32(255), place, (FACE_SIZE, FACE_SIZE))
     return Teeth((colours + 0.5).clip(0, 255).astype(np.uint8), where * np.float32(weight), skin, 0)
 
 
+def lit_skin(
+    face: UInt8[np.ndarray, "256 256 3"], points: Float[np.ndarray, "68 2"]
+) -> Float[np.ndarray, " 3"]:
+    """Mean colour of the lightest part of the skin around the mouth: a beard is none of it, unless
+    it is white.
+    """
+    around, mouth = (filled(points[None, part], len(face))[0] for part in (SKIN, MOUTH))
+    places = face[(around > 0) & (mouth == 0)].astype(np.float64)
+    if not len(places):
+        return np.full(3, USUAL)
+    light = places.mean(1)
+    return places[light >= np.quantile(light, 1 - LIGHTEST)].mean(0).clip(min=1)
+
+
 def lit(
     skin: Float[np.ndarray, " 3"], theirs: Float[np.ndarray, " 3"]
 ) -> Float[np.ndarray, " 3"]:
     """By what the colour of teeth changes from a face of their skin to one of this."""
-    by = np.log(skin / theirs)
-    light, green, blue = np.multiply(FOLLOWS, (by.mean(), by[1] - by[0], by[2] - by[1]))
+    light, green, blue = np.multiply(FOLLOWS, _parts(skin) - _parts(theirs))
     out = np.array([0, green, green + blue])
     return np.exp(out - out.mean() + light)
+
+
+def _parts(skin: Float[np.ndarray, " 3"]) -> Float[np.ndarray, " 3"]:
+    """Logarithms of light, of green over red, of blue over green: these within COLOURS."""
+    red, green, blue = np.log(skin)
+    greener, bluer = (np.clip(one, *ends) for one, ends in
+                      zip((green - red, blue - green), COLOURS, strict=True))  # fmt: skip
+    return np.array([(red + green + blue) / 3, greener, bluer])

@@ -6,12 +6,14 @@ from jaxtyping import Float, UInt8
 
 from amie_core.config import FACE_SIZE
 from amie_core.data import alignment
-from amie_core.model.lips import INNER, Flow, region
+from amie_core.data.alignment import lip_opening
+from amie_core.model.lips import INNER, Flow, region, smoothstep
 from amie_core.model.own_teeth import Teeth
 from amie_core.model.speaking import Painted
 
 STEP = 4  # px at 256 between the places where the movement is worked out
 STILL = 0.01  # px at 256: landmarks nearer than this to where they were have not moved
+APART = (1.5, 4.0)  # px at 256 between lips: from none of the teeth behind them to all
 EDGE = 0.7  # px at 256: deviation of the blur at the edge of what is painted
 
 
@@ -138,6 +140,9 @@ class Painter:
         rows, columns = slice(low[1], high[1]), slice(low[0], high[0])
         if self.teeth is not None:
             own, weights = (whole[rows, columns] for whole in self.teeth)
-            colours = colours + weights * (own - colours)
+            # Between lips that are all but closed it is dark.
+            apart = lip_opening(painted.points[None]).astype(np.float32)
+            seen = smoothstep((apart - APART[0]) / (APART[1] - APART[0]))
+            colours = colours + weights * seen * (own - colours)
         spot = part[rows, columns]
         spot[:] = (spot + soft * (colours - spot) + 0.5).clip(0, 255)

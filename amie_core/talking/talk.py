@@ -47,6 +47,7 @@ def talk(
     *,
     crop: bool = False,
     keep_smile: bool = False,
+    lend_teeth: bool = True,
     movement: float = MOVEMENT,
     face_index: int | None = None,
     alive: bool = False,
@@ -66,6 +67,7 @@ def talk(
     as long as the sound of `audio` (any audio or video file); the file's metadata say that it is
     synthetic.
     `checkpoint`: a run folder or a .safetensors file, the model that ships where None.
+    `lend_teeth`: a sharp picture that shows no teeth is lent a portrait's (model.lent_teeth).
     `face_index` counts faces from the left, the largest where None; `alive` lets the eyes blink and
     the head drift (by `seed`); `device`: "auto", "cpu" or "cuda". Raises UserError for unusable
     input; nothing is left of `out` then.
@@ -87,7 +89,7 @@ def talk(
     generator, meta = load_speaker(checkpoint, device)
     still = open_still(face, face_index, keep_smile)
     shape, pictures = picture_frames(
-        generator, meta, still, audio, size, crop, movement, voice=voice
+        generator, meta, still, audio, size, crop, movement, voice=voice, lend_teeth=lend_teeth
     )
     if alive:
         pictures = _alive(pictures, still, size or (FACE_SIZE if crop else None), seed)
@@ -131,6 +133,7 @@ def picture_frames(
     crop: bool = False,
     movement: float = MOVEMENT,
     voice: "Voice | None" = None,
+    lend_teeth: bool = True,
 ) -> tuple[tuple[int, int], Iterator[np.ndarray]]:
     """Width and height of the video of `talk`, and its frames as they are made.
 
@@ -148,7 +151,7 @@ def picture_frames(
     )
     if isinstance(generator, MouthNetworks):
         given = None if still.before is None else _shown(still.before, edge)[0]
-        return _mouth_frames(generator, still, shown, given, sound, movement)
+        return _mouth_frames(generator, still, shown, given, sound, movement, lend_teeth)
 
     import torch
 
@@ -200,6 +203,7 @@ def _mouth_frames(
     given: np.ndarray | None,
     windows: Iterator[np.ndarray],
     movement: float,
+    lend_teeth: bool,
 ) -> tuple[tuple[int, int], Iterator[np.ndarray]]:
     """`picture_frames` of a generator that moves the mouth by its landmarks.
 
@@ -213,7 +217,9 @@ def _mouth_frames(
 
     face = warp(still.picture, still.matrix)
     points, own = still.points, (still.before or still).points
-    teeth = still.teeth or lent(face, points, float(contrast(face, points)))
+    teeth = still.teeth
+    if teeth is None and lend_teeth:
+        teeth = lent(face, points, float(contrast(face, points)))
     painter = Painter(
         *shown, points, networks.canvas, networks.image_size, teeth,
         (shown[0] if given is None else given, own),
