@@ -89,13 +89,14 @@ def test_folders_of_one_name_are_prepared_apart_and_a_moved_one_is_not_prepared_
     assert prepared_folder(Settings(data=str(b))) == plain
 
 
+@pytest.mark.parametrize("name", ["SHIPPED", "NETWORKS", "SPEECH", "TEETH"])
 def test_weights_that_are_not_there_are_grave(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     assert [line.good for line in doctor.shipped()] == [True]
-    monkeypatch.setattr(doctor, "SHIPPED", tmp_path / "talk.safetensors")
+    monkeypatch.setattr(doctor, name, tmp_path / "some.safetensors")
     (found,) = doctor.shipped()
-    assert found.grave and "talk.safetensors is missing or damaged" in found.text
+    assert found.grave and "some.safetensors is missing or damaged" in found.text
 
 
 def test_a_folder_given_to_smoke_is_any_folder(tmp_path: Path) -> None:

@@ -38,8 +38,10 @@ HANGS = 2.3
 EDGE = (36, 21)  # px at 256: column and row of the lowest of the teeth, in the mouth's middle
 SHAPE = (30, 72)  # px at 256: height and width of what is kept of a portrait
 MOUTH = slice(48, 60)  # of the 68 landmarks
-LIGHTEST = 0.3  # share of the skin: a full beard leaves as much
-USUAL = 128.0  # light of a picture in which colours are told
+LIGHTEST = 0.15  # share of the skin: a full beard with a moustache leaves .16 to .21
+# Light of skin whose colours are told, how much lighter dark skin is made for it at most; px at
+# 256: deviation of a blur under which JPEG's noise vanishes.
+USUAL, MOST, FINE = 128.0, 4.0, 1.5
 SHARP = (1.0, 1.3)  # of `contrast`: from none to all of them
 
 
@@ -99,9 +101,10 @@ def lent(
     place = np.array([[1.0, 0.0, to[0] - EDGE[0]], [0.0, 1.0, to[1] - EDGE[1]]])
     edge = cv2.BORDER_REPLICATE
     colours = teeth.colours[one] * (SPEAKING * lit(skin, teeth.skin[one]))
-    usual = (face * (USUAL / face.mean().clip(min=1))).clip(0, 255).astype(np.uint8)
-    if not coloured(usual, points):  # shades of one tint
-        colours = colours.mean(-1, keepdims=True) * (skin / skin.mean())
+    # As light as pictures mostly are, and smooth: neither dark nor JPEG's noise hides its colours.
+    lighter = np.float32(np.clip(USUAL / skin.mean(), 1, MOST))
+    if not coloured(cv2.GaussianBlur(face.astype(np.float32), (0, 0), FINE) * lighter, points):
+        colours = colours.mean(-1, keepdims=True) * (skin / skin.mean())  # shades of one tint
     colours = cv2.warpAffine(colours, place, (FACE_SIZE, FACE_SIZE), borderMode=edge)
     where = cv2.warpAffine(teeth.where[one] / np.float32(255), place, (FACE_SIZE, FACE_SIZE))
     return Teeth((colours + 0.5).clip(0, 255).astype(np.uint8), where * np.float32(weight), skin, 0)

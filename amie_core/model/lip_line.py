@@ -10,7 +10,7 @@ teeth and the dark between parted lips are not.
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 
 from amie_core.data.alignment import lip_opening
 from amie_core.model.lips import LOWER, OUTER, SHUT, SKIN, UPPER, mouth_width
@@ -64,7 +64,7 @@ def meet(face: UInt8[np.ndarray, "256 256 3"], points: Float[np.ndarray, "68 2"]
     return found is not None and _meet(face, points, found)
 
 
-def coloured(face: UInt8[np.ndarray, "256 256 3"], points: Float[np.ndarray, "68 2"]) -> bool:
+def coloured(face: Shaped[np.ndarray, "256 256 3"], points: Float[np.ndarray, "68 2"]) -> bool:
     """Whether mouth and skin around it have colours, not shades of one tint."""
     around = np.zeros(face.shape[:2], np.uint8)
     cv2.fillPoly(around, [points[SKIN].round().astype(np.int32)], 1)

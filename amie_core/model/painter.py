@@ -13,7 +13,7 @@ from amie_core.model.speaking import Painted
 
 STEP = 4  # px at 256 between the places where the movement is worked out
 STILL = 0.01  # px at 256: landmarks nearer than this to where they were have not moved
-APART = (1.5, 4.0)  # px at 256 between lips: from none of the teeth behind them to all
+SEEN = (1.5, 3.0)  # px at 256 between lips: from none of the teeth behind them to all
 EDGE = 0.7  # px at 256: deviation of the blur at the edge of what is painted
 
 
@@ -22,7 +22,8 @@ class Painter:
 
     picture: what the video shows; place: the similarity from its px to the aligned face's 256-px
     units; points: the face's landmarks at rest, in those units; canvas: side of G's square around
-    the mouth, px at 256; size: of its picture; teeth: the speaker's own, where they are known;
+    the mouth, px at 256; size: of its picture; teeth: upper ones, the speaker's
+    own or lent ones;
     given: picture and landmarks before the lips were closed, the same ones where they were not.
     """
 
@@ -120,7 +121,7 @@ class Painter:
         part[rows, columns] = (part[rows, columns] + shade + 0.5).clip(0, 255)
 
     def _paint(self, part: UInt8[np.ndarray, "h w 3"], painted: Painted) -> None:
-        """G's colours between the inner lips, and the speaker's own teeth, in place."""
+        """G's colours between the inner lips, and upper teeth before them, in place."""
         lips = alignment.transform(painted.points[INNER], self.back) - self.offset
         rim = int(np.ceil(3 * self.blur)) + 1
         low = np.clip(np.floor(lips.min(0)).astype(int) - rim, 0, self.shape)
@@ -142,7 +143,7 @@ class Painter:
             own, weights = (whole[rows, columns] for whole in self.teeth)
             # Between lips that are all but closed it is dark.
             apart = lip_opening(painted.points[None]).astype(np.float32)
-            seen = smoothstep((apart - APART[0]) / (APART[1] - APART[0]))
+            seen = smoothstep((apart - SEEN[0]) / (SEEN[1] - SEEN[0]))
             colours = colours + weights * seen * (own - colours)
         spot = part[rows, columns]
         spot[:] = (spot + soft * (colours - spot) + 0.5).clip(0, 255)
