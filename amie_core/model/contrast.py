@@ -9,9 +9,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from amie_core.data.alignment import filled
-from amie_core.model.lips import INNER, SKIN
+from amie_core.model.lips import INNER, LIPS, SKIN
 
-LIPS = slice(48, 60)  # of the 68 landmarks: the outer lips
 FINE = 0.7  # px at 256: deviation of a blur under which the finest noise vanishes
 AROUND, WITHIN = 9, 5  # px at 256 by which the lips are looked at beyond their edges
 # Fine detail of GRID's lips, as a share of their picture's light: its training speakers' first

@@ -19,7 +19,7 @@ from amie_core.data.alignment import filled
 from amie_core.errors import UserError
 from amie_core.files import TEETH
 from amie_core.model.lip_line import coloured
-from amie_core.model.lips import LOWER, SKIN, UPPER
+from amie_core.model.lips import LIPS, LOWER, SKIN, UPPER
 from amie_core.model.own_teeth import SHADED, Teeth
 
 # How teeth differ from one portrait to another beside its skin, whose colour is the light's and its
@@ -37,7 +37,6 @@ SPEAKING = 0.75 / SHADED  # which every teeth's colours are multiplied by as the
 HANGS = 2.3
 EDGE = (36, 21)  # px at 256: column and row of the lowest of the teeth, in the mouth's middle
 SHAPE = (30, 72)  # px at 256: height and width of what is kept of a portrait
-MOUTH = slice(48, 60)  # of the 68 landmarks
 LIGHTEST = 0.15  # share of the skin: a full beard with a moustache leaves .16 to .21
 # Light of skin whose colours are told, how much lighter dark skin is made for it at most; px at
 # 256: deviation of a blur under which JPEG's noise vanishes.
@@ -107,7 +106,8 @@ def lent(
         colours = colours.mean(-1, keepdims=True) * (skin / skin.mean())  # shades of one tint
     colours = cv2.warpAffine(colours, place, (FACE_SIZE, FACE_SIZE), borderMode=edge)
     where = cv2.warpAffine(teeth.where[one] / np.float32(255), place, (FACE_SIZE, FACE_SIZE))
-    return Teeth((colours + 0.5).clip(0, 255).astype(np.uint8), where * np.float32(weight), skin, 0)
+    face = (colours + 0.5).clip(0, 255).astype(np.uint8)
+    return Teeth(face, where * np.float32(weight), skin, apart=0.0)
 
 
 def lit_skin(
@@ -116,7 +116,7 @@ def lit_skin(
     """Mean colour of the lightest part of the skin around the mouth: a beard is none of it, unless
     it is white.
     """
-    around, mouth = (filled(points[None, part], len(face))[0] for part in (SKIN, MOUTH))
+    around, mouth = (filled(points[None, part], len(face))[0] for part in (SKIN, LIPS))
     places = face[(around > 0) & (mouth == 0)].astype(np.float64)
     if not len(places):
         return np.full(3, USUAL)

@@ -12,6 +12,7 @@ from amie_core.config import FACE_SIZE
 from amie_core.data.alignment import lip_opening
 
 INNER = slice(60, 68)  # of the 68 landmarks: the inner lips
+LIPS = slice(48, 60)  # the outer ones
 SKIN = [*range(3, 14), 35, 33, 31]  # of the 68: from cheek to cheek, from nose to chin
 MOVED = [*range(3, 14), *range(48, 68)]  # of the 68 landmarks: jaw and mouth
 FIXED = 128.0  # px at 256 from the mouth to a square of places that stay where they are

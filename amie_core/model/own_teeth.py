@@ -14,7 +14,7 @@ from jaxtyping import Float, Shaped, UInt8
 
 from amie_core.config import FACE_SIZE
 from amie_core.data import alignment
-from amie_core.model.lips import INNER, SKIN, smoothstep
+from amie_core.model.lips import INNER, LIPS, SKIN, smoothstep
 
 SHOWN = 3.0  # px at 256 between lips that show teeth
 LEAST = 60.0  # px at 256² of teeth, of fewer none are kept
@@ -114,7 +114,7 @@ def skin_of(
     face: Shaped[np.ndarray, "256 256 3"], points: Float[np.ndarray, "68 2"]
 ) -> Float[np.ndarray, " 3"]:
     """Mean colour between nose and chin, from cheek to cheek, without the mouth."""
-    edge, mouth = points[SKIN], points[48:60]
+    edge, mouth = points[SKIN], points[LIPS]
     low, lips = (alignment.filled(part[None], FACE_SIZE)[0] for part in (edge, mouth))
     return np.maximum(cv2.mean(face, low & ~lips)[:3], 1.0)
 

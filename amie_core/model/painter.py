@@ -6,7 +6,6 @@ from jaxtyping import Float, UInt8
 
 from amie_core.config import FACE_SIZE
 from amie_core.data import alignment
-from amie_core.data.alignment import lip_opening
 from amie_core.model.lips import INNER, Flow, region, smoothstep
 from amie_core.model.own_teeth import Teeth
 from amie_core.model.speaking import Painted
@@ -142,7 +141,7 @@ class Painter:
         if self.teeth is not None:
             own, weights = (whole[rows, columns] for whole in self.teeth)
             # Between lips that are all but closed it is dark.
-            apart = lip_opening(painted.points[None]).astype(np.float32)
+            apart = alignment.lip_opening(painted.points[None]).astype(np.float32)
             seen = smoothstep((apart - SEEN[0]) / (SEEN[1] - SEEN[0]))
             colours = colours + weights * seen * (own - colours)
         spot = part[rows, columns]

@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from amie_core.config import FACE_SIZE
 from amie_core.data.alignment import TEMPLATE, lip_box, lip_opening, warp
 from amie_core.model.lip_line import OPEN
-from amie_core.model.lips import Flow, region
+from amie_core.model.lips import LIPS, Flow, region
 from amie_core.talking.canvas import Canvas
 
 TEETH = 3.0  # px at 256 between lips that do not meet where teeth are seen between them, else OPEN
@@ -83,7 +83,7 @@ def close_lips(
     cv2.fillPoly(seam, [new[60:68].round().astype(np.int32)], 1.0)
     seam = cv2.GaussianBlur(seam, (0, 0), 1.0)[..., None]
     lips = np.zeros((FACE_SIZE, FACE_SIZE), np.uint8)
-    cv2.fillPoly(lips, [points[48:60].round().astype(np.int32)], 255)
+    cv2.fillPoly(lips, [points[LIPS].round().astype(np.int32)], 255)
     cv2.fillPoly(lips, [points[60:68].round().astype(np.int32)], 0)
     dark = DARK * np.array(cv2.mean(aligned, lips)[:3], np.float32) / 255
     canvas = Canvas(image, matrix, aligned, mouth)

@@ -21,10 +21,10 @@ from amie_core.data import store
 from amie_core.data.alignment import filled, lip_opening
 from amie_core.data.audio import HOPS, Hears
 from amie_core.errors import UserError
+from amie_core.model.lips import LIPS
 from amie_core.mutual_information.samplers import negatives_within_clip
 from amie_core.training import augment
 
-OUTER_LIPS = slice(48, 60)  # of the 68 landmarks
 # Bytes of pictures that stay in memory: few beside what a step takes; of a GPU's, its own memory.
 RESIDENT = {"cpu": 512 << 20, "cuda": 6 << 30}
 
@@ -185,7 +185,7 @@ class Windows:
 
         return _Clips(
             frames=joined([c.frames for c in clips]),
-            lips=joined([filled(p[:, OUTER_LIPS], self.size // 2) for p in points]),
+            lips=joined([filled(p[:, LIPS], self.size // 2) for p in points]),
             landmarks=joined(points),
             sound=joined(sound),
             held=held,
