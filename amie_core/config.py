@@ -133,6 +133,7 @@ class TrainConfig:
     augment: bool = True  # colour and mirror
     geometry: bool = later(False)  # windows shifted, scaled and turned a little
     lighting: bool = later(False)  # stronger colour, contrast, light from one side, blur
+    lip_edges: bool = later(False)  # inner lips where pictures show them, not where landmarks are
     mix: float = later(0.0)  # share of windows from a second corpus
     speaker_power: float = 0.5  # a speaker with n clips is drawn with weight n**power
     person: str = later("")  # whom a method of one person learns; empty: who has the most frames
@@ -169,7 +170,8 @@ PROFILES: dict[str, Profile] = {
         model=ModelConfig(compose="landmarks", canvas=112, speech_embedding=True),
         loss=LossConfig(inner=10.0, gan=0.3, gan_region="lips", perceptual=0.3),
         attention=AttentionConfig(enabled=False),
-        train=TrainConfig(steps=1200, batch=8, geometry=True, lighting=True, identity_tries=4),
+        train=TrainConfig(steps=1200, batch=8, geometry=True, lighting=True, identity_tries=4,
+                          lip_edges=True),
     ),
     "lrw": Profile(
         "lrw",

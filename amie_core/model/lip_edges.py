@@ -38,8 +38,8 @@ REDDER = 1.05  # than the skin around it that lip is, where lips have a colour o
 SKIN = 5.0, 12.0  # px at 256 beyond the outer lips between which skin is looked at
 EVEN = 0.3  # of a place that is as likely lips as not
 # Px at 256 beyond an edge where lips are still mixed with what is between them, in a picture as
-# soft as GRID's.
-SOFT = 2.0
+# soft as GRID's: all of it goes where lips are closed, half of it where G learns what lies between.
+SOFT, RIM_LEARNT = 2.0, 1.0
 # Px at 256 beyond an edge between which lips are seen, and how sure at most that none are: under a
 # moustache nobody knows where the lip begins.
 NEXT, LIPS = (2.0, 5.0), 0.35
@@ -48,20 +48,22 @@ GAIN = 0.15  # px at 256 of height by which what is found explains more than the
 
 
 def by_picture(
-    face: UInt8[np.ndarray, "256 256 3"], points: Float[np.ndarray, "68 2"]
+    face: UInt8[np.ndarray, "256 256 3"], points: Float[np.ndarray, "68 2"], rim: float = SOFT
 ) -> Float[np.ndarray, "68 2"]:
     """Landmarks (px of the aligned face) whose inner lips, and corners with them, lie where the
     picture shows them.
+
+    rim: px at 256 beyond the edges, in a picture as soft as GRID's.
     """
     if lip_opening(points[None])[0] < WIDEST and not meet(face, points):
-        found = on_lip_edges(face, points)
+        found = on_lip_edges(face, points, rim)
         if found is not points:  # by them lips may yet be seen to meet
             return on_lip_line(face, found) if meet(face, found) else found
     return on_lip_line(face, points)
 
 
 def on_lip_edges(
-    face: UInt8[np.ndarray, "256 256 3"], points: Float[np.ndarray, "68 2"]
+    face: UInt8[np.ndarray, "256 256 3"], points: Float[np.ndarray, "68 2"], rim: float = SOFT
 ) -> Float[np.ndarray, "68 2"]:
     """Parted lips' landmarks on the edges of what is between them; as they were where that is not
     seen, or hardly better there.
@@ -70,7 +72,7 @@ def on_lip_edges(
     shape = None if mouth is None else _shape(mouth, float(lip_opening(points[None])[0]))
     if mouth is None or shape is None:
         return points
-    out, soft = points.copy(), float(SOFT / contrast(face, points))
+    out, soft = points.copy(), float(rim / contrast(face, points))
     for numbers, outer, which, beyond in (
         (UPPER, OUTER["upper"], 0, -soft), (LOWER, OUTER["lower"], 1, soft),
     ):  # fmt: skip

@@ -216,16 +216,16 @@ def _mouth_frames(
     from amie_core.model.lent_teeth import lent
     from amie_core.model.painter import Painter
 
-    face = warp(still.picture, still.matrix)
-    points, own = still.points, (still.before or still).points
-    teeth = still.teeth
+    face, before = warp(still.picture, still.matrix), still.before or still
+    points, own, teeth = still.points, before.points, still.teeth
+    sharper = contrast(warp(before.picture, before.matrix), own)
     if teeth is None and lend_teeth:
-        teeth = lent(face, points, float(contrast(face, points)))
+        teeth = lent(face, points, float(sharper))
     painter = Painter(
         *shown, points, networks.canvas, networks.image_size, teeth,
         (shown[0] if given is None else given, own),
     )  # fmt: skip
-    made = speaking.painted(networks, face, points, windows, movement, still.opens, own)
+    made = speaking.painted(networks, face, points, windows, movement, still.opens, own, sharper)
     height, width = painter.picture.shape[:2]
     return (width, height), (painter.frame(one) for one in ahead(made))
 

@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from amie_core import config, files, machine
-from amie_core.config import SAMPLE_RATE, Profile
+from amie_core.config import FACE_SIZE, SAMPLE_RATE, Profile
 from amie_core.data import store
 from amie_core.errors import UserError, reason
 from amie_core.model.talker import picture_size
@@ -57,6 +57,8 @@ def train(
     model = settings.model
     if model.speech_embedding and (model.compose, settings.mfcc_rate) != ("landmarks", SAMPLE_RATE):
         raise UserError(f"model.speech_embedding needs compose=landmarks, mfcc_rate={SAMPLE_RATE}")
+    if settings.train.lip_edges and (model.compose != "landmarks" or model.canvas == FACE_SIZE):
+        raise UserError(f"train.lip_edges needs compose=landmarks, a canvas below {FACE_SIZE}")
     folders, out = [Path(folder) for folder in (data, also) if folder is not None], Path(out)
     if (also is not None) != (0 < settings.train.mix < 1):
         mix = f"train.mix = {settings.train.mix:g}"

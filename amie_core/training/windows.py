@@ -21,6 +21,7 @@ from amie_core.data import store
 from amie_core.data.alignment import filled, lip_opening
 from amie_core.data.audio import HOPS, Hears
 from amie_core.errors import UserError
+from amie_core.model.lip_edges import RIM_LEARNT, by_picture
 from amie_core.model.lips import LIPS
 from amie_core.mutual_information.samplers import negatives_within_clip
 from amie_core.training import augment
@@ -151,11 +152,16 @@ class Windows:
         self.all = self._lay(range(len(rows)), progress=progress) if self.resident else None
 
     def load(self, index: int, only: Sequence[int] | None = None) -> store.PreparedClip:
-        """A clip of the split as networks see it; only: numbers of the frames that are decoded."""
+        """A clip of the split as networks see it; only: numbers of the frames that are decoded.
+
+        With `train.lip_edges` the landmarks of those, and of no others, lie where they show them.
+        """
         row, settings = self.rows.iloc[index], self.profile
         side = settings.model.canvas
         seen = self.size if side == FACE_SIZE else FACE_SIZE
         clip = store.load_clip(row["folder"], row, size=seen, only=only)
+        if settings.train.lip_edges:
+            clip = _on_edges(clip, only)
         if side != FACE_SIZE:
             clip = store.around_mouth(clip, side, self.size)
         return store.levelled(clip, settings.mfcc_rate) if settings.level else clip
@@ -294,6 +300,15 @@ class Windows:
         """Windows (b, k, 20, c) of frames (b, k): rows 4v … 4v+20 of the padded sound."""
         rows = clips.first_row[at, None] + HOPS * frames
         return clips.sound[self._index(rows[..., None] + np.arange(WINDOW[0]))]
+
+
+def _on_edges(clip: store.PreparedClip, only: Sequence[int] | None) -> store.PreparedClip:
+    """The clip (frames of 256 px) with the landmarks of its decoded frames on the lips' edges."""
+    points = clip.landmarks.copy()
+    numbers = range(len(points)) if only is None else only
+    for frame, k in zip(clip.frames, numbers, strict=True):
+        points[k] = by_picture(frame, points[k], RIM_LEARNT)
+    return dataclasses.replace(clip, landmarks=points)
 
 
 Made = tuple[Batch, "torch.cuda.Event | None"]  # a batch, and when its stream has made it
