@@ -180,6 +180,7 @@ def test_later_settings_leave_the_keys_of_older_runs_alone() -> None:
     assert plain["model"].pop("compose") == "none" and plain["train"].pop("mix") == 0
     assert not plain["train"].pop("geometry") and not plain["train"].pop("lighting")
     assert plain["train"].pop("identity_tries") == 1 and not plain.pop("level")
+    assert not plain["train"].pop("lip_edges")
     assert plain["model"].pop("canvas") == 256 and plain["loss"].pop("inner") == 0
     assert plain["loss"].pop("gan_region") == "face" and plain["train"].pop("person") == ""
     assert plain["loss"].pop("sync_share") == 0 and not plain["model"].pop("speech_embedding")
@@ -192,6 +193,7 @@ def test_later_settings_leave_the_keys_of_older_runs_alone() -> None:
             ("train.mix", 0.5), ("train.steps", 5599), ("level", True), ("model.canvas", 112),
             ("loss.inner", 1.0), ("loss.gan_region", "lips"), ("train.identity_tries", 4),
             ("train.person", "s4"), ("loss.sync_share", 0.2), ("model.speech_embedding", True),
+            ("train.lip_edges", True),
         )
     }  # fmt: skip
-    assert len(keys | {old}) == 14
+    assert len(keys | {old}) == 15

@@ -171,7 +171,7 @@ def test_landmarks_that_touch_on_the_skin_do_not_hide_that_lips_meet() -> None:
 
 def test_lips_that_meet_once_their_landmarks_are_laid_anew_are_laid_on_the_line() -> None:
     found = _mouth(4.0)
-    with patch("amie_core.model.lip_edges.on_lip_edges", lambda face, points: found), patch(
+    with patch("amie_core.model.lip_edges.on_lip_edges", lambda *_: found), patch(
         "amie_core.model.lip_edges.meet", lambda face, points: points is found
     ):
         points = _mouth(PARTED + 0.8)
@@ -221,8 +221,8 @@ def test_what_is_painted_is_as_strong_as_the_picture_is_sharp() -> None:
     soft = cv2.GaussianBlur(_skin(points), (0, 0), 3.0)
     lips = np.zeros(soft.shape, np.uint8)
     cv2.fillPoly(lips, [points[48:60].round().astype(np.int32)], (1, 1, 1))
-    folds = lips.astype(int) * np.where(np.arange(FACE_SIZE) % 6 < 3, 1, -1)[None, :, None]
-    sharp, sharper = ((soft + many * folds).clip(0, 255).astype(np.uint8) for many in (9, 20))
+    folds = lips.astype(int) * np.sin(np.arange(FACE_SIZE) * (2 * np.pi / 12))[None, :, None]
+    sharp, sharper = ((soft + many * folds).clip(0, 255).astype(np.uint8) for many in (24, 60))
     assert contrast(soft, points) == 1
     assert 1.1 < contrast(sharp, points) < sharpness.MOST == contrast(sharper, points)
     # It hangs on the picture's light alone, half of it is as sharp, and not on noise.
@@ -266,3 +266,19 @@ def test_a_sharp_picture_speaks_with_more_contrast_between_its_lips(tmp_path: Pa
     off = np.abs(ours.astype(int) - plain).mean((0, 3))
     centre = still.points[48:68].mean(0).round().astype(int)
     assert off.max() > 3 and np.abs(np.argwhere(off > 1)[:, ::-1] - centre).max() < 50
+
+
+def test_a_picture_of_pale_lips_is_as_sharp_as_its_detail_is_fine() -> None:
+    points = _mouth(4.0)
+    grey = np.full((FACE_SIZE, FACE_SIZE, 3), 150.0)
+    cv2.fillPoly(grey, [points[48:60].round().astype(np.int32)], (143.0,) * 3)
+    cv2.fillPoly(grey, [points[60:68].round().astype(np.int32)], (150.0,) * 3)
+    blurred = [cv2.GaussianBlur(grey, (0, 0), blur).round().astype(np.uint8)
+               for blur in (0.4, 1.0, 2.5)]  # fmt: skip
+    by_blur = [contrast(one, points) for one in blurred]
+    assert by_blur[0] == np.float32(sharpness.MOST) > by_blur[1] >= by_blur[2] == 1
+    with patch.object(sharpness, "FINER", (98.0, 99.0)):
+        assert contrast(blurred[0], points) == 1  # by the lips' own contrast it is soft
+    # Paler yet, the noise would be what is compared.
+    faint = (150 + 0.05 * (grey - 150) + np.random.default_rng(0).normal(0, 6, grey.shape))
+    assert contrast(faint.clip(0, 255).astype(np.uint8), points) == 1

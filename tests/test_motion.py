@@ -90,13 +90,19 @@ def test_every_voice_moves_a_mouth_as_far_however_sure_the_networks_are() -> Non
         assert np.array_equal(np.concatenate([own for _, own, _ in found]), said)
         assert opening[loud].std() == pytest.approx(expected * speaking.USUAL, rel=0.12), by
     face = np.zeros((FACE_SIZE, FACE_SIZE, 3), np.uint8)
-    widest = [
-        max(alignment.lip_opening(one.points[None])[0] for one in painted(
-            _hearing(1.75), face, alignment.TEMPLATE, [said[:60]], opens=size))
-        for size in (0.02, 0.04)
-    ]  # fmt: skip
-    near, far = np.array(widest) - alignment.lip_opening(lips.closed(alignment.TEMPLATE)[None])[0]
-    assert near > 1 and far == pytest.approx(2 * near, rel=0.05)
+    rest, farthest = lips.closed(alignment.TEMPLATE), []
+    for size in (0.02, 0.04):
+        there = [one.points for one in painted(
+            _hearing(1.75), face, rest, [said[:60]], opens=size)]  # fmt: skip
+        heard = speaking.heard(_hearing(1.75), [said[:60]], opens=size)
+        told = speaking.ASKED * lips.parted(np.concatenate([one.moves for one in heard]))
+        farthest.append(told.max())
+        # The edges of lips that part lie farther apart than their landmarks.
+        share = told.clip(0) / lips.NARROWEST
+        apart = told + lips.SHORT * share**2 * np.exp(2 - 2 * share)
+        found = lips.parted((np.stack(there) - rest)[:, lips.MOVED]) / lips.mouth_width(rest)
+        assert np.allclose(found, apart, atol=1e-3)
+    assert farthest[0] > 0.02 and farthest[1] == pytest.approx(2 * farthest[0], rel=0.05)
     own = list(speaking.heard(_hearing(1.75), [said], opens=0.02))  # as a video told
     opening = lips.parted(np.concatenate([moves for moves, *_ in own]))
     assert opening[loud].std() == pytest.approx(0.02, rel=0.12)

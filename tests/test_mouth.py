@@ -12,9 +12,11 @@ from amie_core import config
 from amie_core.config import FACE_SIZE
 from amie_core.data import alignment, store
 from amie_core.data.audio import windows
+from amie_core.errors import UserError
 from amie_core.evaluation.evaluate import evaluate
-from amie_core.model import composition, lips, mouth, speaking
+from amie_core.model import composition, contrast, lips, mouth, speaking
 from amie_core.model.interiors import Interiors
+from amie_core.model.lip_edges import RIM_LEARNT, by_picture
 from amie_core.model.lips import MOVED, Flow, laid, mouth_width
 from amie_core.model.mouth import MouthGenerator
 from amie_core.model.painter import Painter
@@ -41,6 +43,58 @@ def test_a_mouth_twice_as_wide_moves_twice_as_far_and_lips_do_not_cross() -> Non
     closed = laid(rest, pressed)[0]
     assert np.abs(closed[lips.LOWER, 1] - closed[lips.UPPER, 1]).max() < 1e-3
     assert mouth_width(rest) == TEMPLATE_WIDTH
+
+
+def test_parted_lips_edges_lie_beyond_their_landmarks_as_measured() -> None:
+    rest, width = lips.closed(alignment.TEMPLATE), TEMPLATE_WIDTH
+    opening = np.array([-0.05, 0, 0.02, lips.NARROWEST, 0.3], np.float32)
+    wanted = np.zeros((5, len(MOVED), 2), np.float32)
+    wanted[:, lips.APART[0], 1] = opening[:, None]  # the lower lip goes all the way
+    points = laid(rest, wanted)
+    edges = lips.to_edges(points, opening, width)
+    assert edges.dtype == points.dtype
+    apart = (alignment.lip_opening(edges) - alignment.lip_opening(points)) / width
+    assert np.allclose(apart[:2], 0) and 0 < apart[2] < apart[3] / 2
+    assert apart[3] == pytest.approx(lips.SHORT, rel=0.02) and apart[4] < 0.015
+    moved = (edges - points)[3]
+    assert moved[lips.UPPER, 1].sum() == pytest.approx(-moved[lips.LOWER, 1].sum(), rel=1e-3)
+    assert np.flatnonzero(moved.any(1)).tolist() == [61, 62, 63, 65, 66, 67]
+
+
+def test_between_the_lips_of_a_sharp_picture_it_is_no_redder_than_g_has_learnt() -> None:
+    pink, most = np.array([0.6, 0.33, 0.37], np.float32), np.float32(contrast.MOST)
+    assert speaking.light_within(pink, np.float32(1)) is pink  # as it was learnt
+    half, whole = (speaking.light_within(pink, by) for by in (np.float32(1.3), most))
+    green = [float(np.log(one[1] / one[0])) for one in (pink, half, whole)]
+    assert green[2] == pytest.approx(speaking.GREEN, abs=1e-5)
+    assert green[1] == pytest.approx((green[0] + green[2]) / 2, abs=1e-5)
+    for one in (half, whole):  # as light, and blue as the light is
+        assert one.dtype == np.float32 and np.prod(one) == pytest.approx(np.prod(pink), rel=1e-5)
+        assert one[2] / one[1] == pytest.approx(pink[2] / pink[1], rel=1e-5)
+
+
+def test_g_learns_with_lips_where_the_pictures_of_its_frames_show_them(tiny_corpus: Path) -> None:
+    settings = config.with_changes(TINY, MOUTHS | {"train.geometry": False, "train.augment": False})
+    on_edges = config.with_changes(settings, {"train.lip_edges": True})
+    plain, taught = (Windows(tiny_corpus, s, 0, progress=False) for s in (settings, on_edges))
+    # The landmarks that motion learns from stay.
+    assert np.array_equal(plain.load(0, []).landmarks, taught.load(0, []).landmarks)
+    own, seen = plain.load(0, [3, 7]).landmarks, taught.load(0, [3, 7]).landmarks
+    clip = store.load_clip(tiny_corpus, plain.rows.iloc[0], size=FACE_SIZE)
+    square = alignment.mouth_square(clip.lip_box, settings.model.canvas)
+    for k in range(len(own)):
+        points = clip.landmarks[k]
+        if k in (3, 7):
+            points = by_picture(clip.frames[k], points, RIM_LEARNT)
+        assert np.allclose(seen[k], alignment.transform(points, square), atol=1e-3)
+    assert not np.allclose(seen[[3, 7]], own[[3, 7]], atol=0.1)
+    drawn = Windows(tiny_corpus, on_edges, 0, progress=False, resident_bytes=0).batch(2)
+    batch = taught.batch(2)
+    assert torch.equal(batch.landmarks, drawn.landmarks) and torch.equal(batch.lips, drawn.lips)
+    assert not torch.equal(batch.landmarks, plain.batch(2).landmarks)
+    with pytest.raises(UserError, match="lip_edges needs compose=landmarks"):
+        whole = config.with_changes(TINY, {"train.lip_edges": True})
+        train(short(whole, 1), tiny_corpus, tiny_corpus / "never", progress=False)
 
 
 def test_what_is_at_a_landmark_is_moved_with_it() -> None:

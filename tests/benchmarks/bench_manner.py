@@ -27,7 +27,7 @@ from amie_core import machine
 from amie_core.data import store
 from amie_core.files import commit, write_json
 from amie_core.machine import progress_bar
-from amie_core.model import lent_teeth, lip_edges, manner, speaking
+from amie_core.model import lent_teeth, lip_edges, lips, manner, speaking
 from amie_core.model.motion import Motion
 from amie_core.model.voices import learnt
 from amie_core.talking.networks import ShippedNetworks
@@ -40,6 +40,7 @@ ROWS = {
     "mean kept": "where a mouth that speaks lies in the mean beside one at rest is kept",
     "pauses": "half of what is heard is done in pauses",
     "no lent teeth": "no teeth are lent to a face that shows none",
+    "as landmarks": "moved lips part as far as landmarks do, not as edges in pictures",
 }
 
 
@@ -72,6 +73,8 @@ def left_out(row: str) -> Iterator[None]:
             stack.enter_context(patch.object(lip_edges, "by_picture", lambda _, points: points))
         if row == "no lent teeth":
             stack.enter_context(patch.object(lent_teeth, "lent", lambda *_: None))
+        if row == "as landmarks":
+            stack.enter_context(patch.object(lips, "to_edges", lambda points, *_: points))
         if row == "at rest":  # an unknown voice moves alike, near what is said and away from it
             everywhere = patch.object(speaking, "said_near", lambda rows: np.ones(len(rows)))
             stack.enter_context(everywhere)
