@@ -101,7 +101,9 @@ LEDGER = (
         "compose = {model.compose}; mouth: "
         "only a soft region around mouth and chin is generated; warp: there the identity "
         "frame's pixels are moved as well; landmarks (the model that ships): they are moved with "
-        "landmarks that a network of its own hears in the sound, and G paints between the lips",
+        "landmarks that a network of its own hears in the sound, and G paints between the lips, "
+        "taught with their edges in the pictures: landmarks of open lips lie up to .08 mouth "
+        "widths nearer to each other (lip_edges = {train.lip_edges}; the model that ships: True)",
         "changed",
         "outside the region an unseen face is its own picture; what is moved keeps its detail; "
         "movement in widths of the face's own mouth fits any face",

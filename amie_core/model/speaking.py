@@ -35,6 +35,10 @@ SETS_OUT = 4  # frames in which a mouth goes from where its picture shows it to 
 # its picture shows it; frames in which it does.
 LONG, BACK = 20, 8
 MIDDLE = 0.4  # what a canvas's tint is brought to before it is seen
+# How much lighter what G paints between the lips is shown: by L1 it learns what is mostly there,
+# not the mean of dark and teeth. Unheard voices (training speakers left out, and s31) have .092 dB
+# of PSNR without, .098 with 1.04, .101 with 1.08, .100 with 1.12.
+LIGHTER = 1.08
 # Green over red of the tints that G has learnt from, in logarithms (mean of GRID's ten training
 # speakers). What is brightest between lips does not follow it from one of them (and s31) to another
 # (correlation -.10), but blue over green (.90, slope 1.15): that is the light's, red the skin's.
@@ -326,7 +330,8 @@ def drawn(
             made = networks.paint(_planes(previous), code, maps)
             light = tint(base)
             shade = SHADE * made.shade.transpose(1, 2, 0) * soft * light
-            colours = made.colours.transpose(1, 2, 0) * (light_within(light, sharper) / MIDDLE)
+            within = light_within(light, sharper) * np.float32(LIGHTER / MIDDLE)
+            colours = made.colours.transpose(1, 2, 0) * within
             previous = (base + shade) * (1 - open_) + colours * open_
             colours = stronger(colours + details.laid(canvas, width), open_, sharper)
             yield Painted(place, colours, shade, float(share))
