@@ -170,7 +170,7 @@ PROFILES: dict[str, Profile] = {
         model=ModelConfig(compose="landmarks", canvas=112, speech_embedding=True),
         loss=LossConfig(inner=10.0, gan=0.3, gan_region="lips", perceptual=0.3),
         attention=AttentionConfig(enabled=False),
-        train=TrainConfig(steps=2000, batch=8, geometry=True, lighting=True, identity_tries=4,
+        train=TrainConfig(steps=1200, batch=8, geometry=True, lighting=True, identity_tries=4,
                           lip_edges=True),
     ),
     "lrw": Profile(

@@ -47,7 +47,7 @@ def test_a_mouth_twice_as_wide_moves_twice_as_far_and_lips_do_not_cross() -> Non
 
 def test_parted_lips_edges_lie_beyond_their_landmarks_as_measured() -> None:
     rest, width = lips.closed(alignment.TEMPLATE), TEMPLATE_WIDTH
-    opening = np.array([-0.05, 0, 0.02, lips.NARROWEST, 0.3], np.float32)
+    opening = np.array([-0.05, 0, 0.02, lips.SHORTEST_AT, 0.3], np.float32)
     wanted = np.zeros((5, len(MOVED), 2), np.float32)
     wanted[:, lips.APART[0], 1] = opening[:, None]  # the lower lip goes all the way
     points = laid(rest, wanted)
@@ -56,8 +56,13 @@ def test_parted_lips_edges_lie_beyond_their_landmarks_as_measured() -> None:
     apart = (alignment.lip_opening(edges) - alignment.lip_opening(points)) / width
     assert np.allclose(apart[:2], 0) and 0 < apart[2] < apart[3] / 2
     assert apart[3] == pytest.approx(lips.SHORT, rel=0.02) and apart[4] < 0.015
+    thin = points.copy()
+    thin[:, lips.OUTER["upper"]] = thin[:, lips.UPPER] - [0, 2]
+    top = lips.to_edges(thin, opening, width)[:, lips.UPPER, 1]
+    assert (top >= thin[:, lips.UPPER, 1] - 2 * lips.THICK - 1e-4).all() and (top <= 256).all()
     moved = (edges - points)[3]
-    assert moved[lips.UPPER, 1].sum() == pytest.approx(-moved[lips.LOWER, 1].sum(), rel=1e-3)
+    upper, lower = -moved[lips.UPPER, 1].sum(), moved[lips.LOWER, 1].sum()
+    assert upper / (upper + lower) == pytest.approx(lips.UPPERS, rel=1e-3)
     assert np.flatnonzero(moved.any(1)).tolist() == [61, 62, 63, 65, 66, 67]
 
 
@@ -71,6 +76,9 @@ def test_between_the_lips_of_a_sharp_picture_it_is_no_redder_than_g_has_learnt()
     for one in (half, whole):  # as light, and blue as the light is
         assert one.dtype == np.float32 and np.prod(one) == pytest.approx(np.prod(pink), rel=1e-5)
         assert one[2] / one[1] == pytest.approx(pink[2] / pink[1], rel=1e-5)
+    for other in ((0.4, 0.4, 0.4), (0.35, 0.4, 0.3), (0.05, 0.05, 0.05)):  # grey, olive, black
+        given = np.array(other, np.float32)
+        assert np.array_equal(speaking.light_within(given, most), given)
 
 
 def test_g_learns_with_lips_where_the_pictures_of_its_frames_show_them(tiny_corpus: Path) -> None:

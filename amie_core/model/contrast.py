@@ -19,8 +19,8 @@ AROUND, WITHIN = 9, 5  # px at 256 by which the lips are looked at beyond their 
 # frames have .011 to .025.
 SOFT = 0.022
 # How many times as much detail of the mouth, however pale, stands under the finer blur as under the
-# coarser one: first frames of GRID's speakers have 1.8 to 3.0 of it (means of four), of the
-# studio's 3.6 to 4.3. From a contrast of 1 to MOST.
+# coarser one: first frames of GRID's speakers have 1.8 to 3.2 of it, of the studio's 3.3 to 4.3
+# (means of at most four clips). From a contrast of 1 to MOST.
 FINER = (3.1, 3.6)
 MEDIAN = 0.455  # of the square of a normal number, whose mean is 1
 MOST = 1.6  # more than that shows what G is not sure of

@@ -20,7 +20,7 @@ from amie_core.model.lip_line import (
     redness,
     sampled,
 )  # fmt: skip
-from amie_core.model.lips import LOWER, OUTER, UPPER, smoothstep
+from amie_core.model.lips import LOWER, OUTER, THICK, UPPER, smoothstep
 
 CORNERS = [48, 60, 54, 64]  # of the 68 landmarks
 WIDEST = 20.0  # px at 256 between lips: wider ones stay where the landmarks are
@@ -43,7 +43,6 @@ SOFT, RIM_LEARNT = 2.0, 1.0
 # Px at 256 beyond an edge between which lips are seen, and how sure at most that none are: under a
 # moustache nobody knows where the lip begins.
 NEXT, LIPS = (2.0, 5.0), 0.35
-THICK = 0.5  # of a lip that the landmarks show is left at least
 GAIN = 0.15  # px at 256 of height by which what is found explains more than the landmarks do
 
 

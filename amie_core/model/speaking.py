@@ -35,9 +35,9 @@ SETS_OUT = 4  # frames in which a mouth goes from where its picture shows it to 
 # its picture shows it; frames in which it does.
 LONG, BACK = 20, 8
 MIDDLE = 0.4  # what a canvas's tint is brought to before it is seen
-# How much lighter what G paints between the lips is shown: by L1 it learns what is mostly there,
-# not the mean of dark and teeth. Unheard voices (training speakers left out, and s31) have .092 dB
-# of PSNR without, .098 with 1.04, .101 with 1.08, .100 with 1.12.
+# How much lighter than G paints it what lies between the lips is made: by L1 it learns what is
+# there mostly, not the mean of dark and teeth. Unheard voices (training speakers left out, and s31)
+# have .092 dB of PSNR without, .098 with 1.04, .101 with 1.08, .100 with 1.12.
 LIGHTER = 1.08
 # Green over red of the tints that G has learnt from, in logarithms (mean of GRID's ten training
 # speakers). What is brightest between lips does not follow it from one of them (and s31) to another
@@ -135,7 +135,7 @@ def light_within(light: Float[np.ndarray, " 3"], sharper: np.float32) -> Float[n
     share = (sharper - 1) / (MOST - 1)
     if share <= 0:
         return light
-    greener = share * (GREEN - np.log(light[1] / light[0])) / 3
+    greener = share * max(GREEN - float(np.log(light[1] / light[0])), 0.0) / 3
     return (light * np.exp(greener * np.array([-2, 1, 1]))).astype(np.float32)
 
 
@@ -304,7 +304,10 @@ def drawn(
     places: Iterable[tuple[Float[np.ndarray, "n 68 2"], np.ndarray, Float[np.ndarray, " n"]]],
     sharper: np.float32 | None = None,
 ) -> Iterator[Painted]:
-    """The same, of landmarks that are told part by part with `Said.windows` and `begun`."""
+    """The same, of landmarks that are told part by part with `Said.windows` and `begun`.
+
+    sharper: `contrast.contrast` (None: of `face`).
+    """
     matrix = alignment.mouth_square(alignment.lip_box(points[None]), networks.canvas)
     size = networks.image_size
     seen = alignment.sample(face, alignment.pixels(matrix, size), size).astype(np.float32) / 255

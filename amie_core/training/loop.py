@@ -58,7 +58,7 @@ def train(
     if model.speech_embedding and (model.compose, settings.mfcc_rate) != ("landmarks", SAMPLE_RATE):
         raise UserError(f"model.speech_embedding needs compose=landmarks, mfcc_rate={SAMPLE_RATE}")
     if settings.train.lip_edges and (model.compose != "landmarks" or model.canvas == FACE_SIZE):
-        raise UserError(f"train.lip_edges needs compose=landmarks, a canvas below {FACE_SIZE}")
+        raise UserError(f"train.lip_edges needs compose=landmarks, canvas < {FACE_SIZE}")
     folders, out = [Path(folder) for folder in (data, also) if folder is not None], Path(out)
     if (also is not None) != (0 < settings.train.mix < 1):
         mix = f"train.mix = {settings.train.mix:g}"

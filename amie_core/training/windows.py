@@ -145,6 +145,7 @@ class Windows:
         self.speakers[(rows["speaker"] == "").to_numpy()] = -1
         self.frames_in_all = int(rows["frames"].sum())
         self.pool = ThreadPoolExecutor(max(4, machine.cores() // 2))
+        self.edges: dict[tuple[int, int], np.ndarray] = {}  # by clip and frame, where they are seen
         picture = self.size**2 * 3 + (self.size // 2) ** 2
         if resident_bytes is None:
             resident_bytes = RESIDENT["cuda" if self.device.type == "cuda" else "cpu"]
@@ -160,11 +161,23 @@ class Windows:
         side = settings.model.canvas
         seen = self.size if side == FACE_SIZE else FACE_SIZE
         clip = store.load_clip(row["folder"], row, size=seen, only=only)
-        if settings.train.lip_edges:
-            clip = _on_edges(clip, only)
+        if settings.train.lip_edges and not row["worn"]:  # what portraits wear is cut by landmarks
+            clip = self._on_edges(index, clip, only)
         if side != FACE_SIZE:
             clip = store.around_mouth(clip, side, self.size)
         return store.levelled(clip, settings.mfcc_rate) if settings.level else clip
+
+    def _on_edges(
+        self, index: int, clip: store.PreparedClip, only: Sequence[int] | None
+    ) -> store.PreparedClip:
+        """The clip (frames of 256 px) with its decoded frames' landmarks on the lips' edges."""
+        points = clip.landmarks.copy()
+        numbers = range(len(points)) if only is None else only
+        for frame, k in zip(clip.frames, numbers, strict=True):
+            if (index, k) not in self.edges:  # found in 10 ms, looked for once
+                self.edges[index, k] = by_picture(frame, points[k], RIM_LEARNT)
+            points[k] = self.edges[index, k]
+        return dataclasses.replace(clip, landmarks=points)
 
     def _lay(
         self, indices: Iterable[int], only: list[list[int]] | None = None, progress: bool = False
@@ -300,15 +313,6 @@ class Windows:
         """Windows (b, k, 20, c) of frames (b, k): rows 4v … 4v+20 of the padded sound."""
         rows = clips.first_row[at, None] + HOPS * frames
         return clips.sound[self._index(rows[..., None] + np.arange(WINDOW[0]))]
-
-
-def _on_edges(clip: store.PreparedClip, only: Sequence[int] | None) -> store.PreparedClip:
-    """The clip (frames of 256 px) with the landmarks of its decoded frames on the lips' edges."""
-    points = clip.landmarks.copy()
-    numbers = range(len(points)) if only is None else only
-    for frame, k in zip(clip.frames, numbers, strict=True):
-        points[k] = by_picture(frame, points[k], RIM_LEARNT)
-    return dataclasses.replace(clip, landmarks=points)
 
 
 Made = tuple[Batch, "torch.cuda.Event | None"]  # a batch, and when its stream has made it

@@ -26,7 +26,7 @@ from amie_core.evaluation import sync_judge
 from amie_core.training.checkpoint import load_generator
 from amie_core.training.loop import train
 
-WHOLE = {"model.canvas": FACE_SIZE}
+WHOLE = {"model.canvas": FACE_SIZE, "train.lip_edges": False}
 ROWS = {
     "ours": Row("landmarks, heard from the sound, move it", WHOLE),
     "cepstra": Row("the same without the speech embedding", WHOLE | {

@@ -202,7 +202,8 @@ COLUMNS = {
 
 def settings_of(row: str, steps: int) -> config.Profile:
     # What Motion hears has no part here; without it G begins as it did in the first of these cells.
-    unheard = {"model.speech_embedding": False, "train.steps": steps}
+    # Nor had those lips on their edges, which a whole face at 64 px cannot have.
+    unheard = {"model.speech_embedding": False, "train.steps": steps, "train.lip_edges": False}
     return config.resolve("talk", "ours", ROWS[row].changes | unheard)
 
 
