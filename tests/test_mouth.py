@@ -14,7 +14,7 @@ from amie_core.data import alignment, store
 from amie_core.data.audio import windows
 from amie_core.errors import UserError
 from amie_core.evaluation.evaluate import evaluate
-from amie_core.model import composition, contrast, lips, mouth, speaking
+from amie_core.model import composition, lips, mouth, speaking
 from amie_core.model.interiors import Interiors
 from amie_core.model.lip_edges import RIM_LEARNT, by_picture
 from amie_core.model.lips import MOVED, Flow, laid, mouth_width
@@ -64,21 +64,6 @@ def test_parted_lips_edges_lie_beyond_their_landmarks_as_measured() -> None:
     upper, lower = -moved[lips.UPPER, 1].sum(), moved[lips.LOWER, 1].sum()
     assert upper / (upper + lower) == pytest.approx(lips.UPPERS, rel=1e-3)
     assert np.flatnonzero(moved.any(1)).tolist() == [61, 62, 63, 65, 66, 67]
-
-
-def test_between_the_lips_of_a_sharp_picture_it_is_no_redder_than_g_has_learnt() -> None:
-    pink, most = np.array([0.6, 0.33, 0.37], np.float32), np.float32(contrast.MOST)
-    assert speaking.light_within(pink, np.float32(1)) is pink  # as it was learnt
-    half, whole = (speaking.light_within(pink, by) for by in (np.float32(1.3), most))
-    green = [float(np.log(one[1] / one[0])) for one in (pink, half, whole)]
-    assert green[2] == pytest.approx(speaking.GREEN, abs=1e-5)
-    assert green[1] == pytest.approx((green[0] + green[2]) / 2, abs=1e-5)
-    for one in (half, whole):  # as light, and blue as the light is
-        assert one.dtype == np.float32 and np.prod(one) == pytest.approx(np.prod(pink), rel=1e-5)
-        assert one[2] / one[1] == pytest.approx(pink[2] / pink[1], rel=1e-5)
-    for other in ((0.4, 0.4, 0.4), (0.35, 0.4, 0.3), (0.05, 0.05, 0.05)):  # grey, olive, black
-        given = np.array(other, np.float32)
-        assert np.array_equal(speaking.light_within(given, most), given)
 
 
 def test_g_learns_with_lips_where_the_pictures_of_its_frames_show_them(tiny_corpus: Path) -> None:

@@ -17,7 +17,7 @@ from amie_core.config import FACE_SIZE, WINDOW
 from amie_core.data import alignment, audio
 from amie_core.data.audio import BEFORE, HOPS
 from amie_core.model import lips
-from amie_core.model.contrast import MOST, contrast, stronger
+from amie_core.model.contrast import contrast, stronger
 from amie_core.model.manner import manner_of
 from amie_core.model.teeth import Bank
 from amie_core.model.voices import SAID, Voices
@@ -39,10 +39,6 @@ MIDDLE = 0.4  # what a canvas's tint is brought to before it is seen
 # there mostly, not the mean of dark and teeth. Unheard voices (training speakers left out, and s31)
 # have .092 dB of PSNR without, .098 with 1.04, .101 with 1.08, .100 with 1.12.
 LIGHTER = 1.08
-# Green over red of the tints that G has learnt from, in logarithms (mean of GRID's ten training
-# speakers). What is brightest between lips does not follow it from one of them (and s31) to another
-# (correlation -.10), but blue over green (.90, slope 1.15): that is the light's, red the skin's.
-GREEN = -0.344
 SHADE = 0.5  # of the light on the face: what may be added to it at most
 FADE = 0.4  # of half a canvas: where shade fades out
 
@@ -124,19 +120,6 @@ class Painted(NamedTuple):
 def tint(canvas: Float[np.ndarray, "s s 3"]) -> Float[np.ndarray, " 3"]:
     """Mean colour of a canvas, nearly all of it skin: what light falls on the teeth as well."""
     return canvas.mean((0, 1)).clip(min=0.05)
-
-
-def light_within(light: Float[np.ndarray, " 3"], sharper: np.float32) -> Float[np.ndarray, " 3"]:
-    """The light that falls between the lips of a face of this tint.
-
-    Soft pictures are painted in its tint, as G has learnt; in sharp ones without what is red in it
-    beyond the tints that G knows, else a pink face has a pink mouth. sharper: `contrast.contrast`.
-    """
-    share = (sharper - 1) / (MOST - 1)
-    if share <= 0:
-        return light
-    greener = share * max(GREEN - float(np.log(light[1] / light[0])), 0.0) / 3
-    return (light * np.exp(greener * np.array([-2, 1, 1]))).astype(np.float32)
 
 
 def inside(points: Float[np.ndarray, "n 68 2"], size: int) -> Float[np.ndarray, "n s s"]:
@@ -333,8 +316,7 @@ def drawn(
             made = networks.paint(_planes(previous), code, maps)
             light = tint(base)
             shade = SHADE * made.shade.transpose(1, 2, 0) * soft * light
-            within = light_within(light, sharper) * np.float32(LIGHTER / MIDDLE)
-            colours = made.colours.transpose(1, 2, 0) * within
+            colours = made.colours.transpose(1, 2, 0) * (light * np.float32(LIGHTER / MIDDLE))
             previous = (base + shade) * (1 - open_) + colours * open_
             colours = stronger(colours + details.laid(canvas, width), open_, sharper)
             yield Painted(place, colours, shade, float(share))
