@@ -218,7 +218,7 @@ def _mouth_frames(
 
     face, before = warp(still.picture, still.matrix), still.before or still
     points, own, teeth = still.points, before.points, still.teeth
-    sharper = contrast(warp(before.picture, before.matrix), own)
+    sharper = contrast(face if before is still else warp(before.picture, before.matrix), own)
     if teeth is None and lend_teeth:
         teeth = lent(face, points, float(sharper))
     painter = Painter(
