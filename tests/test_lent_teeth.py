@@ -20,7 +20,18 @@ from amie_core.errors import UserError
 from amie_core.files import TEETH
 from amie_core.model import lent_teeth, lips
 from amie_core.model.contrast import contrast
-from amie_core.model.lent_teeth import EDGE, HANGS, SHAPE, LentTeeth, lenders, lent, lit
+from amie_core.model.lent_teeth import (
+    BENEATH,
+    EDGE,
+    FEW,
+    HANGS,
+    SHAPE,
+    LentTeeth,
+    laid_over,
+    lenders,
+    lent,
+    lit,
+)
 from amie_core.model.own_teeth import SHADED, Teeth
 from amie_core.model.painter import Painter
 from amie_core.model.speaking import Painted
@@ -77,6 +88,51 @@ def test_soft_pictures_keep_what_is_painted() -> None:
     assert some is not None and all_ is not None
     assert some.where.max() == pytest.approx(1 / 3, abs=0.01)
     assert all_.where.max() == 1 == pytest.approx(3 * some.where.max(), abs=0.03)
+
+
+def shown(area: float) -> Teeth:
+    """A speaker's own, as many px at 256² of them."""
+    where: np.ndarray = np.zeros((FACE_SIZE, FACE_SIZE), np.float32)
+    where[:10] = area / where[:10].size
+    return Teeth(face(), where, SKIN, 0.0)
+
+
+def test_a_sliver_of_own_teeth_gives_way_in_sharp_pictures() -> None:
+    few, many = shown(FEW - 5), shown(FEW + 5)
+
+    def whose(own: Teeth | None, sharper: float) -> str:
+        others = lent(face(), REST, sharper, teeth())
+        one = laid_over(own, others, sharper)
+        same = [name for name, it in (("own", own), ("lent", others)) if it and one
+                and np.array_equal(one.where, it.where)]  # fmt: skip
+        return same[0] if one else "none"
+
+    assert [whose(few, by) for by in (1.0, 1.2, 1.3, 1.6)] == ["own", "own", "lent", "lent"]
+    assert [whose(many, by) for by in (1.0, 1.6)] == ["own", "own"]
+    assert [whose(None, by) for by in (1.0, 1.2, 1.6)] == ["none", "lent", "lent"]
+    assert laid_over(few, None, 1.6) is not None  # where none are lent its own stay
+
+
+def test_what_is_painted_below_teeth_is_darker_in_sharp_pictures() -> None:
+    speaking = REST.copy()
+    speaking[lips.UPPER, 1], speaking[lips.LOWER, 1] = LINE - 6, LINE + 14
+    paint: np.ndarray = np.full((32, 32, 3), 0.5, np.float32)
+    x, y = round(float(REST[62, 0])), round(LINE + HANGS + 5)
+
+    def below(sharper: float, own: Teeth | None) -> float:
+        others = lent(face(), REST, sharper, teeth())
+        one = laid_over(own, others if own is None else None, sharper)
+        made = Painter(face(), np.eye(2, 3), REST, 128, 32, one).frame(
+            Painted(speaking, paint, 0 * paint)
+        )
+        return float(made[y, x].mean())
+
+    assert below(1.0, None) == pytest.approx(127.5, abs=1)  # no teeth, soft
+    for own in (None, shown(FEW + 5)):
+        half, whole = below(1.15, own), below(1.6, own)
+        assert whole == pytest.approx(127.5 * BENEATH, abs=1)
+        assert half == pytest.approx(127.5 * (1 + BENEATH) / 2, abs=1)
+    assert below(1.0, shown(FEW + 5)) == pytest.approx(127.5, abs=1)
 
 
 def test_they_follow_the_skins_light_and_colour_by_half() -> None:
@@ -163,8 +219,11 @@ def test_the_portrait_of_the_most_similar_skin_lends() -> None:
 
 def test_what_ships_is_whole_and_says_whose_it_is(tmp_path: Path) -> None:
     found = lenders()
-    assert found.colours.shape == (4, *SHAPE, 3)
+    assert found.colours.shape == (5, *SHAPE, 3)
     assert ((found.where > 127).sum((1, 2)) > 250).all()
+    share = found.where / 255
+    light = (found.colours.mean(-1) * share).sum((1, 2)) / share.sum((1, 2))
+    assert (light > 0.95 * found.skin.mean(1)).all()  # grey ones look ill in a light face
     with safe_open(TEETH, "numpy") as file:
         numbers = file.metadata()["origin"].split(": ")[1].split()
     pictures = [shared_data("stills", "congress", f"{number}.jpg") for number in numbers]

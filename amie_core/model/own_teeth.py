@@ -36,6 +36,7 @@ class Teeth(NamedTuple):
     where: Float[np.ndarray, "256 256"]
     skin: Float[np.ndarray, " 3"]
     apart: float  # how much of them has the dark of the open mouth below it, px at 256²
+    beneath: float = 1.0  # of its light, what is painted below them has
 
     @property
     def area(self) -> float:

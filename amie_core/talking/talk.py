@@ -213,14 +213,14 @@ def _mouth_frames(
     from amie_core.data.alignment import warp
     from amie_core.model import speaking
     from amie_core.model.contrast import contrast
-    from amie_core.model.lent_teeth import lent
+    from amie_core.model.lent_teeth import laid_over, lent
     from amie_core.model.painter import Painter
 
     face, before = warp(still.picture, still.matrix), still.before or still
-    points, own, teeth = still.points, before.points, still.teeth
+    points, own = still.points, before.points
     sharper = contrast(face if before is still else warp(before.picture, before.matrix), own)
-    if teeth is None and lend_teeth:
-        teeth = lent(face, points, float(sharper))
+    others = lent(face, points, float(sharper)) if lend_teeth else None
+    teeth = laid_over(still.teeth, others, float(sharper))
     painter = Painter(
         *shown, points, networks.canvas, networks.image_size, teeth,
         (shown[0] if given is None else given, own),
