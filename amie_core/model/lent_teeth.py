@@ -44,7 +44,7 @@ LIGHTEST = 0.15  # share of the skin: a full beard with a moustache leaves .16 t
 USUAL, MOST, FINE = 128.0, 4.0, 1.5
 SHARP = (1.0, 1.3)  # of `contrast`: from none to all of them
 # px at 256² of its own teeth: fewer are only what a narrow gap shows of them. Of twelve portraits
-# with 61 to 130 lent ones, which are whole, looked better in all, of twelve with 200 to 290 in none.
+# with 61 to 130 lent ones, being whole, looked better in all, of twelve with 200 to 290 in none.
 FEW = 130.0
 # Of its light, what is painted below teeth in a sharp picture. Each of the studio's talkers is then
 # nearer to its own landmarks (LMD .01 to .04 less); with half, mouths are darker than theirs.
