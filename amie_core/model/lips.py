@@ -26,7 +26,9 @@ APART = [[MOVED.index(n) for n in numbers] for numbers in (LOWER, UPPER)]
 # By how much less landmarks of open lips are apart than the edges that `lip_edges` finds, at most,
 # and how far apart they are there: in mouth widths, of GRID's ten training speakers. From .05 on
 # `to_edges` lies within .005 of their mean, and from .07 on they differ by .001 to .006, since most
-# edges lie as far apart as is looked for there (lip_edges.HIGHER); by eye some lie farther.
+# edges lie as far apart as is looked for there (lip_edges.HIGHER); by eye some lie farther. So from
+# the most on it stays: LMD of unheard voices is .637 for .641, their openings vary by 1.03 of the
+# real ones for .92, at .007 dB of PSNR.
 SHORT, SHORTEST_AT = 0.082, 0.078
 # Of it the upper lip's share. By the edges .31, but so voices are followed better: unheard ones
 # (training speakers left out, and s31, four clips each) have LMD .627 with it, .630 with .5, and
@@ -115,7 +117,7 @@ def to_edges(
     Those of open mouths lie nearer to each other. opening: how much farther apart than at rest they
     are; width: of the mouth at rest, px.
     """
-    share = opening.clip(min=0) / SHORTEST_AT
+    share = (opening / SHORTEST_AT).clip(0, 1)
     short = SHORT * share**2 * np.exp(2 * (1 - share)) * width
     apart = (short[:, None] * BOW).astype(points.dtype)
     points = points.copy()

@@ -9,6 +9,9 @@ from jaxtyping import Float
 from amie_core.model.lips import UPPER
 
 COARSE = 2.5  # px of the canvas: deviation of the blur whose rest is detail
+# Of that detail, what is laid: with all of it the mouths of unheard voices have 1.21 of their own
+# and .098 dB of PSNR, with this .95 and .108, with .75 .90 and .110.
+LAID = 0.8
 
 
 class Bank(NamedTuple):
@@ -31,7 +34,7 @@ class Bank(NamedTuple):
         within = cv2.GaussianBlur(inside, (0, 0), COARSE)[..., None] + 1e-3
         # Blurred among the pixels between the lips alone: the lips' own edge is no detail.
         coarse = cv2.GaussianBlur(canvas * inside, (0, 0), COARSE) / within
-        fine = np.ascontiguousarray((canvas - coarse) * inside * tint, np.float32)
+        fine = np.ascontiguousarray((canvas - coarse) * inside * (LAID * tint), np.float32)
         return Details(fine, self.hang[best], float(self.widths[best]))
 
 
