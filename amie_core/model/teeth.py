@@ -9,9 +9,9 @@ from jaxtyping import Float
 from amie_core.model.lips import UPPER
 
 COARSE = 2.5  # px of the canvas: deviation of the blur whose rest is detail
-# Of that detail, what is laid: with all of it the mouths of unheard voices have 1.21 of their own
-# and .098 dB of PSNR, with this .95 and .108, with .75 .90 and .110.
-LAID = 0.8
+# Of that detail, what is laid: with all of it the mouths of unheard voices have 1.27 of their own
+# and .091 dB of PSNR, with this 1.13 and .096, with .8 1.00 and .101; but s31's have too little.
+LAID = 0.9
 
 
 class Bank(NamedTuple):
