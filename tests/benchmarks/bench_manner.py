@@ -27,7 +27,7 @@ from amie_core import machine
 from amie_core.data import store
 from amie_core.files import commit, write_json
 from amie_core.machine import progress_bar
-from amie_core.model import lent_teeth, lip_edges, lips, manner, speaking
+from amie_core.model import lent_teeth, lip_edges, lips, manner, speaking, teeth
 from amie_core.model.motion import Motion
 from amie_core.model.voices import learnt
 from amie_core.talking.networks import ShippedNetworks
@@ -41,6 +41,8 @@ ROWS = {
     "pauses": "half of what is heard is done in pauses",
     "no lent teeth": "no teeth are lent to a face that shows none",
     "as landmarks": "moved lips part as far as landmarks do, not as edges in pictures",
+    "as told": "the mouth moves when it is told to, not .4 of a frame earlier",
+    "all detail": "all of the detail of another mouth's teeth is laid over what is painted",
 }
 
 
@@ -75,6 +77,10 @@ def left_out(row: str) -> Iterator[None]:
             stack.enter_context(patch.object(lent_teeth, "lent", lambda *_: None))
         if row == "as landmarks":
             stack.enter_context(patch.object(lips, "to_edges", lambda points, *_: points))
+        if row == "as told":
+            stack.enter_context(patch.object(speaking, "EARLIER", 0.0))
+        if row == "all detail":
+            stack.enter_context(patch.object(teeth, "LAID", 1.0))
         if row == "at rest":  # an unknown voice moves alike, near what is said and away from it
             everywhere = patch.object(speaking, "said_near", lambda rows: np.ones(len(rows)))
             stack.enter_context(everywhere)
