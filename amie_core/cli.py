@@ -177,7 +177,7 @@ class Talk:
     ] = MOVEMENT
     keep_smile: Annotated[bool, arg(help="leave open lips of the picture as they are")] = False
     lend_teeth: Annotated[
-        bool, arg(help="lend a sharp picture that shows no teeth a portrait's")
+        bool, arg(help="lend a sharp picture that shows few teeth or none a portrait's")
     ] = True
     face_index: Annotated[int | None, arg(help="which of several faces, 0 is the leftmost")] = None
     alive: Annotated[bool, arg(help="let the eyes blink and the head drift a little")] = False

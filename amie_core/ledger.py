@@ -116,11 +116,12 @@ LEDGER = (
         "to 6 coefficients of the mouth's movement from rest, in mouth widths, learnt from "
         "landmarks; microphones, rooms and vocal tracts drawn at random; beside the cepstra a "
         "frozen embedding of speech (speech_embedding = {model.speech_embedding}; the model that "
-        "ships has it)",
+        "ships has it); an unknown voice's mouth moves .4 of a frame earlier than that tells",
         "changed",
         "what a mouth does can be learnt from few faces if nothing of the face is in it; by the "
         "0.3 s around a frame, and by what a network of very many voices hears in half a second, "
-        "voices never heard are followed better (figures/motion_voices.json)",
+        "voices never heard are followed better (figures/motion_voices.json); those of other "
+        "recordings than GRID's are heard late",
         "SadTalker (coefficients); VTLP; Lin et al. 2020 (embedding)",
     ),
     Choice(
@@ -136,8 +137,9 @@ LEDGER = (
         "teeth",
         "G's",
         "where the picture given to amie talk shows teeth, or the video, those stay where they are "
-        "while the lips move; else, in pictures sharper than GRID's, a portrait's do so, in the "
-        "face's light, and in soft ones the finest detail of a training speaker's is laid over G's",
+        "while the lips move; else, or where they are a sliver, in pictures sharper than GRID's a "
+        "portrait's do so, in the face's light, and it is darker below; in soft ones the finest "
+        "detail of a training speaker's is laid over G's",
         "changed",
         "G's teeth are a mean of all mouths; a speaker's own take 2 to 9% off the error between "
         "the lips, on val (tests/benchmarks/bench_picture.py --teeth); what G learnt of GRID's "

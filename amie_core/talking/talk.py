@@ -67,8 +67,8 @@ def talk(
     as long as the sound of `audio` (any audio or video file); the file's metadata say that it is
     synthetic.
     `checkpoint`: a run folder or a .safetensors file, the model that ships where None.
-    `lend_teeth`: a sharp picture that shows no teeth is lent a portrait's (model.lent_teeth) by a
-    model that moves landmarks.
+    `lend_teeth`: a sharp picture that shows few teeth or none is lent a portrait's
+    (model.lent_teeth) by a model that moves landmarks.
     `face_index` counts faces from the left, the largest where None; `alive` lets the eyes blink and
     the head drift (by `seed`); `device`: "auto", "cpu" or "cuda". Raises UserError for unusable
     input; nothing is left of `out` then.
