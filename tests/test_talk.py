@@ -20,7 +20,7 @@ from PIL import Image, ImageCms
 from standins import write_hum, write_run
 
 from amie_core import files
-from amie_core.config import SPEECH_LEVEL
+from amie_core.config import SAMPLE_RATE, SPEECH_LEVEL
 from amie_core.data import audio, store
 from amie_core.data.alignment import TEMPLATE, lip_opening, scale
 from amie_core.data.sound import OVER, load_audio, stream_audio
@@ -325,11 +325,23 @@ def test_how_far_lips_open_in_a_video() -> None:
         points[::2, 65:68, 1] += 2 * far * width  # the lower lip, every other frame
         return points
 
-    assert opens_in(frames(20, 0.04)) == pytest.approx(0.04, rel=0.1)
-    assert opens_in(frames(9, 0.04)) is None  # too few
-    assert opens_in(frames(20, 0.01)) is None  # it does not speak
-    assert opens_in(frames(20, 0.02)) == pytest.approx(LEAST)
-    assert opens_in(frames(20, 0.5)) == pytest.approx(WIDEST)
+    def opens(points: np.ndarray, said: int = 0) -> float | None:
+        return opens_in(points, np.arange(len(points)) < said)
+
+    assert opens(frames(20, 0.04)) == pytest.approx(0.04, rel=0.1)
+    assert opens(frames(9, 0.04)) is None  # too few
+    assert opens(frames(20, 0.01)) is None  # it does not speak
+    assert opens(frames(20, 0.02)) == pytest.approx(LEAST)
+    assert opens(frames(20, 0.5)) == pytest.approx(WIDEST)
+    paused = frames(40, 0.05)
+    paused[12:] = TEMPLATE  # it speaks in the first twelve frames alone
+    assert opens(paused, 12) == pytest.approx(0.05, rel=0.1)
+    assert opens(paused, 9) == opens(paused) < 0.04  # too few of them
+    hiss = np.random.default_rng(0).normal(0, 0.1, 2 * SAMPLE_RATE).astype(np.float32)
+    hiss[SAMPLE_RATE:] = 0
+    said = still._said(hiss)
+    assert said[:20].all() and not said[30:].any() and not still._said(None).any()
+    assert len(said) == still.SEEN * FPS
 
 
 def test_a_video_of_two_tells_of_one(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 
-from amie_core.config import FACE_SIZE, FPS
+from amie_core.config import FACE_SIZE, FPS, FRAME_SAMPLES
 from amie_core.data.alignment import scale
 from amie_core.errors import UserError
 from amie_core.machine import say
@@ -146,8 +146,11 @@ def watch(path: Path, index: int | None = None) -> Watched | None:
     look = finder.detect
     seen: list[np.ndarray] = []
     there: list[int] = []
+    spoken: list[bool] = []
     try:
-        for frame in itertools.islice(read_video(path).frames, 0, SEEN * FPS, EVERY):
+        video = read_video(path)
+        said = _said(video.audio)[::EVERY]
+        for number, frame in enumerate(itertools.islice(video.frames, 0, SEEN * FPS, EVERY)):
             if frame is None:  # damaged
                 continue
             faces = of_still(frame, finder) if place is None else rivals(look(frame))
@@ -166,6 +169,7 @@ def watch(path: Path, index: int | None = None) -> Watched | None:
             matrix = similarity(points[None])
             aligned = transform(points, matrix)
             seen.append(aligned)
+            spoken.append(bool(said[number]))
             opening = lip_opening(aligned[None])[0] / mouth_width(aligned)
             if opening < least:
                 best, least, where = frame, opening, face
@@ -173,11 +177,22 @@ def watch(path: Path, index: int | None = None) -> Watched | None:
     except UserError:
         pass  # no video, or none from here on
     if best is not None:
-        return Watched(best, teeth, opens_in(np.stack(seen)), where)
+        return Watched(best, teeth, opens_in(np.stack(seen), np.array(spoken)), where)
     if not there:
         return None
     asked = "" if index is None else f" number {index} (at most {max(there)} in a frame)"
     raise UserError(f"no face{asked} is seen in its first {SEEN} s: give one that shows a face")
+
+
+def _said(audio: Float[np.ndarray, " samples"] | None) -> Bool[np.ndarray, " n"]:
+    """In which frames of the first seconds of a video something is heard."""
+    from amie_core.data.audio import is_silent
+
+    said = np.zeros(SEEN * FPS, bool)
+    if audio is not None and len(audio):
+        n = min(-(-len(audio) // FRAME_SAMPLES), len(said))
+        said[:n] = ~is_silent(audio, n)
+    return said
 
 
 def _largest_of(faces: "list[Detection]", path: Path | None) -> int:
@@ -206,14 +221,20 @@ def _nearest(faces: "list[Detection]", place: "Detection") -> "Detection | None"
     return found if found is not None and away(found) < place.side / 2 else None
 
 
-def opens_in(points: Float[np.ndarray, "n 68 2"]) -> float | None:
+def opens_in(
+    points: Float[np.ndarray, "n 68 2"], said: Bool[np.ndarray, " n"]
+) -> float | None:
     """How far lips open in frames of an aligned face: a deviation, in mouth widths.
 
+    said: whether something is heard in them: where there are enough such frames they count alone.
     None where frames are few or the mouth only trembles.
     """
     from amie_core.model.lips import relative
 
-    found = float(relative(points)[1].std()) if len(points) >= SOME else 0.0
+    if len(points) < SOME:
+        return None
+    opening = relative(points)[1]
+    found = float(opening[said].std() if said.sum() >= SOME else opening.std())
     return float(np.clip(found, LEAST, WIDEST)) if found >= STILL else None
 
 

@@ -176,8 +176,9 @@ def by_speaker(
         clip, opens = store.load_clip(folder, file), None
         if video:
             following = of[speaker][(of[speaker].index(file) + 1) % len(of[speaker])]
+            other = store.load_clip(folder, following, only=[])
             # the frames that talking.still.watch looks at
-            opens = opens_in(store.load_clip(folder, following, only=[]).landmarks[::LOOKED])
+            opens = opens_in(other.landmarks[::LOOKED], ~other.silent[::LOOKED])
         with torch.inference_mode():
             made = spoken(generator, meta, clip, movement, opens)
         found[speaker].append(measured(clip, made, judge))
