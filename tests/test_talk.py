@@ -20,7 +20,7 @@ from PIL import Image, ImageCms
 from standins import write_hum, write_run
 
 from amie_core import files
-from amie_core.config import SAMPLE_RATE, SPEECH_LEVEL
+from amie_core.config import FPS, SAMPLE_RATE, SPEECH_LEVEL
 from amie_core.data import audio, store
 from amie_core.data.alignment import TEMPLATE, lip_opening, scale
 from amie_core.data.sound import OVER, load_audio, stream_audio

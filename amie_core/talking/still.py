@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
 
-from amie_core.config import FACE_SIZE, FPS, FRAME_SAMPLES
+from amie_core.config import FACE_SIZE, FPS
 from amie_core.data.alignment import scale
 from amie_core.errors import UserError
 from amie_core.machine import say
@@ -187,10 +187,11 @@ def watch(path: Path, index: int | None = None) -> Watched | None:
 def _said(audio: Float[np.ndarray, " samples"] | None) -> Bool[np.ndarray, " n"]:
     """In which frames of the first seconds of a video something is heard."""
     from amie_core.data.audio import is_silent
+    from amie_core.data.sound import frame_count
 
     said = np.zeros(SEEN * FPS, bool)
     if audio is not None and len(audio):
-        n = min(-(-len(audio) // FRAME_SAMPLES), len(said))
+        n = min(frame_count(len(audio)), len(said))
         said[:n] = ~is_silent(audio, n)
     return said
 
