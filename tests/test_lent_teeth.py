@@ -27,12 +27,13 @@ from amie_core.model.lent_teeth import (
     HANGS,
     SHAPE,
     LentTeeth,
-    laid_over,
+    a_sliver,
+    darker_below,
     lenders,
     lent,
     lit,
 )
-from amie_core.model.own_teeth import SHADED, Teeth
+from amie_core.model.own_teeth import SHADED, Teeth, most
 from amie_core.model.painter import Painter
 from amie_core.model.speaking import Painted
 from amie_core.talking.lenders import keep
@@ -90,49 +91,38 @@ def test_soft_pictures_keep_what_is_painted() -> None:
     assert all_.where.max() == 1 == pytest.approx(3 * some.where.max(), abs=0.03)
 
 
-def shown(area: float) -> Teeth:
-    """A speaker's own, as many px at 256² of them."""
+def bar(area: float, top: float = LINE - 3) -> Teeth:
+    """A speaker's own: a bar of three rows, as many px at 256² of them."""
     where: np.ndarray = np.zeros((FACE_SIZE, FACE_SIZE), np.float32)
-    where[:10] = area / where[:10].size
+    where[round(top) : round(top) + 3, 128 - 10 : 128 + 11] = area / 63
     return Teeth(face(), where, SKIN, 0.0)
 
 
-def test_a_sliver_of_own_teeth_gives_way_in_sharp_pictures() -> None:
-    few, many = shown(FEW - 5), shown(FEW + 5)
-
-    def whose(own: Teeth | None, sharper: float) -> str:
-        others = lent(face(), REST, sharper, teeth())
-        one = laid_over(own, others, sharper)
-        same = [name for name, it in (("own", own), ("lent", others)) if it and one
-                and np.array_equal(one.where, it.where)]  # fmt: skip
-        return same[0] if one else "none"
-
-    assert [whose(few, by) for by in (1.0, 1.1, 1.2, 1.6)] == ["own", "own", "lent", "lent"]
-    assert [whose(many, by) for by in (1.0, 1.6)] == ["own", "own"]
-    assert [whose(None, by) for by in (1.0, 1.1, 1.6)] == ["none", "lent", "lent"]
-    assert laid_over(few, None, 1.6) is not None  # where none are lent its own stay
+def test_a_sliver_of_own_teeth_is_few_in_a_sharp_picture() -> None:
+    few, many = bar(FEW - 5), bar(FEW + 5)
+    assert [a_sliver(few, by) for by in (1.0, 1.1, 1.2, 1.6)] == [False, False, True, True]
+    assert not a_sliver(many, 1.6)
+    of_video = most([few, None])  # where a video shows no more there are no more
+    assert of_video is not None and not a_sliver(of_video, 1.6)
 
 
 def test_what_is_painted_below_teeth_is_darker_in_sharp_pictures() -> None:
     speaking = REST.copy()
-    speaking[lips.UPPER, 1], speaking[lips.LOWER, 1] = LINE - 6, LINE + 14
+    speaking[lips.UPPER, 1], speaking[lips.LOWER, 1] = LINE - 12, LINE + 14
     paint: np.ndarray = np.full((32, 32, 3), 0.5, np.float32)
-    x, y = round(float(REST[62, 0])), round(LINE + HANGS + 5)
+    x = round(float(REST[62, 0]))
 
-    def below(sharper: float, own: Teeth | None) -> float:
-        others = lent(face(), REST, sharper, teeth())
-        one = laid_over(own, others if own is None else None, sharper)
-        made = Painter(face(), np.eye(2, 3), REST, 128, 32, one).frame(
-            Painted(speaking, paint, 0 * paint)
-        )
-        return float(made[y, x].mean())
+    def light(teeth_: Teeth | None, *places: tuple[float, float]) -> list[float]:
+        painter = Painter(face(), np.eye(2, 3), REST, 128, 32, teeth_)
+        made = painter.frame(Painted(speaking, paint, 0 * paint)).mean(-1)
+        return [float(made[round(y), round(x)]) / 127.5 for y, x in places]
 
-    assert below(1.0, None) == pytest.approx(127.5, abs=1)  # no teeth, soft
-    for own in (None, shown(FEW + 5)):
-        half, whole = below(1.125, own), below(1.6, own)
-        assert whole == pytest.approx(127.5 * BENEATH, abs=1)
-        assert half == pytest.approx(127.5 * (1 + BENEATH) / 2, abs=1)
-    assert below(1.0, shown(FEW + 5)) == pytest.approx(127.5, abs=1)
+    below, above, beside = (LINE + 8, x), (LINE - 9, x), (LINE + 2, x + 20)
+    own = bar(63)
+    assert light(own, below, above, beside) == pytest.approx([1, 1, 1], abs=0.02)
+    for by, dark in ((1.0, 1.0), (1.125, (1 + BENEATH) / 2), (1.6, BENEATH)):
+        told = light(darker_below(own, by), below, above, beside)
+        assert told == pytest.approx([dark, 1, 1], abs=0.03), by
 
 
 def test_they_follow_the_skins_light_and_colour_by_half() -> None:
@@ -274,6 +264,12 @@ def test_a_sharp_portrait_that_shows_none_speaks_with_them(tmp_path: Path) -> No
                     np.ones((FACE_SIZE,) * 2, np.float32), SKIN, 0.0)  # fmt: skip
         known = said(replace(still, teeth=own))
     assert np.array_equal(said(replace(still, teeth=own)), known)  # its own win
+    sliver = own._replace(where=own.where * np.float32(100 / own.area))
+    parted = replace(still, teeth=sliver, before=replace(still))  # whose lips were closed
+    lighter = np.abs(said(parted).astype(int) - said(parted, lend=False)).max()
+    assert lighter > 60  # which gives way
+    kept = replace(still, teeth=sliver)  # of a smile that is kept
+    assert np.array_equal(said(kept), said(kept, lend=False))
     lighter = with_them.astype(int).mean(-1) - without.mean(-1)
     assert (lighter > 20).sum((1, 2)).max() > 30 and np.array_equal(with_them[0], without[0])
     changed = np.argwhere((with_them != without).any((0, 3)))

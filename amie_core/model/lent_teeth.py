@@ -43,10 +43,11 @@ LIGHTEST = 0.15  # share of the skin: a full beard with a moustache leaves .16 t
 # 256: deviation of a blur under which JPEG's noise vanishes.
 USUAL, MOST, FINE = 128.0, 4.0, 1.5
 # Of `contrast`: from none of them to all. Between, they shine through each other; of portraits of
-# 1.1 to 1.3 whole ones looked better. Clips of s1 have up to 1.2, and lose PSNR by more.
+# 1.1 to 1.3 whole ones looked better. Clips of s1 have up to 1.27, more than half over 1.05, and lose
+# PSNR by more.
 SHARP = (1.05, 1.2)
-# px at 256² of its own teeth: fewer are only what a narrow gap shows of them. Of twelve portraits
-# with 61 to 130 lent ones, being whole, looked better in all, of twelve with 200 to 290 in none.
+# px at 256² that are found of own teeth; fewer are a sliver. Of twelve portraits with 61 to 130
+# lent ones, being whole, looked better in all, of twelve with 200 to 290 in none.
 FEW = 130.0
 # Of its light, what is painted below teeth in a sharp picture. Each of the studio's talkers is then
 # nearer to its own landmarks (LMD .01 to .04 less); with half, mouths are darker than theirs.
@@ -118,14 +119,16 @@ def lent(
     return Teeth(face, where * np.float32(weight), skin, apart=0.0)
 
 
-def laid_over(own: Teeth | None, lent: Teeth | None, sharper: float) -> Teeth | None:
-    """Of a face's own teeth and lent ones those that it speaks with, and how dark it is below them.
-
-    sharper: `contrast.contrast` of its picture.
+def a_sliver(own: Teeth, sharper: float) -> bool:
+    """Whether a picture shows so little of its own teeth, and is so sharp, that lent ones are
+    better. sharper: `contrast.contrast` of it.
     """
-    few = own is not None and own.area < FEW and _share(sharper) == 1
-    one = lent if lent is not None and (own is None or few) else own
-    return one and one._replace(beneath=1 - (1 - BENEATH) * _share(sharper))
+    return own.area < FEW and not own.of_video and _share(sharper) == 1
+
+
+def darker_below(teeth: Teeth, sharper: float) -> Teeth:
+    """The same teeth, with the dark of the mouth below them as a picture so sharp has it."""
+    return teeth._replace(beneath=1 - (1 - BENEATH) * _share(sharper))
 
 
 def _share(sharper: float) -> float:

@@ -24,10 +24,10 @@ OUTER = {"upper": [50, 51, 52], "lower": [58, 57, 56]}
 # Places of the same in MOVED.
 APART = [[MOVED.index(n) for n in numbers] for numbers in (LOWER, UPPER)]
 # By how much less landmarks of open lips are apart than the edges that `lip_edges` finds, at most,
-# and how far apart they are there: in mouth widths, of GRID's ten training speakers. From .05 on
-# `to_edges` lies within .005 of their mean, and from .07 on they differ by .001 to .006, since most
-# edges lie as far apart as is looked for there (lip_edges.HIGHER); by eye some lie farther. So from
-# the most on it falls half as much as was found: unheard voices have LMD .637 for .641, as with no
+# and how far apart they are there: in mouth widths, of GRID's ten training speakers. From .05 to
+# there `to_edges` lies within .005 of their mean; from .07 on they differ by .001 to .006, since
+# most edges lie as far apart as is looked for there (lip_edges.HIGHER); by eye some lie farther. So
+# from the most on it falls half as much as was found: unheard voices have LMD .637 for .641, as with no
 # fall at all, whose PSNR is lower by .004 dB; voices of val_seen have .8276 for .8272 and .8272.
 SHORT, SHORTEST_AT = 0.082, 0.078
 # Of it the upper lip's share. By the edges .31, but so voices are followed better: unheard ones

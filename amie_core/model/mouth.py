@@ -220,7 +220,7 @@ class MouthGenerator(Generator, MouthTalker):
         windows: Float[np.ndarray, "n 20 c"],
         points: Float[np.ndarray, "68 2"] | None = None,
     ) -> Iterator[UInt8[np.ndarray, "256 256 3"]]:
-        """The face speaking, as `amie talk --size 256` shows it."""
+        """The face speaking, as `amie talk --size 256 --no-lend-teeth` shows one without teeth."""
         from amie_core.data.faces import measure_landmarks
         from amie_core.model.painter import Painter
 

@@ -26,6 +26,7 @@ RED = (0.8, 1.1)  # of the skin's redness: below teeth, white or yellow, above l
 NEAR = 6  # px at 256 below the upper lip within which upper teeth begin
 GAP = 3  # px at 256 below a tooth, of which it is seen that it is no lower one
 GREY = 0.05  # redness of the skin below which a picture has no colours
+BESIDE = 3.0  # px at 256: deviation of the blur at the sides of what lies below teeth
 SHADED = 0.92  # of its light a tooth has behind lips that speak, not smile
 
 
@@ -36,6 +37,7 @@ class Teeth(NamedTuple):
     where: Float[np.ndarray, "256 256"]
     skin: Float[np.ndarray, " 3"]
     apart: float  # how much of them has the dark of the open mouth below it, px at 256²
+    of_video: bool = False  # whether they are those of its frames that show them best
     beneath: float = 1.0  # of its light, what is painted below them has
 
     @property
@@ -50,8 +52,11 @@ class Teeth(NamedTuple):
 
     def laid(
         self, to_face: Float[np.ndarray, "2 3"], shape: tuple[int, int]
-    ) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 1"]]:
-        """Colours (0 … 255) and weights as a picture of (width, height) px shows them.
+    ) -> tuple[
+        Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 1"], Float[np.ndarray, "h w 1"]
+    ]:
+        """Colours (0 … 255) and weights as a picture of (width, height) px shows them, and what
+        share of its light has what is painted around them.
 
         to_face: from its px to 256-px units of the aligned face.
         """
@@ -61,7 +66,10 @@ class Teeth(NamedTuple):
             self.face, to_pixels, shape, flags=how, borderMode=cv2.BORDER_REPLICATE
         )
         weights = cv2.warpAffine(self.where, to_face, shape, flags=how)
-        return colours.astype(np.float32) * np.float32(SHADED), weights[..., None]
+        below = cv2.GaussianBlur(np.maximum.accumulate(self.where, axis=0), (0, 0), BESIDE)
+        dark = cv2.warpAffine(below, to_face, shape, flags=how)[..., None]
+        light = 1 - np.float32(1 - self.beneath) * dark
+        return colours.astype(np.float32) * np.float32(SHADED), weights[..., None], light
 
 
 def shown(
@@ -94,7 +102,8 @@ def shown(
 
 def most(found: Iterable[Teeth | None]) -> Teeth | None:
     """Of a speaker's frames the one whose teeth are surest to be upper ones, then the most."""
-    return max((one for one in found if one), key=lambda one: (one.apart, one.area), default=None)
+    best = max((one for one in found if one), key=lambda one: (one.apart, one.area), default=None)
+    return best and best._replace(of_video=True)
 
 
 def _upper(

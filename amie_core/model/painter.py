@@ -82,7 +82,6 @@ class Painter:
         ).astype(np.float32)
         self.blur = EDGE * float(np.hypot(*self.back[:, 0]))
         self.teeth = None if teeth is None else teeth.laid(here[:2], self.shape)
-        self.light = np.float32(255 * (1.0 if teeth is None else teeth.beneath))
 
     def frame(self, painted: Painted) -> UInt8[np.ndarray, "h w 3"]:
         """The picture with its mouth as `painted` says."""
@@ -135,12 +134,13 @@ class Painter:
         to_canvas = self.to_canvas.copy()
         to_canvas[:, 2] += to_canvas[:, :2] @ low
         colours = cv2.warpAffine(
-            painted.colours * self.light, to_canvas, (width, height),
+            painted.colours * np.float32(255), to_canvas, (width, height),
             flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
         )  # fmt: skip
         rows, columns = slice(low[1], high[1]), slice(low[0], high[0])
         if self.teeth is not None:
-            own, weights = (whole[rows, columns] for whole in self.teeth)
+            own, weights, light = (whole[rows, columns] for whole in self.teeth)
+            colours = colours * light
             # Between lips that are all but closed it is dark.
             apart = alignment.lip_opening(painted.points[None]).astype(np.float32)
             seen = smoothstep((apart - SEEN[0]) / (SEEN[1] - SEEN[0]))

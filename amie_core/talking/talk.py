@@ -213,14 +213,18 @@ def _mouth_frames(
     from amie_core.data.alignment import warp
     from amie_core.model import speaking
     from amie_core.model.contrast import contrast
-    from amie_core.model.lent_teeth import laid_over, lent
+    from amie_core.model.lent_teeth import a_sliver, darker_below, lent
     from amie_core.model.painter import Painter
 
     face, before = warp(still.picture, still.matrix), still.before or still
-    points, own = still.points, before.points
+    points, own, teeth = still.points, before.points, still.teeth
     sharper = contrast(face if before is still else warp(before.picture, before.matrix), own)
-    others = lent(face, points, float(sharper)) if lend_teeth else None
-    teeth = laid_over(still.teeth, others, float(sharper))
+    # A smile that is kept (--keep-smile) shows its own teeth, however few they are.
+    few = teeth is None or (before is not still and a_sliver(teeth, float(sharper)))
+    if lend_teeth and few:
+        teeth = lent(face, points, float(sharper)) or teeth
+    if teeth is not None:
+        teeth = darker_below(teeth, float(sharper))
     painter = Painter(
         *shown, points, networks.canvas, networks.image_size, teeth,
         (shown[0] if given is None else given, own),

@@ -39,7 +39,7 @@ ROWS = {
     "at rest": "the mouth goes to rest in the first frames, before anything is said, and stays",
     "mean kept": "where a mouth that speaks lies in the mean beside one at rest is kept",
     "pauses": "half of what is heard is done in pauses",
-    "no lent teeth": "no teeth are lent to a face that shows none",
+    "no lent teeth": "no teeth are lent to a face that shows none, nor is it darker below them",
     "as landmarks": "moved lips part as far as landmarks do, not as edges in pictures",
     "as told": "the mouth moves when it is told to, not .4 of a frame earlier",
     "all detail": "all of the detail of another mouth's teeth is laid over what is painted",
