@@ -43,8 +43,8 @@ LIGHTEST = 0.15  # share of the skin: a full beard with a moustache leaves .16 t
 # 256: deviation of a blur under which JPEG's noise vanishes.
 USUAL, MOST, FINE = 128.0, 4.0, 1.5
 # Of `contrast`: from none of them to all. Between, they shine through each other; of portraits of
-# 1.1 to 1.3 whole ones looked better. Clips of s1 have up to 1.27, more than half over 1.05, and lose
-# PSNR by more.
+# 1.1 to 1.3 whole ones looked better. Clips of s1 have up to 1.27, more than half over 1.05; they
+# lose PSNR by more.
 SHARP = (1.05, 1.2)
 # px at 256² that are found of own teeth; fewer are a sliver. Of twelve portraits with 61 to 130
 # lent ones, being whole, looked better in all, of twelve with 200 to 290 in none.

@@ -27,8 +27,8 @@ APART = [[MOVED.index(n) for n in numbers] for numbers in (LOWER, UPPER)]
 # and how far apart they are there: in mouth widths, of GRID's ten training speakers. From .05 to
 # there `to_edges` lies within .005 of their mean; from .07 on they differ by .001 to .006, since
 # most edges lie as far apart as is looked for there (lip_edges.HIGHER); by eye some lie farther. So
-# from the most on it falls half as much as was found: unheard voices have LMD .637 for .641, as with no
-# fall at all, whose PSNR is lower by .004 dB; voices of val_seen have .8276 for .8272 and .8272.
+# from the most on it falls half as much as was found: unheard voices have LMD .637 for .641, as
+# with no fall at all, whose PSNR is lower by .004 dB; val_seen's .8276 for .8272 and .8272.
 SHORT, SHORTEST_AT = 0.082, 0.078
 # Of it the upper lip's share. By the edges .31, but so voices are followed better: unheard ones
 # (training speakers left out, and s31, four clips each) have LMD .627 with it, .630 with .5, and
