@@ -30,11 +30,12 @@ ASKED = 0.96  # makes the known voices of val_seen move as far as their own (s1 
 # s31 still moves, by the pictures of its clips in talk_faces.json, with half of its own variance.
 USUAL = 0.056
 # Of a frame, by how much an unknown voice's mouth moves earlier than it is told to. Voices of
-# another recording chain than GRID's are heard late: with the sound of their recordings put right
-# by the judge (to whole frames, in the mean .2 of one too little), the studio's four are followed
-# with .736 as told, .746 with .2 of a frame, .753 with .4, .755 with .6. GRID's unheard ones lose
-# by it (.867, .861, .850, .832), but whoever brings a voice brings none of GRID's, and late lips
-# are noticed sooner than early ones (ITU-R BT.1359: sound that is 45 ms early, or 125 ms late).
+# another recording chain than GRID's are heard late: the mouths of each of the studio's four move
+# .4 to .8 of a frame later than theirs did, after their recordings' sound is put right by what the
+# judge hears (the mean of a talker's clips), and follow best with this: .750, .738 as told, .745
+# with .2, .749 with .6. GRID's unheard ones lose (.846 for .863), but whoever brings a voice brings
+# none of GRID's, and late lips are noticed sooner than early ones (ITU-R BT.1359: sound that is
+# 45 ms early, or 125 ms late).
 EARLIER = 0.4
 SOONER, LATER = 1, 5  # frames before what is said, and after it, that are no pause
 SETS_OUT = 4  # frames in which a mouth goes from where its picture shows it to rest
