@@ -49,6 +49,7 @@ SHARP = (1.05, 1.2)
 # px at 256² that are found of own teeth; fewer are a sliver. Of twelve portraits with 61 to 130
 # lent ones, being whole, looked better in all, of twelve with 200 to 290 in none.
 FEW = 130.0
+OTHER = 1.5  # of a colour, how many times as much lent teeth are given at most for own ones' colour
 # Of its light, what is painted below teeth in a sharp picture. Each of the studio's talkers is then
 # nearer to its own landmarks (LMD .01 to .04 less); with half, mouths are darker than theirs.
 BENEATH = 0.65
@@ -124,6 +125,23 @@ def a_sliver(own: Teeth, sharper: float) -> bool:
     better. sharper: `contrast.contrast` of it.
     """
     return own.area < FEW and not own.of_video and _share(sharper) == 1
+
+
+def coloured_as(lent: Teeth, own: Teeth) -> Teeth:
+    """Lent teeth in the colour of the few that a picture shows of its own, as light or lighter:
+    beside the dark of a narrow gap those look darker than they are.
+    """
+    mean, wanted = (np.average(one.face.reshape(-1, 3), axis=0, weights=_weights(one).ravel())
+                    for one in (lent, own))  # fmt: skip
+    ratio = wanted / np.maximum(mean, 1)
+    ratio = np.clip(ratio / min(ratio.mean(), 1.0), 1 / OTHER, OTHER)
+    face = (lent.face * ratio + 0.5).clip(0, 255)
+    return lent._replace(face=face.astype(np.uint8))
+
+
+def _weights(teeth: Teeth) -> Float[np.ndarray, "s s"]:
+    """Where they are, at the size of their picture."""
+    return cv2.resize(teeth.where, teeth.face.shape[1::-1]) + np.float32(1e-6)
 
 
 def darker_below(teeth: Teeth, sharper: float) -> Teeth:

@@ -213,7 +213,7 @@ def _mouth_frames(
     from amie_core.data.alignment import warp
     from amie_core.model import speaking
     from amie_core.model.contrast import contrast
-    from amie_core.model.lent_teeth import a_sliver, darker_below, lent
+    from amie_core.model.lent_teeth import a_sliver, coloured_as, darker_below, lent
     from amie_core.model.painter import Painter
 
     face, before = warp(still.picture, still.matrix), still.before or still
@@ -221,8 +221,8 @@ def _mouth_frames(
     sharper = contrast(face if before is still else warp(before.picture, before.matrix), own)
     # A smile that is kept (--keep-smile) shows its own teeth, however few they are.
     few = teeth is None or (before is not still and a_sliver(teeth, float(sharper)))
-    if lend_teeth and few:
-        teeth = lent(face, points, float(sharper)) or teeth
+    if lend_teeth and few and (others := lent(face, points, float(sharper))):
+        teeth = others if teeth is None else coloured_as(others, teeth)
     if teeth is not None:
         teeth = darker_below(teeth, float(sharper))
     painter = Painter(
