@@ -25,9 +25,11 @@ from amie_core.model.lent_teeth import (
     EDGE,
     FEW,
     HANGS,
+    OTHER,
     SHAPE,
     LentTeeth,
     a_sliver,
+    coloured_as,
     darker_below,
     lenders,
     lent,
@@ -104,6 +106,24 @@ def test_a_sliver_of_own_teeth_is_few_in_a_sharp_picture() -> None:
     assert not a_sliver(many, 1.6)
     of_video = most([few, None])  # where a video shows no more there are no more
     assert of_video is not None and not a_sliver(of_video, 1.6)
+
+
+def test_lent_teeth_have_the_colour_of_the_few_that_are_seen_and_are_no_darker() -> None:
+    others = lent(face(), REST, 1.6, teeth())
+    assert others is not None
+    tooth = others.face[round(LINE), 128].astype(float)
+    for light in (0.5, 1.1):
+        own, yellow = bar(FEW - 5), np.array([1.0, 0.95, 0.7])
+        wanted = light * tooth * yellow
+        own.face[:] = wanted.round()
+        made = coloured_as(others, own).face[round(LINE), 128].astype(float)
+        assert made / made.mean() == pytest.approx(wanted / wanted.mean(), abs=0.05)
+        lighter = wanted.mean() / tooth.mean()
+        assert made.mean() / tooth.mean() == pytest.approx(max(lighter, 1), abs=0.05)
+    blue = bar(FEW - 5)
+    blue.face[:] = (0, 0, 255)  # no tooth is that
+    made = coloured_as(others, blue).face[round(LINE), 128] / tooth
+    assert made.max() <= OTHER + 0.01 and made.min() >= 1 / OTHER - 0.01
 
 
 def test_what_is_painted_below_teeth_is_darker_in_sharp_pictures() -> None:
