@@ -51,8 +51,8 @@ SHARP = (1.05, 1.2)
 FEW = 130.0
 OTHER = 1.5  # of a colour, how many times as much lent teeth are given at most for own ones' colour
 # Of its light, what is painted below teeth in a sharp picture: of 1, .65, .5 and .4 it looked most
-# like a mouth that is open, in fourteen portraits. The studio's talkers have LMD .745 with it, .752
-# with .65; but mouths are darker than their own, which costs them .05 dB of PSNR.
+# like a mouth that is open, in fourteen portraits. The studio's talkers have LMD .742 with it, .752
+# with .65; but mouths are darker than their own, which costs them .08 dB of PSNR.
 BENEATH = 0.4
 
 

@@ -24,10 +24,10 @@ from amie_core.model.voices import SAID, Voices
 
 SURVEYED = 250  # frames, the first ten seconds, that tell how far a voice would move the mouth
 EVERY = 4  # px of the canvas, between the places where the movement is worked out
-ASKED = 0.96  # makes the known voices of val_seen move as far as their own (s1 1.01, s4 1.26)
+ASKED = 0.96  # makes the known voices of val_seen move as far as their own (s1 1.02, s4 1.30)
 # Deviation of the opening, in mouth widths, that an unknown voice is taken to have: GRID's training
 # speakers have .033 to .066, s31 of val_unseen .078. The smaller, the nearer are most; with this
-# s31 still moves, by the pictures of its clips in talk_faces.json, with half of its own variance.
+# s31 still moves, by the pictures of its clips in talk_faces.json, with .48 of its own variance.
 USUAL = 0.056
 # Of a frame, by how much an unknown voice's mouth moves earlier than it is told to. Voices of
 # another recording chain than GRID's are heard late: the mouths of each of the studio's four move

@@ -220,11 +220,12 @@ def _mouth_frames(
     points, own, teeth = still.points, before.points, still.teeth
     sharper = contrast(face if before is still else warp(before.picture, before.matrix), own)
     # A smile that is kept (--keep-smile) shows its own teeth, however few they are.
-    few = teeth is None or (before is not still and a_sliver(teeth, float(sharper)))
-    if lend_teeth and few and (others := lent(face, points, float(sharper))):
+    sharp = float(sharper)
+    few = teeth is None or (before is not still and a_sliver(teeth, sharp))
+    if lend_teeth and few and (others := lent(face, points, sharp)):
         teeth = others if teeth is None else coloured_as(others, teeth)
     if teeth is not None:
-        teeth = darker_below(teeth, float(sharper))
+        teeth = darker_below(teeth, sharp)
     painter = Painter(
         *shown, points, networks.canvas, networks.image_size, teeth,
         (shown[0] if given is None else given, own),
